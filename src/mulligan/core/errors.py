@@ -1,0 +1,159 @@
+"""Errors that Mulligan raises to its callers, each with a stable code; what users' code raises lives in `signals`."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class MulliganError(Exception):
+    """Something asked of Mulligan could not be done."""
+
+    code: ClassVar[str] = "error"
+
+
+class ConfigError(MulliganError):
+    """A setting, a policy or an option of a task is not valid."""
+
+    code = "config_invalid"
+
+
+class PolicyError(ConfigError):
+    """A retry policy is not valid."""
+
+    code = "policy_invalid"
+
+
+class TaskError(MulliganError):
+    """A task cannot be declared, loaded or published as it stands."""
+
+    code = "task_invalid"
+
+
+class UnknownTask(TaskError):
+    """No task of this name is known here."""
+
+    code = "task_unknown"
+
+
+class NameTaken(TaskError):
+    """The name belongs to a task of another module."""
+
+    code = "task_name_taken"
+
+
+class ArgumentsInvalid(MulliganError):
+    """The arguments do not fit the task's parameters, or cannot travel as JSON."""
+
+    code = "arguments_invalid"
+
+
+class ResultInvalid(MulliganError):
+    """A result does not fit its type hint, or cannot travel as JSON."""
+
+    code = "result_invalid"
+
+
+class ValueTooLarge(ArgumentsInvalid):
+    """A value is larger than what may travel through the store."""
+
+    code = "value_too_large"
+
+
+class WindowInvalid(ArgumentsInvalid):
+    """A window, or a range that is to be cut into windows, is not valid."""
+
+    code = "window_invalid"
+
+
+class NotFound(MulliganError):
+    """Nothing has this id."""
+
+    code = "not_found"
+
+
+class Refused(MulliganError):
+    """The state of the job or work item does not allow what was asked."""
+
+    code = "refused"
+
+
+class RunIdConflict(Refused):
+    """The run id belongs to a job with other input."""
+
+    code = "run_id_conflict"
+
+
+class OverwriteUnsafe(Refused):
+    """Overwriting is not known to be safe and the risk was not accepted."""
+
+    code = "overwrite_unsafe"
+
+
+class SubmitInImport(Refused):
+    """A module submitted work while a worker imported it."""
+
+    code = "submit_while_importing"
+
+
+class LeaseLost(MulliganError):
+    """The attempt no longer belongs to the worker that speaks for it."""
+
+    code = "lease_lost"
+
+
+class StoreError(MulliganError):
+    """The store cannot do what was asked of it."""
+
+    code = "store_error"
+
+
+class StoreForeign(StoreError):
+    """The file is not a store of Mulligan."""
+
+    code = "store_foreign"
+
+
+class StoreNewer(StoreError):
+    """The store was made by a newer version of Mulligan."""
+
+    code = "store_newer"
+
+
+class StoreReadOnly(StoreError):
+    """The store cannot be written."""
+
+    code = "store_read_only"
+
+
+class StoreBusy(StoreError):
+    """Somebody else held the store for too long."""
+
+    code = "store_busy"
+
+
+class StoreFull(StoreError):
+    """There is no room left for the store."""
+
+    code = "store_full"
+
+
+class WaitTimeout(MulliganError):
+    """The job did not end within the time given to wait for it."""
+
+    code = "wait_timeout"
+
+
+class TaskFailed(MulliganError):
+    """A work item whose result was asked for has failed."""
+
+    code = "task_failed"
+
+    def __init__(self, item_id: str, error_type: str | None, failure_class: str | None, message: str) -> None:
+        self.item_id = item_id
+        self.error_type = error_type
+        self.failure_class = failure_class
+        self.message = message
+        super().__init__(f"work item {item_id} failed ({failure_class or 'no class'}): {message}")
+
+    def __reduce__(self) -> tuple[type[TaskFailed], tuple[str, str | None, str | None, str]]:
+        return TaskFailed, (self.item_id, self.error_type, self.failure_class, self.message)

@@ -1,0 +1,180 @@
+"""The seam between the worker's loop and whatever runs attempts: what goes in, and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from mulligan.core.failure import Failure
+
+StopCause = Literal["cancel", "drain", "timeout"]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptInfo:
+    """What the Context of an attempt is made of; sent only where the task takes a Context or a Window."""
+
+    job: str
+    run_id: str
+    key: str
+    number: int
+    attempt: int
+    generation: int
+    window: tuple[int, int, str] | None
+    """Start and end in milliseconds since 1970 UTC, and the name of the time zone they are shown in."""
+    cursor: str | None
+    """JSON of the newest cursor, or None."""
+    steps: tuple[tuple[str, str], ...]
+    """Key and JSON result of every saved step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A claimed work item, as far as running it is concerned."""
+
+    id: int
+    """Unique among all that this worker process ever starts."""
+    task: str
+    arguments: str
+    """JSON object of keyword arguments, without Context and Window."""
+    info: AttemptInfo | None = None
+    timeout_s: float | None = None
+    """Of this attempt: the task's timeout, or what is left until the cutoff if that is less."""
+    cutoff: bool = False
+    """Whether timeout_s is what is left until the cutoff."""
+    heartbeat_s: float | None = None
+    memory_bytes: int | None = None
+    alone: bool = False
+    """Run it in a child that runs nothing else meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The attempt's code began to run."""
+
+    id: int
+    at_ms: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The task returned; `result` is JSON."""
+
+    id: int
+    started_ms: int
+    ended_ms: int
+    result: str
+    rows: int | None
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The attempt failed: by an exception, its child's death, or a time limit."""
+
+    id: int
+    started_ms: int | None
+    ended_ms: int
+    failure: Failure
+    rows: int | None
+    pid: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snoozed:
+    """The task asked to be run again later."""
+
+    id: int
+    started_ms: int
+    ended_ms: int
+    delay_s: float
+    rows: int | None
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The attempt ended because it was asked to: it stopped by itself, or was killed after its grace."""
+
+    id: int
+    started_ms: int | None
+    ended_ms: int
+    cause: StopCause
+    rows: int | None
+    pid: int | None
+    killed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The attempt was never started; it may be started elsewhere."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The attempt waits for an answer: `step`, `cursor` or `submit`, with a JSON payload."""
+
+    id: int
+    call: int
+    name: Literal["step", "cursor", "submit"]
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """The attempt told how far it is."""
+
+    id: int
+    done: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """The attempt wrote to stdout, stderr or a log."""
+
+    id: int
+    text: str
+
+
+Report = Started | Succeeded | Failed | Snoozed | Stopped | Returned | Call | Progressed | Logged
+
+
+class Executor(Protocol):
+    """Runs attempts. Never blocks: the worker's loop calls `poll` when one of `files` is readable, and on its own timer."""
+
+    def room(self) -> int:
+        """Return how many more attempts of unknown length could start at once."""
+        ...
+
+    def start(self, batch: Sequence[Assignment]) -> None:
+        """Take these attempts; every one of them ends in exactly one report that says how."""
+        ...
+
+    def stop(self, id: int, cause: StopCause) -> None:
+        """Ask an attempt to stop; it is killed when its grace is over."""
+        ...
+
+    def answer(self, id: int, call: int, value: str | None, error: str | None) -> None:
+        """Answer a Call with JSON or with an error message."""
+        ...
+
+    def files(self) -> Sequence[int]:
+        """Return the file descriptors that become readable when there is something to poll."""
+        ...
+
+    def poll(self) -> list[Report]:
+        """Return what happened since the last poll, in order; enforces time limits."""
+        ...
+
+    def deadline(self) -> float | None:
+        """Return when `poll` must be called at the latest (monotonic seconds), or None."""
+        ...
+
+    def close(self) -> None:
+        """Kill what still runs, and end; safe to call twice."""
+        ...
