@@ -6,28 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from mulligan.core.attempt import AttemptInfo, StopCause
 from mulligan.core.failure import Failure
-
-StopCause = Literal["cancel", "drain", "timeout"]
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptInfo:
-    """What the Context of an attempt is made of; sent only where the task takes a Context or a Window."""
-
-    job: str
-    run_id: str
-    key: str
-    number: int
-    attempt: int
-    generation: int
-    window: tuple[int, int, str] | None
-    """Start and end in milliseconds since 1970 UTC, and the name of the time zone they are shown in."""
-    cursor: str | None
-    """JSON of the newest cursor, or None."""
-    steps: tuple[tuple[str, str], ...]
-    """Key and JSON result of every saved step."""
-
 
 @dataclass(frozen=True, slots=True)
 class Assignment:

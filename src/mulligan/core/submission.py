@@ -1,0 +1,51 @@
+"""What is handed over when work is submitted, checked and serialized already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from mulligan.core.definition import Definition
+
+Only = Literal["missing", "failed", "all"]
+
+MAX_VALUE_BYTES = 256 * 1024
+"""Arguments, results, step results and cursors may be this large as JSON; larger things travel by reference."""
+
+
+class NewItem(NamedTuple):
+    """A work item to be: its key within the job, its arguments as a JSON object, its window in ms since 1970 UTC."""
+
+    key: str
+    arguments: str
+    window: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Options for one call; None stands for what the task declares."""
+
+    run_id: str | None = None
+    priority: int | None = None
+    delay_s: float | None = None
+    start_at_ms: int | None = None
+    expires_ms: int | None = None
+    """An item that has not started by then fails with the reason `cutoff`."""
+    labels: dict[str, str] = field(default_factory=dict)
+    total_timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job to be. `items` is read once, lazily, in the order in which they shall start."""
+
+    definition: Definition
+    kind: Literal["submit", "map", "backfill"]
+    items: Iterable[NewItem]
+    options: Options = field(default_factory=Options)
+    tz: str = "UTC"
+    only: Only | None = None
+    """Of a backfill: which windows are wanted."""
+    accept_risk: bool = False
+    """With only="all": overwrite windows that succeeded although it is not known to be safe."""

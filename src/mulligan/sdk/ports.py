@@ -1,0 +1,64 @@
+"""What the sdk needs of the rooms above it: somebody who takes submissions, and the channel of a running attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Literal, Protocol
+
+from mulligan.core.attempt import StopCause
+from mulligan.core.submission import Submission
+
+
+class Backend(Protocol):
+    """Takes submissions: a client, or inside a task the channel to the worker."""
+
+    def take(self, submission: Submission) -> Any:
+        """Store a submission, all of it or nothing, and return its Job."""
+        ...
+
+
+class Channel(Protocol):
+    """A running attempt's line to its worker. Every method may be called from any thread."""
+
+    def call(self, name: Literal["step", "cursor", "submit"], payload: str) -> str:
+        """Ask the worker for something and wait for the answer (JSON); raises LeaseLost or another MulliganError."""
+        ...
+
+    def progress(self, done: float, total: float) -> None:
+        """Tell how far the attempt is; may be thinned out."""
+        ...
+
+    def output(self, rows: int) -> None:
+        """Tell how many rows the attempt has written so far."""
+        ...
+
+    def touch(self) -> None:
+        """Tell that the attempt is alive; cheap enough for every call on the context."""
+        ...
+
+    def stopping(self) -> StopCause | None:
+        """Return why the attempt was asked to stop, or None."""
+        ...
+
+    def time_left(self) -> float | None:
+        """Return the seconds until this attempt's time limit, or None."""
+        ...
+
+    def on_stop(self, callback: Callable[[], None]) -> None:
+        """Call back, once and from another thread, when the attempt is asked to stop."""
+        ...
+
+
+class Ambient:
+    """Where submissions go when nobody says otherwise. The one piece of process-wide state, set by the package's root."""
+
+    def __init__(self) -> None:
+        self.factory: Callable[[], Backend] | None = None
+        self.importing: str | None = None
+        """The source that is being imported by a worker, while it is: submitting is refused then."""
+
+
+AMBIENT = Ambient()
+RUNNING: ContextVar[Backend | None] = ContextVar("mulligan_running", default=None)
+"""Set while a task's attempt runs: where it submits to."""
