@@ -1,1 +1,92 @@
 """Mulligan runs the jobs of data and ML pipelines and takes care of what goes wrong. The public names, nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mulligan.sdk.ports import AMBIENT, Backend
+
+if TYPE_CHECKING:
+    from mulligan.core.errors import MulliganError, TaskFailed, WaitTimeout
+    from mulligan.core.job import FailureClass, JobStatus
+    from mulligan.core.retry import BATCH, NEVER, Policy, Retry
+    from mulligan.core.signals import InfrastructureError, PermanentError, RateLimited, Snooze, Stopped, TransientError
+    from mulligan.sdk.context import Context
+    from mulligan.sdk.task import Task, task
+    from mulligan.sdk.window import Window
+
+    TRANSIENT = FailureClass.TRANSIENT
+    RATE_LIMITED = FailureClass.RATE_LIMITED
+    INFRASTRUCTURE = FailureClass.INFRASTRUCTURE
+    TIMEOUT = FailureClass.TIMEOUT
+    PERMANENT = FailureClass.PERMANENT
+    UNKNOWN = FailureClass.UNKNOWN
+
+_HOMES = {
+    "mulligan.core.errors": ("MulliganError", "TaskFailed", "WaitTimeout"),
+    "mulligan.core.job": ("FailureClass", "JobStatus"),
+    "mulligan.core.retry": ("BATCH", "NEVER", "Policy", "Retry"),
+    "mulligan.core.signals": ("InfrastructureError", "PermanentError", "RateLimited", "Snooze", "Stopped", "TransientError"),
+    "mulligan.sdk.context": ("Context",),
+    "mulligan.sdk.task": ("Task", "task"),
+    "mulligan.sdk.window": ("Window",),
+    "mulligan.client": ("Client", "Job", "connect"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_CLASSES = ("TRANSIENT", "RATE_LIMITED", "INFRASTRUCTURE", "TIMEOUT", "PERMANENT", "UNKNOWN")
+
+__all__ = [
+    "BATCH",
+    "INFRASTRUCTURE",
+    "NEVER",
+    "PERMANENT",
+    "RATE_LIMITED",
+    "TIMEOUT",
+    "TRANSIENT",
+    "UNKNOWN",
+    "Context",
+    "FailureClass",
+    "InfrastructureError",
+    "JobStatus",
+    "MulliganError",
+    "PermanentError",
+    "Policy",
+    "RateLimited",
+    "Retry",
+    "Snooze",
+    "Stopped",
+    "Task",
+    "TaskFailed",
+    "TransientError",
+    "WaitTimeout",
+    "Window",
+    "task",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at its first use, so that `import mulligan` is quick."""
+    from importlib import import_module
+
+    if name in _CLASSES:
+        value: Any = import_module("mulligan.core.job").FailureClass[name]
+    elif name in _HOME_OF:
+        value = getattr(import_module(_HOME_OF[name]), name)
+    else:
+        raise AttributeError(f"module 'mulligan' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _default_backend() -> Backend:
+    from importlib import import_module
+
+    backend: Backend = import_module("mulligan.client").default_client()
+    return backend
+
+
+AMBIENT.factory = _default_backend

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from mulligan.core.job import FailureClass
-from mulligan.core.retry import Policy
+from mulligan.core.retry import Policy, Retry
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +40,43 @@ class Definition:
     """JSON Schema of the other parameters, as text."""
     code_digest: str = ""
     runbook: str | None = None
+
+
+def definition_to_json(definition: Definition) -> str:
+    """Return a definition as JSON that `definition_from_json` makes an equal definition of."""
+    values = {each.name: getattr(definition, each.name) for each in fields(Definition)}
+    return json.dumps(values | {"policy": policy_values(definition.policy)}, sort_keys=True)
+
+
+def definition_from_json(text: str) -> Definition:
+    """Make a definition of the JSON that `definition_to_json` wrote."""
+    values = json.loads(text)
+    values["policy"] = policy_of_values(values["policy"])
+    values["uses"] = tuple(values["uses"])
+    values["classify"] = tuple((name, FailureClass(each)) for name, each in values["classify"])
+    return Definition(**values)
+
+
+def policy_values(policy: Policy) -> list[dict[str, Any]]:
+    """Return a policy as plain values that JSON can carry: its entries in order."""
+    return [
+        {
+            "classes": list(classes),
+            "max_attempts": retry.max_attempts,
+            "delay": retry.delay,
+            "factor": retry.factor,
+            "max_delay": retry.max_delay,
+            "jitter": retry.jitter,
+            "delays": retry.listed,
+        }
+        for classes, retry in policy.entries
+    ]
+
+
+def policy_of_values(entries: list[dict[str, Any]]) -> Policy:
+    """Make a policy of the values that `policy_values` returned."""
+    return Policy([(tuple(FailureClass(one) for one in each["classes"]), _retry_of(each)) for each in entries])
+
+
+def _retry_of(values: dict[str, Any]) -> Retry:
+    return Retry(**{name: value for name, value in values.items() if name != "classes"})

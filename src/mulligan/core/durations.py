@@ -56,4 +56,5 @@ def _parse(text: str, name: str) -> float:
     try:
         return float(compact)
     except ValueError:
-        raise ConfigError(f"{name}: {text!r} is not a duration; write seconds or a text such as '15m' or '2h30m'") from None
+        message = f"{name}: {text!r} is not a duration; write seconds or a text such as '15m' or '2h30m'"
+        raise ConfigError(message) from None

@@ -1,4 +1,4 @@
-"""Policies: for each class of failure how many attempts, and how long between them. Computes waits; decides nothing else."""
+"""Policies: for each class of failure how many attempts, and how long between them. Computes waits, decides nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from mulligan.core.durations import Duration, seconds
-from mulligan.core.errors import PolicyError
+from mulligan.core.errors import ConfigError, PolicyError
 from mulligan.core.job import FailureClass
 
 Jitter = float | Literal["full", "equal"] | None
@@ -95,7 +95,7 @@ _ALL_BUT_PERMANENT = tuple(each for each in FailureClass if each is not FailureC
 
 
 class Policy:
-    """Which `Retry` holds for which failure class. Each entry has a budget of its own; an absent class is not retried."""
+    """Which `Retry` holds for which failure class. Each entry has its own budget; an absent class is not retried."""
 
     __slots__ = ("_index", "entries")
 
@@ -172,7 +172,7 @@ def _grown(first: float, factor: float, steps: int) -> float:
 def _seconds(value: Duration, name: str) -> float:
     try:
         return seconds(value, name)
-    except Exception as error:
+    except ConfigError as error:
         raise PolicyError(str(error)) from None
 
 
@@ -236,5 +236,5 @@ BATCH = Policy(
         FailureClass.PERMANENT: NEVER,
     }
 )
-"""For batch work such as materialization: lost machines are retried at once, a hundred times; all else after 5 minutes, then
-twice as long each time, ten times; what is permanent never (requirements R1.1 and R1.2)."""
+"""For batch work such as materialization: lost machines are retried at once, a hundred times; all else after 5 minutes,
+then twice as long each time, ten times; what is permanent never."""

@@ -9,7 +9,7 @@ class TransientError(Exception):
     """The failure will likely pass by itself."""
 
 
-class RateLimited(Exception):  # noqa: N818 - the name is the word the field uses for a 429
+class RateLimited(Exception):
     """The other side asked for fewer requests; `retry_after` says how long to wait at least."""
 
     def __init__(self, *args: object, retry_after: Duration | None = None) -> None:
@@ -25,7 +25,7 @@ class PermanentError(Exception):
     """Trying again cannot help."""
 
 
-class Snooze(Exception):  # noqa: N818 - it is no error: the task asks to be run again later
+class Snooze(Exception):
     """Run this work item again after `delay`, without charging an attempt."""
 
     def __init__(self, delay: Duration) -> None:

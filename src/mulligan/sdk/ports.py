@@ -2,12 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 from mulligan.core.attempt import StopCause
+from mulligan.core.job import Counts, JobStatus
 from mulligan.core.submission import Submission
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+class JobHandle(Protocol[R_co]):
+    """A submitted job, as its submitter holds it; `R_co` is what one work item returns."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def status(self) -> JobStatus: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def progress(self) -> float:
+        """Per cent, from 0 to 100."""
+        ...
+
+    @property
+    def error_message(self) -> str | None: ...
+    @property
+    def counts(self) -> Counts: ...
+    def refresh(self) -> Self:
+        """Read the job again."""
+        ...
+
+    def wait(self, timeout: float | None = None, progress: bool = False) -> Self:
+        """Wait until the job has ended, however it did; raises WaitTimeout after `timeout` seconds."""
+        ...
+
+    def result(self) -> R_co:
+        """Wait for the result of the only work item; raises TaskFailed."""
+        ...
+
+    def results(self, return_exceptions: bool = False) -> list[R_co]:
+        """Wait for the results of all work items, in their order; raises TaskFailed for the first that failed."""
+        ...
+
+    def work_items(self, **filters: Any) -> Sequence[Any]:
+        """Return the work items that match."""
+        ...
+
+    def cancel(self, *, dry_run: bool = False) -> Any: ...
+    def retry(self, type: Literal["recover", "restart"] = "recover", reason: str = "", *, dry_run: bool = False) -> Any: ...
+    def retry_now(self, *, dry_run: bool = False) -> Any: ...
+    def overwrite(
+        self, start: Any = None, end: Any = None, accept_risk: bool = False, forward: bool = False, *, dry_run: bool = False
+    ) -> Any: ...
 
 
 class Backend(Protocol):

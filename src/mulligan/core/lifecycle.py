@@ -1,0 +1,409 @@
+"""The life of a work item: which status follows from which event, and why. The only place that names a next status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from mulligan.core.events import (
+    AttemptEvent,
+    CancelRequested,
+    Claimed,
+    DeadlinePassed,
+    Event,
+    Failed,
+    MadeDue,
+    OverwriteRequested,
+    Released,
+    RetryRequested,
+    Run,
+    Snoozed,
+    Stopped,
+    Succeeded,
+    WorkerLost,
+)
+from mulligan.core.job import (
+    FAR_FUTURE_MS,
+    TERMINAL,
+    WAITING,
+    Attempt,
+    FailureClass,
+    Item,
+    JobStatus,
+    Outcome,
+    Reason,
+    Wait,
+)
+from mulligan.core.retry import Policy
+
+POISON_CRASHES = 3
+"""So many deaths of the child process since the last checkpoint end a work item."""
+MAX_SNOOZES = 1000
+MAX_RETRY_AFTER_S = 6 * 3600.0
+"""A Retry-After longer than this is taken for this, where the policy sets no max_delay of its own."""
+
+PENDING, STARTED, RETRY = JobStatus.PENDING, JobStatus.STARTED, JobStatus.RETRY
+SUCCESS, FAILURE, REVOKED = JobStatus.SUCCESS, JobStatus.FAILURE, JobStatus.REVOKED
+
+MOVES: dict[type[Event], dict[JobStatus, frozenset[JobStatus]]] = {
+    Claimed: {PENDING: frozenset({STARTED}), RETRY: frozenset({STARTED})},
+    Succeeded: {STARTED: frozenset({SUCCESS})},
+    Failed: {STARTED: frozenset({RETRY, FAILURE, REVOKED})},
+    Snoozed: {STARTED: frozenset({PENDING, FAILURE, REVOKED})},
+    Stopped: {STARTED: frozenset({RETRY, FAILURE, REVOKED})},
+    WorkerLost: {STARTED: frozenset({RETRY, FAILURE, REVOKED})},
+    Released: {STARTED: frozenset({PENDING, RETRY, REVOKED})},
+    CancelRequested: {
+        PENDING: frozenset({REVOKED}),
+        RETRY: frozenset({REVOKED}),
+        STARTED: frozenset({STARTED}),
+    },
+    DeadlinePassed: {PENDING: frozenset({FAILURE}), RETRY: frozenset({FAILURE})},
+    RetryRequested: {FAILURE: frozenset({PENDING}), REVOKED: frozenset({PENDING})},
+    OverwriteRequested: {SUCCESS: frozenset({PENDING})},
+    MadeDue: {PENDING: frozenset({PENDING}), RETRY: frozenset({RETRY})},
+}
+"""All moves there are: event, status before, statuses after. What is not here does not happen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """What an event did to an item: the row before and after, and the attempt that ended by it, if one did."""
+
+    before: Item
+    after: Item
+    attempt: Attempt | None = None
+
+    @property
+    def reason(self) -> Reason:
+        return self.after.reason
+
+
+def decide(item: Item, event: Event, policy: Policy, now_ms: int, fraction: float) -> Transition | None:
+    """Return what an event does to an item, or None when it came too late to do anything.
+
+    `policy` is the one of the item's generation, `fraction` a random number in [0, 1) for the jitter.
+    """
+    match event:
+        case Claimed():
+            return _claimed(item, event, now_ms)
+        case Succeeded() | Failed() | Snoozed() | Stopped() | WorkerLost() | Released():
+            return _ended(item, event, policy, now_ms, fraction) if is_current(item, event.run) else None
+        case CancelRequested():
+            return _cancel_requested(item, now_ms)
+        case DeadlinePassed():
+            return _deadline_passed(item, now_ms)
+        case RetryRequested():
+            return _retry_requested(item, event, now_ms)
+        case OverwriteRequested():
+            return _overwrite_requested(item, event, now_ms)
+        case MadeDue():
+            return _made_due(item, now_ms)
+    assert_never(event)
+
+
+def is_current(item: Item, run: Run) -> bool:
+    """Return whether an attempt still owns its item: the fence that every write about an attempt must pass."""
+    return item.status is STARTED and item.token == run.token and item.worker == run.worker
+
+
+def _ended(item: Item, event: AttemptEvent, policy: Policy, now_ms: int, fraction: float) -> Transition:
+    match event:
+        case Succeeded():
+            return _succeeded(item, event)
+        case Released():
+            return _released(item, now_ms)
+        case _ if item.cancel_ms is not None:
+            return _cancelled(item, event, now_ms)
+        case Snoozed():
+            return _snoozed(item, event, now_ms)
+        case Failed():
+            return _failed(item, event, policy, now_ms, fraction)
+        case Stopped():
+            return _failed(item, _interrupted(event), policy, now_ms, fraction, Outcome.INTERRUPTED)
+        case WorkerLost():
+            return _failed(item, _lost(event), policy, now_ms, fraction, Outcome.LOST)
+    assert_never(event)
+
+
+def _claimed(item: Item, event: Claimed, now_ms: int) -> Transition | None:
+    if item.status not in WAITING or item.due_ms > now_ms or item.cancel_ms is not None:
+        return None
+    if item.deadline_ms is not None and item.deadline_ms <= now_ms:
+        return None
+    after = item._replace(
+        status=STARTED,
+        wait=None,
+        token=item.token + 1,
+        attempt=item.attempt + 1,
+        version=item.version + 1,
+        worker=event.worker,
+        claimed_ms=now_ms,
+        deadline_ms=item.cutoff_ms,
+    )
+    return Transition(item, after)
+
+
+def _succeeded(item: Item, event: Succeeded) -> Transition:
+    reason = Reason.SUCCEEDED if item.cancel_ms is None else Reason.CANCEL_TOO_LATE
+    attempt = _attempt(item, event.run, Outcome.SUCCEEDED, reason, result=event.result)
+    after = item._replace(
+        status=SUCCESS,
+        reason=reason,
+        version=item.version + 1,
+        worker=None,
+        claimed_ms=None,
+        crashes=0,
+        failure_class=None,
+        ended_ms=attempt.ended_ms,
+    )
+    return Transition(item, after, attempt)
+
+
+def _failed(
+    item: Item, event: Failed, policy: Policy, now_ms: int, fraction: float, outcome: Outcome | None = None
+) -> Transition:
+    if outcome is None:
+        outcome = Outcome.TIMED_OUT if event.timed_out else Outcome.FAILED
+    crashes = item.crashes + event.crashed
+    found = policy.find(event.failure_class)
+    entry = found[0] if found and not policy.at_most_once else None
+    charges = _charge(item.charges, entry, len(policy.entries))
+    charged = None if entry is None else charges[entry]
+    planned_ms = delay_ms = None
+    reason = _stop_reason(event, outcome, policy, crashes, charged)
+    if reason is None and found:
+        planned_ms, delay_ms = _delay(found[1].planned_s(charged or 1), event, policy, fraction)
+        if item.cutoff_ms is not None and now_ms + delay_ms >= item.cutoff_ms:
+            reason = Reason.CUTOFF
+    attempt = _attempt(
+        item,
+        event.run,
+        outcome,
+        reason or Reason.WILL_RETRY,
+        failure_class=event.failure_class,
+        rule=event.rule,
+        error_type=event.error_type,
+        error_message=event.error_message,
+        failure=event.failure,
+        entry=entry,
+        charged=charged,
+        delay_ms=delay_ms,
+        planned_ms=planned_ms,
+        retry_after_ms=None if event.retry_after_s is None else round(event.retry_after_s * 1000),
+        exit_code=event.exit_code,
+        signal=event.signal,
+    )
+    changed = item._replace(
+        version=item.version + 1,
+        worker=None,
+        claimed_ms=None,
+        crashes=crashes,
+        charges=charges,
+        failure_class=event.failure_class,
+    )
+    if reason is not None:
+        kind = FailureClass.TIMEOUT if reason is Reason.CUTOFF else event.failure_class
+        after = changed._replace(status=FAILURE, reason=reason, failure_class=kind, ended_ms=attempt.ended_ms)
+        return Transition(item, after, attempt)
+    due_ms = now_ms + (delay_ms or 0)
+    after = changed._replace(status=RETRY, reason=Reason.WILL_RETRY, wait=Wait.BACKOFF, due_ms=due_ms)
+    return Transition(item, after, attempt)
+
+
+def _stop_reason(event: Failed, outcome: Outcome, policy: Policy, crashes: int, charged: int | None) -> Reason | None:
+    """Return why a failure ends the item, or None when its policy allows another attempt."""
+    if event.cutoff:
+        return Reason.CUTOFF
+    if policy.at_most_once:
+        unknown = outcome in (Outcome.LOST, Outcome.INTERRUPTED) or event.crashed
+        return Reason.OUTCOME_UNKNOWN if unknown else Reason.AT_MOST_ONCE
+    if event.crashed and crashes >= POISON_CRASHES:
+        return Reason.POISON
+    found = policy.find(event.failure_class)
+    if found is None or found[1].max_attempts == 1:
+        return Reason.NOT_RETRIED
+    if charged is not None and charged >= found[1].max_attempts:
+        return Reason.BUDGET_SPENT
+    return None
+
+
+def _delay(planned_s: float, event: Failed, policy: Policy, fraction: float) -> tuple[int, int]:
+    """Return the planned wait and the real one in ms: with jitter, and as long as the other side asked for."""
+    found = policy.find(event.failure_class)
+    assert found is not None  # noqa: S101 - callers have looked
+    retry = found[1]
+    wait_s = retry.spread_s(planned_s, fraction)
+    if event.retry_after_s is not None:
+        cap = MAX_RETRY_AFTER_S if retry.max_delay is None else float(retry.max_delay)  # type: ignore[arg-type]
+        wait_s = max(wait_s, min(event.retry_after_s, cap))
+    return round(planned_s * 1000), round(min(wait_s, FAR_FUTURE_MS / 4000) * 1000)
+
+
+def _charge(charges: tuple[int, ...], entry: int | None, entries: int) -> tuple[int, ...]:
+    if entry is None:
+        return charges
+    full = charges + (0,) * (entries - len(charges))
+    return tuple(count + (place == entry) for place, count in enumerate(full))
+
+
+def _interrupted(event: Stopped) -> Failed:
+    return Failed(
+        event.run,
+        FailureClass.INFRASTRUCTURE,
+        "interrupted",
+        "interrupted",
+        "the worker was stopped while this ran",
+        "",
+    )
+
+
+def _lost(event: WorkerLost) -> Failed:
+    message = f"worker {event.name} was lost while this ran; whether it had finished is unknown"
+    return Failed(event.run, FailureClass.INFRASTRUCTURE, "lost", "worker lost", message, "")
+
+
+def _snoozed(item: Item, event: Snoozed, now_ms: int) -> Transition:
+    due_ms = now_ms + round(min(event.delay_s, FAR_FUTURE_MS / 4000) * 1000)
+    changed = item._replace(version=item.version + 1, worker=None, claimed_ms=None, snoozes=item.snoozes + 1)
+    reason = Reason.SNOOZED
+    if item.snoozes + 1 > MAX_SNOOZES:
+        reason = Reason.SNOOZED_TOO_OFTEN
+    elif item.cutoff_ms is not None and due_ms >= item.cutoff_ms:
+        reason = Reason.CUTOFF
+    attempt = _attempt(item, event.run, Outcome.SNOOZED, reason, delay_ms=due_ms - now_ms)
+    if reason is Reason.SNOOZED:
+        after = changed._replace(status=PENDING, reason=reason, wait=Wait.SNOOZE, due_ms=due_ms)
+    else:
+        after = changed._replace(
+            status=FAILURE, reason=reason, failure_class=FailureClass.TIMEOUT, ended_ms=attempt.ended_ms
+        )
+    return Transition(item, after, attempt)
+
+
+def _released(item: Item, now_ms: int) -> Transition:
+    changed = item._replace(version=item.version + 1, worker=None, claimed_ms=None, attempt=item.attempt - 1)
+    if item.cancel_ms is not None:
+        return Transition(item, changed._replace(status=REVOKED, reason=Reason.CANCELLED, ended_ms=now_ms))
+    retrying = item.reason is Reason.WILL_RETRY
+    after = changed._replace(
+        status=RETRY if retrying else PENDING,
+        wait=Wait.BACKOFF if retrying else Wait.READY,
+        due_ms=min(item.due_ms, now_ms),
+    )
+    return Transition(item, after)
+
+
+def _cancelled(item: Item, event: Failed | Snoozed | Stopped | WorkerLost, now_ms: int) -> Transition:
+    facts: dict[str, str | FailureClass] = {}
+    if isinstance(event, Failed):
+        facts = {
+            "failure_class": event.failure_class,
+            "rule": event.rule,
+            "error_type": event.error_type,
+            "error_message": event.error_message,
+            "failure": event.failure,
+        }
+    attempt = _attempt(item, event.run, Outcome.CANCELLED, Reason.CANCELLED, **facts)  # type: ignore[arg-type]
+    after = item._replace(
+        status=REVOKED,
+        reason=Reason.CANCELLED,
+        version=item.version + 1,
+        worker=None,
+        claimed_ms=None,
+        failure_class=None,
+        ended_ms=max(now_ms, attempt.ended_ms),
+    )
+    return Transition(item, after, attempt)
+
+
+def _cancel_requested(item: Item, now_ms: int) -> Transition | None:
+    if item.status in TERMINAL or item.cancel_ms is not None:
+        return None
+    changed = item._replace(cancel_ms=now_ms, version=item.version + 1)
+    if item.status is STARTED:
+        return Transition(item, changed)
+    return Transition(
+        item, changed._replace(status=REVOKED, wait=None, reason=Reason.CANCELLED, failure_class=None, ended_ms=now_ms)
+    )
+
+
+def _deadline_passed(item: Item, now_ms: int) -> Transition | None:
+    if item.status not in WAITING or item.deadline_ms is None or item.deadline_ms > now_ms:
+        return None
+    after = item._replace(
+        status=FAILURE,
+        wait=None,
+        reason=Reason.CUTOFF,
+        failure_class=FailureClass.TIMEOUT,
+        version=item.version + 1,
+        ended_ms=now_ms,
+    )
+    return Transition(item, after)
+
+
+def _retry_requested(item: Item, event: RetryRequested, now_ms: int) -> Transition | None:
+    if item.status not in (FAILURE, REVOKED):
+        return None
+    fresh = _new_generation(item, event, now_ms)
+    if event.mode == "restart":
+        return Transition(item, fresh._replace(reason=Reason.RESTARTED, keep_from=fresh.generation))
+    return Transition(item, fresh._replace(reason=Reason.RECOVERED))
+
+
+def _overwrite_requested(item: Item, event: OverwriteRequested, now_ms: int) -> Transition | None:
+    if item.status is not SUCCESS:
+        return None
+    fresh = _new_generation(item, event, now_ms)
+    after = fresh._replace(reason=Reason.OVERWRITTEN, keep_from=fresh.generation)
+    if event.held:
+        after = after._replace(wait=Wait.PREDECESSOR, due_ms=FAR_FUTURE_MS)
+    return Transition(item, after)
+
+
+def _new_generation(item: Item, event: RetryRequested | OverwriteRequested, now_ms: int) -> Item:
+    return item._replace(
+        definition=event.definition,
+        once=event.once,
+        status=PENDING,
+        wait=Wait.READY,
+        due_ms=now_ms,
+        generation=item.generation + 1,
+        attempt=0,
+        version=item.version + 1,
+        cancel_ms=None,
+        deadline_ms=event.cutoff_ms,
+        cutoff_ms=event.cutoff_ms,
+        charges=(),
+        crashes=0,
+        snoozes=0,
+        failure_class=None,
+        ended_ms=None,
+    )
+
+
+def _made_due(item: Item, now_ms: int) -> Transition | None:
+    if item.status not in WAITING or item.wait is Wait.SUBMITTING or item.due_ms <= now_ms:
+        return None
+    return Transition(item, item._replace(due_ms=now_ms, wait=Wait.READY, version=item.version + 1))
+
+
+def _attempt(item: Item, run: Run, outcome: Outcome, reason: Reason, **facts: object) -> Attempt:
+    claimed_ms = item.claimed_ms if item.claimed_ms is not None else run.ended_ms
+    started_ms = None if run.started_ms is None else max(claimed_ms, run.started_ms)
+    return Attempt(
+        job=item.job,
+        number=item.number,
+        token=item.token,
+        generation=item.generation,
+        attempt=item.attempt,
+        worker=run.worker,
+        outcome=outcome,
+        reason=reason,
+        claimed_ms=claimed_ms,
+        started_ms=started_ms,
+        ended_ms=max(run.ended_ms, started_ms or claimed_ms),
+        rows=run.rows,
+        pid=run.pid,
+        **facts,
+    )

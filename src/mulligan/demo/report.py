@@ -1,0 +1,129 @@
+"""What the demo tells at its end: attempts by class, what was killed, what recover saved, and what to try next."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mulligan.core.durations import words
+from mulligan.demo.data import CHANGED_DAYS
+from mulligan.demo.processes import Paths
+from mulligan.demo.state import State
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(slots=True)
+class Loss:
+    """What failures of one class cost: attempts, seconds they ran for, and seconds their items then waited."""
+
+    attempts: int = 0
+    ran_s: float = 0.0
+    waited_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Summary:
+    """The attempts of a job, added up."""
+
+    items: int = 0
+    attempts: int = 0
+    succeeded: int = 0
+    losses: dict[str, Loss] = field(default_factory=lambda: defaultdict(Loss))
+    unluckiest: str = ""
+    """Id of the work item with the most attempts."""
+    most: int = 0
+
+
+def summarize(work_items: Iterable[Any]) -> Summary:
+    """Add up all attempts of some work items."""
+    summary = Summary()
+    for item in work_items:
+        attempts = sorted(item.attempts(), key=lambda each: (each.generation, each.number))
+        summary.items += 1
+        summary.attempts += len(attempts)
+        if len(attempts) > summary.most:
+            summary.unluckiest, summary.most = item.id, len(attempts)
+        for attempt, following in zip(attempts, [*attempts[1:], None], strict=True):
+            _add(summary, attempt, following)
+    return summary
+
+
+def _add(summary: Summary, attempt: Any, following: Any) -> None:
+    if attempt.failure_class is None:
+        summary.succeeded += attempt.outcome == "SUCCEEDED"
+        return
+    loss = summary.losses[str(attempt.failure_class)]
+    loss.attempts += 1
+    if attempt.started_at is not None:
+        loss.ran_s += (attempt.ended_at - attempt.started_at).total_seconds()
+    # After the last failure of a generation the item waited for a person, which is no delay of the policy's.
+    if following is not None and following.generation == attempt.generation and following.started_at is not None:
+        loss.waited_s += max(0.0, (following.started_at - attempt.ended_at).total_seconds())
+
+
+def show(console: Console, summary: Summary, state: State, stats: dict[str, dict[str, int]]) -> None:
+    """Print the report."""
+    from rich.table import Table
+
+    table = Table(title="Failed attempts by class", title_justify="left", show_footer=True)
+    table.add_column("class", footer="all")
+    for name, total in _totals(summary):
+        table.add_column(name, justify="right", footer=total)
+    for name, loss in sorted(summary.losses.items(), key=lambda pair: -pair[1].attempts):
+        table.add_row(name, f"{loss.attempts:,}", words(loss.ran_s), words(loss.waited_s))
+    console.print()
+    console.print(table)
+    for line in _lines(summary, state, stats):
+        console.print(line, highlight=False)
+
+
+def _totals(summary: Summary) -> list[tuple[str, str]]:
+    losses = summary.losses.values()
+    return [
+        ("attempts", f"{sum(loss.attempts for loss in losses):,}"),
+        ("ran for", words(sum(loss.ran_s for loss in losses))),
+        ("then waited", words(sum(loss.waited_s for loss in losses))),
+    ]
+
+
+def _lines(summary: Summary, state: State, stats: dict[str, dict[str, int]]) -> list[str]:
+    lost = sum(loss.ran_s + loss.waited_s for loss in summary.losses.values())
+    lines = [
+        f"[bold]{summary.items:,}[/] work items, [bold]{summary.attempts:,}[/] attempts, {summary.succeeded:,} of them succeeded",
+        f"killed with -9: {state.children_killed} processes that ran tasks, {state.workers_killed} whole worker",
+        f"time lost to failures, over all items: {words(lost)}; wall time: [bold]{words(state.wall_s)}[/]",
+    ]
+    if stats:
+        asked, served = sum(stats["asked"].values()), sum(stats["served"].values())
+        lines.append(f"object store: {asked:,} requests, {asked - served:,} of them failed by plan")
+    if state.asked_after:
+        again = repeated(state)
+        kept = f"{len(state.asked_after) - len(again)} of {len(state.asked_after)} downloads"
+        lines.append(f"recover of {len(CHANGED_DAYS)} days: {kept} not repeated (by the store's own count)")
+    return lines
+
+
+def repeated(state: State) -> list[str]:
+    """Return the objects that were asked for again when the bad days were recovered; there should be none."""
+    return [name for name, count in state.asked_after.items() if count != state.asked_before.get(name, 0)]
+
+
+def show_next(console: Console, paths: Paths, job: Any, summary: Summary, stay: bool) -> None:
+    """Say what to open and what to try."""
+    console.print("\n[bold]Look closer[/]")
+    lines = [
+        f"export MULLIGAN_DATABASE={paths.database}",
+        f"mulligan show {job.id}                 # the year as a strip of days",
+        f"mulligan explain {summary.unluckiest}            # {summary.most} attempts: why was it retried, and why then?",
+        f"mulligan logs {summary.unluckiest}",
+        "mulligan verify                  # does the history keep all its promises?",
+        f"less {paths.flow}   # the pipeline itself; the workers' logs are in {paths.logs}",
+    ]
+    if stay:
+        lines.append(f"mulligan overwrite {summary.unluckiest}          # refused, with the evidence; then see --accept-risk")
+    for line in lines:
+        console.print(f"  {line}", soft_wrap=True, highlight=False, markup=False)

@@ -1,0 +1,300 @@
+"""The demo as a story: a year of windows through a store that fails, kills, a bad release, its fix, recover, and the check."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+import signal
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from random import Random
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from mulligan.core.errors import UnknownTask
+from mulligan.core.job import TERMINAL, JobStatus
+from mulligan.demo.data import CHANGED_DAYS, NEW_NAME, OLD_NAME, TIME_ZONE, Source, find, prepare
+from mulligan.demo.processes import START_S, DemoFailed, Paths, Processes, end_leftovers
+from mulligan.demo.report import repeated, show, show_next, summarize
+from mulligan.demo.state import State
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+RUN_ID = "flights-2013"
+TASK = "flight_delays"
+WORKERS = 2
+LIMIT_S = 600.0
+"""The demo gives up when the job has not ended by then; it takes a tenth of that."""
+
+TROUBLES = ((0.08, "child"), (0.2, "child"), (0.33, "child"), (0.45, "child"), (0.55, "worker"), (0.68, "child"), (0.82, "child"))
+"""When, as a share of the items that have ended, which kind of process is killed."""
+
+BUG = f'DELAY_NAMES = ("{OLD_NAME}",)'
+FIX = f'DELAY_NAMES = ("{OLD_NAME}", "{NEW_NAME}")'
+
+
+def run(
+    folder: Path,
+    *,
+    stay: bool = False,
+    fresh: bool = False,
+    seed: int = 2013,
+    processes: int = 2,
+    console: Console | None = None,
+) -> int:
+    """Run the demo in a folder, or resume it there, and return its exit code: 0 when all that it says is so.
+
+    `stay` keeps everything up at the end until Ctrl-C, `fresh` starts over, `seed` chooses what fails and is killed,
+    `processes` is how many processes each of the two workers runs tasks in.
+    """
+    from rich.console import Console
+
+    out = console or Console()
+    paths = Paths(folder.resolve())
+    started = time.monotonic()
+    try:
+        source = find()
+        with _alone(paths, fresh), _ended_by_signals():
+            state = State.load(paths.state, seed)
+            state.save(paths.state)
+            return _Story(paths, source, state, out, processes, started).tell(stay)
+    except DemoFailed as error:
+        out.print(f"[red]The demo failed:[/] {error}", highlight=False)
+        return 1
+    except KeyboardInterrupt:
+        out.print("Stopped, and all processes ended. Run it again to go on from here.")
+        return 130
+
+
+class _Story:
+    def __init__(self, paths: Paths, source: Source, state: State, console: Console, children: int, started: float) -> None:
+        self.paths = paths
+        self.source = source
+        self.state = state
+        self.console = console
+        self.random = Random(state.seed + state.troubles)  # noqa: S311 - repeatable on purpose
+        self.processes = Processes(paths, state.seed, children)
+        self._started = started - state.wall_s
+
+    def tell(self, stay: bool) -> int:
+        try:
+            return self._tell(stay)
+        finally:
+            try:
+                self.processes.close()
+            except KeyboardInterrupt:
+                self.processes.kill()
+
+    def _tell(self, stay: bool) -> int:
+        import mulligan
+
+        done = self.state.finished
+        if done:
+            self._say("This demo has run to its end already: here is what it found. --fresh starts over.")
+        if not done or stay:
+            self._open()
+        client = mulligan.connect(self.paths.database)
+        job = self._submit(client)
+        if not done:
+            self._run(job)
+        code = self._end(job, stay)
+        if stay:
+            self._say("\nEverything stays up; press Ctrl-C to end it.")
+            threading.Event().wait()
+        return code
+
+    def _open(self) -> None:
+        with self.console.status("Preparing a year of flights"):
+            prepare(self.source, self.paths.source)
+        if not self.paths.flow.exists():
+            self.paths.flow.write_text(files("mulligan.demo").joinpath("flow.py").read_text("utf-8"), encoding="utf-8")
+        url = self.processes.start_objects()
+        for _ in range(WORKERS):
+            self.processes.start_worker()
+        self._say(f"Object store at {url}, failing by plan (seed {self.state.seed}); {WORKERS} workers on {self.paths.flow}")
+
+    def _submit(self, client: Any) -> Any:
+        """Submit the year; the same run id gives the same job, so this is also how a second run finds it."""
+        until = time.monotonic() + START_S
+        while True:
+            try:
+                return client.backfill(TASK, "2013-01-01", "2014-01-01", every="1d", tz=TIME_ZONE, run_id=RUN_ID)
+            except UnknownTask:
+                self.processes.check()
+                if time.monotonic() > until:
+                    raise DemoFailed(f"no worker told of the task {TASK}; see {self.paths.logs}") from None
+                time.sleep(0.05)
+
+    def _run(self, job: Any) -> None:
+        self._wait(job, "365 days", spoil=not self.state.recovered)
+        if job.status is not JobStatus.SUCCESS and not self.state.recovered:
+            self._expect_failed(job)
+            self._deploy()
+            self._recover(job)
+        if job.status is not JobStatus.SUCCESS:
+            raise DemoFailed(f"the job ended as {job.status}:\n{_failures(job)}")
+        self.state.asked_after = self._asked()
+        self.state.finished = True
+        self._save()
+
+    def _wait(self, job: Any, title: str, spoil: bool) -> None:
+        until = time.monotonic() + LIMIT_S
+        with _bar(self.console) as bar:
+            row = bar.add_task(title, total=job.counts.total, counts="")
+            while True:
+                counts = job.refresh().counts
+                words = f"{counts.success} done, {counts.started} running, {counts.retry} retrying, {counts.failure} failed"
+                bar.update(row, completed=counts.ended, counts=words)
+                if job.status in TERMINAL:
+                    return
+                self.processes.check()
+                if spoil:
+                    self._spoil(counts.ended / max(counts.total, 1))
+                if time.monotonic() > until:
+                    raise DemoFailed(f"the job has not ended after {LIMIT_S:.0f} s; see {self.paths.logs}")
+                time.sleep(0.05)
+
+    def _spoil(self, share: float) -> None:
+        """Kill what is to be killed by now."""
+        if self.state.troubles >= len(TROUBLES) or share < TROUBLES[self.state.troubles][0]:
+            return
+        if TROUBLES[self.state.troubles][1] == "worker":
+            gone = self.processes.kill_worker(self.random)
+            self.state.workers_killed += 1
+            self._say(f"  kill -9 {gone.process.pid}: the whole of worker {gone.number}; another one starts")
+        else:
+            pid = self.processes.kill_child(self.random)
+            if pid is None:
+                return
+            self.state.children_killed += 1
+            self._say(f"  kill -9 {pid}: a process that runs tasks")
+        self.state.troubles += 1
+        self._save()
+
+    def _expect_failed(self, job: Any) -> None:
+        failed = sorted(item.key for item in job.work_items(status=JobStatus.FAILURE))
+        if failed != list(CHANGED_DAYS):
+            raise DemoFailed(f"only {', '.join(CHANGED_DAYS)} should have failed:\n{_failures(job)}")
+        self._say(f"{' and '.join(failed)} are Failed: a column was renamed, so trying again could not help:")
+        self._say(_failures(job))
+
+    def _deploy(self) -> None:
+        text = self.paths.flow.read_text(encoding="utf-8")
+        if text.count(BUG) == 1:
+            unfinished = self.paths.flow.with_suffix(".tmp")
+            unfinished.write_text(text.replace(BUG, FIX), encoding="utf-8")
+            unfinished.replace(self.paths.flow)
+        elif FIX not in text:
+            raise DemoFailed(f"{self.paths.flow} was changed by hand: put back {BUG!r}, or start over with --fresh")
+        self._say(f"Deploying the fix, one line of {self.paths.flow.name}:")
+        self._say(f"  [red]- {BUG}[/]\n  [green]+ {FIX}[/]", markup=True)
+        self.processes.stop_workers()
+        for _ in range(WORKERS):
+            self.processes.start_worker()
+
+    def _recover(self, job: Any) -> None:
+        self.state.asked_before = self._asked()
+        self._save()
+        job.retry(type="recover", reason="the flow knows the new column name")
+        self.state.recovered = True
+        self._save()
+        self._wait(job, "2 days again", spoil=False)
+
+    def _end(self, job: Any, stay: bool) -> int:
+        with self.console.status("Adding up attempts, and computing the year once more from the source"):
+            from mulligan.demo.check import differences
+
+            summary = summarize(job.work_items())
+            found, compared = differences(self.source, self.paths.folder)
+        show(self.console, summary, self.state, self._stats())
+        again = repeated(self.state)
+        for line in [*found[:20], *([f"… and {len(found) - 20:,} more"] if len(found) > 20 else [])]:
+            self._say(f"  differs: {line}")
+        for name in again:
+            self._say(f"  recover fetched {name} again")
+        if not found:
+            self._say(f"[green]check:[/] all {compared:,} values equal what the source gives in one go", markup=True)
+        show_next(self.console, self.paths, job, summary, stay)
+        return 1 if found or again else 0
+
+    def _stats(self) -> dict[str, dict[str, int]]:
+        if not self.processes.url:
+            return {}
+        with urllib.request.urlopen(f"{self.processes.url}/stats", timeout=5) as response:  # noqa: S310 - our own server
+            stats: dict[str, dict[str, int]] = json.load(response)
+        return stats
+
+    def _asked(self) -> dict[str, int]:
+        asked = self._stats()["asked"]
+        return {name: asked.get(name, 0) for day in CHANGED_DAYS for name in (f"flights/{day}.csv", f"weather/{day}.csv")}
+
+    def _say(self, text: str, markup: bool = False) -> None:
+        self.console.print(text, markup=markup, highlight=False)
+
+    def _save(self) -> None:
+        self.state.wall_s = time.monotonic() - self._started
+        self.state.save(self.paths.state)
+
+
+def _failures(job: Any) -> str:
+    failed = list(job.work_items(status=JobStatus.FAILURE))
+    lines = [f"  {item.key}: {item.failure_class}: {item.error_message}" for item in failed[:10]]
+    return "\n".join([*lines, *([f"  … and {len(failed) - 10} more"] if len(failed) > 10 else [])])
+
+
+def _bar(console: Console) -> Progress:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, TextColumn("{task.fields[counts]}"), console=console)
+
+
+@contextmanager
+def _alone(paths: Paths, fresh: bool) -> Iterator[None]:
+    """Hold the folder: one demo at a time, and only in a folder that is a demo's."""
+    if paths.folder.exists() and not paths.state.exists() and any(paths.folder.iterdir()):
+        raise DemoFailed(f"{paths.folder} holds something else: give an empty folder, or one that does not exist yet")
+    paths.folder.mkdir(parents=True, exist_ok=True)
+    with (paths.folder / "demo.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DemoFailed(f"another demo is running in {paths.folder}") from None
+        end_leftovers(paths)
+        if fresh:
+            _clear(paths)
+        yield
+
+
+def _clear(paths: Paths) -> None:
+    """Remove what a run made; the prepared data stays."""
+    for folder in ("logs", "raw", "offline"):
+        shutil.rmtree(paths.folder / folder, ignore_errors=True)
+    made = [paths.flow, *paths.folder.glob("store.db*"), *paths.folder.glob("online.sqlite*"), paths.state]
+    for path in made:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let a polite request to end do what Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

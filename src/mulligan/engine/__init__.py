@@ -1,0 +1,1 @@
+"""The shell round the core: load, decide, apply; and what people can ask for."""

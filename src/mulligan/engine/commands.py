@@ -1,0 +1,399 @@
+"""What a person can ask for: cancel, retry, retry now, overwrite, pause and resume. Every command leaves a line in the audit."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+from mulligan.core.errors import NotFound, OverwriteUnsafe, Refused
+from mulligan.core.events import CancelRequested, Event, MadeDue, OverwriteRequested, RetryMode, RetryRequested
+from mulligan.core.job import TERMINAL, WAITING, Item, ItemKey, JobStatus
+from mulligan.core.recovery import Judgement, Verdict
+from mulligan.engine.engine import Engine, held
+from mulligan.engine.judging import judge, warn
+from mulligan.store.listing import MAX_PAGE
+from mulligan.store.rows import AuditRow
+from mulligan.store.store import Session
+
+CANCEL_AT_ONCE = 5_000
+"""Waiting items of a job revoked in the transaction that flags it; the rest follows in chunks."""
+PAGE = 2_000
+EXAMPLES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks, from where, and why; kept in the audit."""
+
+    actor: str = "unknown"
+    source: str = "python"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a command is about: a job, single items, or all items that match a filter.
+
+    `generations` is what the asker saw of single items: an item that has moved on since is left alone.
+    """
+
+    job: int | None = None
+    items: tuple[ItemKey, ...] = ()
+    filters: Mapping[str, Any] | None = None
+    generations: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        if self.job is not None and not self.items:
+            return f"job {self.job}"
+        if self.items:
+            return f"{len(self.items)} items" if len(self.items) > 1 else f"item {self.items[0]}"
+        return f"filter {json.dumps(self.filters, default=str, sort_keys=True)}"
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a command did, or with `dry_run` would do."""
+
+    total: int = 0
+    """Work items started (or cancelled, or made due)."""
+    examples: list[str] = field(default_factory=list)
+    """The first of them."""
+    skipped: Counter[str] = field(default_factory=Counter)
+    """Items left alone, counted by why."""
+    warnings: list[str] = field(default_factory=list)
+    judgements: dict[str, Judgement] = field(default_factory=dict)
+    """Of an overwrite: the verdict on each item that is not safe, up to a limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    verb: str
+    asker: Asker
+    expected: str
+    dry_run: bool = False
+    reopens: bool = False
+    """Whether the items' jobs are wanted again, so that a cancel of the past must be taken back."""
+
+
+Chooser = Callable[[Session, Item], Event | None]
+
+
+class Commands:
+    """Operators' actions, through an engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def cancel(self, target: Target, asker: Asker, *, dry_run: bool = False) -> Plan:
+        """Cancel what has not ended. Waiting items are REVOKED at once, running ones asked to stop."""
+        plan = Plan()
+        if target.job is not None and not target.items:
+            self._cancel_job(target.job, asker, plan, dry_run=dry_run)
+        else:
+            asked = _Asked("cancel", asker, "not ended", dry_run=dry_run)
+            self._each(target, plan, asked, lambda _, item: CancelRequested() if _can_cancel(item) else None)
+        if not dry_run:
+            self._engine.bell.wake_workers()
+        return plan
+
+    def retry(self, target: Target, mode: RetryMode, asker: Asker, *, dry_run: bool = False) -> Plan:
+        """Start a new generation of what FAILED or was REVOKED: `recover` keeps checkpoints, `restart` drops them."""
+        if mode not in ("recover", "restart"):
+            raise Refused(f"type {mode!r}: retry takes 'recover' or 'restart'")
+        plan = Plan()
+
+        def choose(session: Session, item: Item) -> Event | None:
+            if item.status not in (JobStatus.FAILURE, JobStatus.REVOKED):
+                return None
+            return RetryRequested(mode, *self._next_generation(session, item))
+
+        self._each(target, plan, _Asked(mode, asker, "FAILURE or REVOKED", dry_run=dry_run, reopens=True), choose)
+        return plan
+
+    def retry_now(self, target: Target, asker: Asker, *, dry_run: bool = False) -> Plan:
+        """Make waiting items due at once, in the same generation and with the same budgets."""
+        plan = Plan()
+        now_ms = self._engine.clock.now_ms()
+
+        def choose(_: Session, item: Item) -> Event | None:
+            waits = item.status in WAITING and item.due_ms > now_ms and not held(item)
+            return MadeDue() if waits else None
+
+        self._each(target, plan, _Asked("retry now", asker, "waiting, not due", dry_run=dry_run), choose)
+        return plan
+
+    def overwrite(
+        self,
+        target: Target,
+        asker: Asker,
+        *,
+        window: tuple[int | None, int | None] = (None, None),
+        accept_risk: bool = False,
+        forward: bool = False,
+        dry_run: bool = False,
+    ) -> Plan:
+        """Run what succeeded again, of a job only the windows inside a range. Raises OverwriteUnsafe with the evidence.
+
+        `forward` also runs the later windows that were written since, all of them one after the other in order.
+        """
+        plan = Plan()
+        keys = self._successes(target, window, plan)
+        with self._engine.store.read() as session:
+            judged = judge(session, self._engine.definitions, keys)
+            if forward and keys:
+                keys = self._with_later(session, keys)
+        unsafe = {str(key): each for key, each in judged.items() if each.verdict is not Verdict.SAFE}
+        plan.judgements = dict(list(unsafe.items())[:EXAMPLES])
+        asked = _Asked("overwrite", asker, "SUCCESS, risk accepted" if accept_risk else "SUCCESS, SAFE", dry_run=dry_run)
+        if unsafe and not accept_risk and not dry_run:
+            with self._engine.store.write() as session:
+                self._audit(session, replace(asked, verb="overwrite refused"), target, plan)
+            raise OverwriteUnsafe(_refusal(unsafe, len(keys)))
+        self._overwrite(keys, target, plan, asked, forward=forward)
+        return plan
+
+    def pause(self, task: str, asker: Asker, *, paused: bool) -> bool:
+        """Pause or resume a task: nothing of it is started while it is paused. Returns whether that changed anything."""
+        engine = self._engine
+        now_ms = engine.clock.now_ms()
+        with engine.store.write() as session:
+            row = session.tasks.find(engine.definitions.namespace, task)
+            if row is None:
+                raise NotFound(f"no task {task!r} is published in namespace {engine.definitions.namespace!r}")
+            changed = (row.paused_ms is None) is paused
+            session.tasks.set_paused(row.id, now_ms if paused else None)
+            action = "pause" if paused else "resume"
+            found = "paused" if row.paused_ms is not None else "running"
+            session.records.add_audit(
+                AuditRow(0, now_ms, asker.actor, asker.source, action, f"task {task}", asker.reason, "", found, int(changed))
+            )
+        engine.bell.wake_workers()
+        return changed
+
+    def go_on_cancelling(self) -> int:
+        """Revoke what still waits in cancelled jobs, a chunk of each; returns how many items that were."""
+        with self._engine.store.read() as session:
+            jobs = session.jobs.cancelling()
+        return sum(self._revoke_chunk(job) for job in jobs)
+
+    def _cancel_job(self, job: int, asker: Asker, plan: Plan, *, dry_run: bool) -> None:
+        engine = self._engine
+        now_ms, ended = engine.clock.now_ms(), []  # type: int, list[int]
+        with engine.store.write() as session:
+            row = session.jobs.read(job)
+            if row is None:
+                raise NotFound(f"there is no job {job}")
+            counts = row.counts
+            plan.total = counts.pending + counts.retry + counts.started
+            plan.skipped["ended already"] = counts.ended
+            if dry_run:
+                return
+            if session.jobs.flag_cancel(job, now_ms):
+                some = session.items.waiting_of(job, CANCEL_AT_ONCE) + session.items.running_of(job)
+                engine.settle_in(session, [(item, CancelRequested()) for item in some], now_ms, ended)
+            else:
+                plan.total = 0
+                plan.skipped["cancellation was requested before, or the job has ended"] += 1
+            asked = _Asked("cancel", asker, "not ended")
+            self._audit(session, asked, Target(job=job), plan)
+        if ended:
+            engine.bell.wake_waiters()
+        while self._revoke_chunk(job):
+            pass
+
+    def _revoke_chunk(self, job: int) -> int:
+        now_ms, ended = self._engine.clock.now_ms(), []  # type: int, list[int]
+        with self._engine.store.write() as session:
+            items = session.items.waiting_of(job, CANCEL_AT_ONCE)
+            self._engine.settle_in(session, [(item, CancelRequested()) for item in items], now_ms, ended)
+        if ended:
+            self._engine.bell.wake_waiters()
+        return len(items)
+
+    def _next_generation(self, session: Session, item: Item) -> tuple[int, bool, int | None]:
+        id = self._engine.definitions.newest_id(session, item.task)  # noqa: A001 - the field's name for it
+        definition = self._engine.definitions.get(session, id)
+        now_ms = self._engine.clock.now_ms()
+        cutoff = None if definition.total_timeout_s is None else now_ms + round(definition.total_timeout_s * 1000)
+        return id, definition.policy.at_most_once, cutoff
+
+    def _each(self, target: Target, plan: Plan, asked: _Asked, choose: Chooser) -> None:
+        """Do what is asked to every item that `choose` gives an event for; the audit is part of the last transaction."""
+        engine = self._engine
+        for page, generations, last in self._pages(target):
+            now_ms, ended = engine.clock.now_ms(), []  # type: int, list[int]
+            with engine.store.write() as session:
+                items = session.items.read(page)
+                if target.items and len(items) < len(page):
+                    raise NotFound(f"there is no work item {min(set(page) - {item.key for item in items})}")
+                chosen = self._chosen(session, items, generations, plan, choose)
+                if asked.reopens:
+                    chosen = self._reopened(session, chosen, plan, asked)
+                if asked.verb == "recover":
+                    self._warn(session, chosen, plan)
+                if not asked.dry_run:
+                    moved = {each.before.key for each in engine.settle_in(session, chosen, now_ms, ended)}
+                    chosen = [(item, event) for item, event in chosen if item.key in moved]
+                plan.total += len(chosen)
+                room = EXAMPLES - len(plan.examples)
+                plan.examples += [f"{asked.verb} {item.key} ({item.status})" for item, _ in chosen[:room]]
+                if last:
+                    self._audit(session, asked, target, plan)
+            if ended:
+                engine.bell.wake_waiters()
+        if plan.total and not asked.dry_run:
+            engine.bell.wake_workers()
+
+    def _reopened(
+        self, session: Session, chosen: list[tuple[Item, Event]], plan: Plan, asked: _Asked
+    ) -> list[tuple[Item, Event]]:
+        """Take back the cancel flag of jobs whose items are wanted again; where a cancel is not through, leave them."""
+        busy: set[int] = set()
+        for job in {item.job for item, _ in chosen}:
+            row = session.jobs.read(job)
+            if row is None or row.cancel_ms is None:
+                continue
+            if row.ended_ms is None:
+                busy.add(job)
+            elif not asked.dry_run:
+                session.jobs.unflag_cancel(job)
+        left = [(item, event) for item, event in chosen if item.job not in busy]
+        if len(left) < len(chosen):
+            plan.skipped["the job is still being cancelled"] += len(chosen) - len(left)
+        return left
+
+    def _chosen(
+        self,
+        session: Session,
+        items: Sequence[Item],
+        generations: Mapping[ItemKey, int],
+        plan: Plan,
+        choose: Chooser,
+    ) -> list[tuple[Item, Event]]:
+        chosen: list[tuple[Item, Event]] = []
+        for item in items:
+            expected = generations.get(item.key)
+            event = choose(session, item) if expected in (None, item.generation) else None
+            if event is None:
+                plan.skipped[f"is {item.status}" if expected in (None, item.generation) else "has moved on"] += 1
+            else:
+                chosen.append((item, event))
+        return chosen
+
+    def _warn(self, session: Session, chosen: Sequence[tuple[Item, Event]], plan: Plan) -> None:
+        by_task: dict[int, list[ItemKey]] = {}
+        for item, _ in chosen:
+            by_task.setdefault(item.task, []).append(item.key)
+        for task, keys in by_task.items():
+            current = self._engine.definitions.newest(session, task)
+            for each in warn(session, self._engine.definitions, keys, current):
+                if each not in plan.warnings:
+                    plan.warnings.append(each)
+
+    def _pages(self, target: Target) -> Iterator[tuple[list[ItemKey], dict[ItemKey, int], bool]]:
+        """Yield the keys that a target stands for, the generation each was seen in, and whether these are the last."""
+        if target.items:
+            seen = dict(zip(target.items, target.generations, strict=False))
+            keys = list(dict.fromkeys(target.items))
+            for start in range(0, len(keys), PAGE):
+                yield keys[start : start + PAGE], seen, start + PAGE >= len(keys)
+            return
+        filters = dict(target.filters or {})
+        if target.job is not None:
+            filters["job"] = target.job
+            with self._engine.store.read() as session:
+                if session.jobs.read(target.job) is None:
+                    raise NotFound(f"there is no job {target.job}")
+        after: ItemKey | None = None
+        while True:
+            found = self._engine.store.listing.items({**filters, "after": after}, MAX_PAGE)
+            last = len(found) < MAX_PAGE
+            yield [each.item.key for each in found], {each.item.key: each.item.generation for each in found}, last
+            if last:
+                return
+            after = found[-1].item.key
+
+    def _successes(self, target: Target, window: tuple[int | None, int | None], plan: Plan) -> list[ItemKey]:
+        if target.items:
+            keys = list(dict.fromkeys(target.items))
+        else:
+            filters = {**(target.filters or {}), "window_start": window[0], "window_end": window[1]}
+            page = Target(job=target.job, filters=filters)
+            keys = [key for found, _ in self._pages(page) for key in found]
+        with self._engine.store.read() as session:
+            items = session.items.read(keys)
+        if target.items and len(items) < len(keys):
+            raise NotFound(f"there is no work item {sorted(set(keys) - {item.key for item in items})[0]}")
+        for item in items:
+            if item.status is not JobStatus.SUCCESS:
+                plan.skipped[f"is {item.status}"] += 1
+        return [item.key for item in items if item.status is JobStatus.SUCCESS]
+
+    def _with_later(self, session: Session, keys: Sequence[ItemKey]) -> list[ItemKey]:
+        """Add the later windows that were written since, and put all of them in the order of their windows."""
+        starts = {key: window[0] for key, window in session.windows.of(keys).items()}
+        if not starts:
+            raise Refused("forward=True needs work items that have a window")
+        first = min(starts, key=lambda key: starts[key])
+        item = session.items.read([first])[0]
+        later = session.windows.later_written(item.task, starts[first], item.ended_ms or 0, 1_000_000)
+        every = list(dict.fromkeys([*keys, *(key for key, _ in later)]))
+        places = {key: window[0] for key, window in session.windows.of(every).items()}
+        return sorted(every, key=lambda key: (places.get(key, 0), key))
+
+    def _overwrite(self, keys: Sequence[ItemKey], target: Target, plan: Plan, asked: _Asked, *, forward: bool) -> None:
+        engine = self._engine
+        now_ms, ended = engine.clock.now_ms(), []  # type: int, list[int]
+        places = {key: place for place, key in enumerate(keys)}
+        with engine.store.write() as session:
+            chosen: list[tuple[Item, Event]] = []
+            for item in sorted(session.items.read(keys), key=lambda each: places[each.key]):
+                held_back = forward and places[item.key] > 0
+                chosen.append((item, OverwriteRequested(*self._next_generation(session, item), held=held_back)))
+            chosen = self._reopened(session, chosen, plan, asked)
+            if not asked.dry_run:
+                moved = {each.before.key for each in engine.settle_in(session, chosen, now_ms, ended)}
+                chosen = [(item, event) for item, event in chosen if item.key in moved]
+                if forward:
+                    session.records.chain(list(pairwise(item.key for item, _ in chosen)))
+            plan.total = len(chosen)
+            plan.examples = [f"overwrite {item.key} ({item.status})" for item, _ in chosen[:EXAMPLES]]
+            self._audit(session, asked, target, plan)
+        if plan.total and not asked.dry_run:
+            engine.bell.wake_workers()
+
+    def _audit(self, session: Session, asked: _Asked, target: Target, plan: Plan) -> None:
+        if asked.dry_run:
+            return
+        found = {"left alone": dict(plan.skipped), "warnings": plan.warnings, "unsafe": sorted(plan.judgements)}
+        session.records.add_audit(
+            AuditRow(
+                id=0,
+                at_ms=self._engine.clock.now_ms(),
+                actor=asked.asker.actor,
+                source=asked.asker.source,
+                action=asked.verb,
+                target=str(target),
+                reason=asked.asker.reason,
+                expected=asked.expected,
+                found=json.dumps({key: value for key, value in found.items() if value}),
+                changed=plan.total,
+            )
+        )
+
+
+def _can_cancel(item: Item) -> bool:
+    return item.status not in TERMINAL and item.cancel_ms is None
+
+
+def _refusal(unsafe: Mapping[str, Judgement], total: int) -> str:
+    worst = Verdict.UNSAFE if any(each.verdict is Verdict.UNSAFE for each in unsafe.values()) else Verdict.UNKNOWN
+    key, example = next((key, each) for key, each in unsafe.items() if each.verdict is worst)
+    return (
+        f"overwriting is {worst} for {len(unsafe)} of {total} work items; {key}: {'; '.join(example.evidence)}. "
+        "Nothing was started. Pass accept_risk=True to do it anyway"
+    )

@@ -1,0 +1,288 @@
+"""Load, decide, apply: the transactions in which work items move, and the lost races."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from mulligan.core.definition import Definition
+from mulligan.core.events import AttemptEvent, DeadlinePassed, Event, MadeDue, Run, WorkerLost
+from mulligan.core.job import FAR_FUTURE_MS, Item, ItemKey, JobStatus, Wait
+from mulligan.core.lifecycle import Transition, decide
+from mulligan.engine.clock import Chance, Clock
+from mulligan.engine.definitions import Definitions
+from mulligan.store.rows import CheckpointRow, Input, WorkerRow
+from mulligan.store.store import Session, Store
+from mulligan.store.verbs.records import Saved
+
+PAGE = 500
+"""Rows in one transaction of a chore."""
+ROUNDS = 10
+"""How often a lost race is decided again before giving up; each lost round means that somebody else moved the item."""
+
+
+class Bell(Protocol):
+    """Wakes others up; a hint only, since everybody also looks by themselves."""
+
+    def wake_workers(self) -> None: ...
+
+    def wake_waiters(self) -> None: ...
+
+
+class Room(Protocol):
+    """How much a worker can take."""
+
+    def limit(self, task: int, once: bool) -> int:
+        """Return how many items of a task could be taken now."""
+        ...
+
+    def took(self, task: int, count: int) -> None:
+        """Note that items of a task were taken."""
+        ...
+
+
+class Claim(NamedTuple):
+    """A work item that a worker has started, with all that running it takes."""
+
+    item: Item
+    input: Input
+    definition: Definition
+    run_id: str
+    tz: str
+    saved: Saved | None
+
+
+class Checkpoint(NamedTuple):
+    """Something an attempt wants saved."""
+
+    item: Item
+    kind: str
+    key: str
+    value: str
+    definition: int
+
+
+@dataclass(slots=True)
+class Notes:
+    """What a worker has to write besides outcomes."""
+
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+    logs: list[tuple[int, int, int, int, str]] = field(default_factory=list)
+    progress: list[tuple[int, int, int, float, float]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.checkpoints or self.logs or self.progress)
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What came of an exchange between a worker and the store."""
+
+    claims: list[Claim]
+    saved: list[bool]
+    """For each checkpoint whether it was saved; False: the attempt no longer owns its item."""
+    refused: int
+    """Outcomes that came too late and changed nothing."""
+    next_due_ms: int | None
+    alive: bool
+    """False when the worker was declared lost: it must stop what it runs and start anew."""
+
+
+class Engine:
+    """All moves of work items, over one store."""
+
+    def __init__(self, store: Store, definitions: Definitions, clock: Clock, chance: Chance, bell: Bell) -> None:
+        self.store = store
+        self.definitions = definitions
+        self.clock = clock
+        self.chance = chance
+        self.bell = bell
+
+    def exchange(
+        self,
+        worker: int,
+        ended: Sequence[tuple[Item, AttemptEvent]],
+        tasks: Sequence[int],
+        room: Room | None,
+        notes: Notes | None = None,
+    ) -> Exchange:
+        """Settle what ended, save what was noted, and claim what there is room for, in one transaction."""
+        now_ms = self.clock.now_ms()
+        jobs_ended: list[int] = []
+        claims: list[Claim] = []
+        next_due: int | None = None
+        with self.store.write() as session:
+            alive = session.workers.is_living(worker)
+            saved = self._write_notes(session, worker, notes, now_ms) if notes else []
+            refused = self._settle(session, ended, now_ms, jobs_ended)
+            if refused:
+                session.workers.count_refused(worker, refused)
+            if alive and room is not None:
+                claims, next_due = self._claim(session, worker, tasks, room, now_ms)
+        if jobs_ended:
+            self.bell.wake_waiters()
+        return Exchange(claims, saved, refused, next_due, alive)
+
+    def move(
+        self,
+        session: Session,
+        keys: Iterable[ItemKey],
+        event: Event | Callable[[Item], Event | None],
+        now_ms: int,
+        jobs_ended: list[int],
+    ) -> list[Transition]:
+        """Apply one event to items inside a transaction; items that it comes too late for are left out."""
+        items = session.items.read(keys)
+        pairs = [(item, event(item) if callable(event) else event) for item in items]
+        return self._apply(session, [(item, each) for item, each in pairs if each is not None], now_ms, jobs_ended)[0]
+
+    def reap(self, worker: WorkerRow) -> int:
+        """Declare a worker lost and decide on what it ran; returns how many items that were."""
+        with self.store.write() as session:
+            session.workers.lose(worker.id, self.clock.now_ms())
+        return self._take_back(worker)
+
+    def _take_back(self, worker: WorkerRow) -> int:
+        total = 0
+        while True:
+            now_ms, jobs_ended = self.clock.now_ms(), []  # type: int, list[int]
+            with self.store.write() as session:
+                items = session.items.held_by(worker.id, PAGE)
+                pairs = [(item, WorkerLost(Run(item.token, worker.id, now_ms), worker.name)) for item in items]
+                self._apply(session, pairs, now_ms, jobs_ended)
+            total += len(items)
+            if jobs_ended:
+                self.bell.wake_waiters()
+            if len(items) < PAGE:
+                break
+        if total:
+            self.bell.wake_workers()
+        return total
+
+    def expire(self) -> int:
+        """Fail items that still wait after their deadline; returns how many."""
+        now_ms, jobs_ended = self.clock.now_ms(), []  # type: int, list[int]
+        with self.store.write() as session:
+            items = session.items.expired(now_ms, PAGE)
+            moved, _ = self._apply(session, [(item, DeadlinePassed()) for item in items], now_ms, jobs_ended)
+        if jobs_ended:
+            self.bell.wake_waiters()
+        return len(moved)
+
+    def settle_in(
+        self, session: Session, pairs: Sequence[tuple[Item, Event]], now_ms: int, jobs_ended: list[int]
+    ) -> list[Transition]:
+        """Apply events to items that were read in this transaction."""
+        return self._apply(session, pairs, now_ms, jobs_ended)[0]
+
+    def _settle(self, session: Session, ended: Sequence[tuple[Item, AttemptEvent]], now_ms: int, jobs_ended: list[int]) -> int:
+        return self._apply(session, ended, now_ms, jobs_ended)[1] if ended else 0
+
+    def _apply(
+        self, session: Session, pairs: Sequence[tuple[Item, Event]], now_ms: int, jobs_ended: list[int]
+    ) -> tuple[list[Transition], int]:
+        """Decide and write; what lost a race is read and decided again. Returns what moved, and how much came too late."""
+        moved: list[Transition] = []
+        late = 0
+        for _ in range(ROUNDS):
+            events = {item.key: event for item, event in pairs}
+            decided = [self._decide(session, item, event, now_ms) for item, event in pairs]
+            wanted = [each for each in decided if each is not None]
+            late += len(decided) - len(wanted)
+            written, ended = session.items.apply(wanted, now_ms)
+            moved += written
+            jobs_ended += ended
+            if len(written) == len(wanted):
+                break
+            done = {each.before.key for each in written}
+            lost = [each.before.key for each in wanted if each.before.key not in done]
+            pairs = [(item, events[item.key]) for item in session.items.read(lost)]
+        self._follow(session, moved, now_ms, jobs_ended)
+        return moved, late
+
+    def _decide(self, session: Session, item: Item, event: Event, now_ms: int) -> Transition | None:
+        return decide(item, event, self.definitions.policy(session, item.definition), now_ms, self.chance())
+
+    def _follow(self, session: Session, moved: Sequence[Transition], now_ms: int, jobs_ended: list[int]) -> None:
+        """Do what a move brings with it: events for people, old checkpoints dropped, a waiting successor made due."""
+        for each in moved:
+            after = each.after
+            if after.status is JobStatus.FAILURE:
+                session.records.add_event("item_failed", after.key, after.generation, after.reason, now_ms)
+            elif after.status is JobStatus.SUCCESS and after.generation > 1:
+                session.records.drop_old_checkpoints(after.key, after.keep_from)
+                following = session.records.successor(after.key)
+                if following is not None:
+                    self.move(session, [following], MadeDue(), now_ms, [])
+        for job in jobs_ended:
+            session.records.add_event("job_ended", job, None, None, now_ms)
+
+    def _write_notes(self, session: Session, worker: int, notes: Notes, now_ms: int) -> list[bool]:
+        if notes.logs:
+            session.records.add_logs(notes.logs, now_ms)
+        if notes.progress:
+            session.records.set_progress(notes.progress, now_ms)
+        return [self._save(session, worker, each, now_ms) for each in notes.checkpoints]
+
+    def _save(self, session: Session, worker: int, checkpoint: Checkpoint, now_ms: int) -> bool:
+        item = checkpoint.item
+        if not session.items.owns(item.key, item.token, worker):
+            session.workers.count_refused(worker, 1)
+            return False
+        session.records.save_checkpoint(
+            item.key,
+            CheckpointRow(
+                checkpoint.kind,
+                checkpoint.key,
+                item.generation,
+                checkpoint.value,
+                item.token,
+                checkpoint.definition,
+                now_ms,
+            ),
+        )
+        if item.crashes:
+            session.items.forgive_crashes(item.key, item.token, worker)
+        return True
+
+    def _claim(
+        self, session: Session, worker: int, tasks: Sequence[int], room: Room, now_ms: int
+    ) -> tuple[list[Claim], int | None]:
+        taken: list[tuple[Item, Input]] = []
+        next_due: int | None = None
+        for head in sorted(session.items.heads(tasks), key=lambda each: (each.priority, each.due_ms)):
+            if head.due_ms > now_ms:
+                next_due = head.due_ms if next_due is None else min(next_due, head.due_ms)
+                continue
+            limit = min(room.limit(head.task, head.once), PAGE)
+            if limit <= 0:
+                continue
+            found = session.items.claim(worker, head.task, head.once, head.priority, limit, now_ms)
+            room.took(head.task, len(found))
+            taken += found
+        if next_due is not None and next_due >= FAR_FUTURE_MS:
+            next_due = None
+        return self._with_all_it_takes(session, taken), next_due
+
+    def _with_all_it_takes(self, session: Session, taken: Sequence[tuple[Item, Input]]) -> list[Claim]:
+        if not taken:
+            return []
+        runs = session.jobs.run_ids({item.job for item, _ in taken})
+        again = [item for item, _ in taken if item.attempt > 1 or item.generation > 1]
+        saved = session.records.saved(again) if again else {}
+        return [
+            Claim(
+                item,
+                given,
+                self.definitions.get(session, item.definition),
+                *runs[item.job],
+                saved.get(ItemKey(item.job, item.number)),
+            )
+            for item, given in taken
+        ]
+
+
+def held(item: Item) -> bool:
+    """Return whether an item must not be made due by hand: its submission is not complete, or it comes after another."""
+    return item.wait in (Wait.SUBMITTING, Wait.PREDECESSOR)

@@ -1,0 +1,215 @@
+"""Context: what a running attempt knows of itself, saves, and tells."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import math
+import operator
+import threading
+from collections.abc import Callable, Coroutine
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+
+from mulligan.core.attempt import AttemptInfo, StopCause
+from mulligan.core.errors import ArgumentsInvalid
+from mulligan.core.signals import Stopped
+from mulligan.sdk.ports import Channel
+from mulligan.sdk.window import Window
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Context:
+    """One running attempt of a work item; a parameter annotated with it is injected.
+
+    After the attempt was asked to stop, the next `step`, `checkpoint`, `progress` or `output` raises `Stopped`.
+    """
+
+    def __init__(self, info: AttemptInfo, channel: Channel) -> None:
+        self._info = info
+        self._channel = channel
+        self._steps = dict(info.steps)
+        self._cursor = info.cursor
+        self._occurrences: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def run_id(self) -> str:
+        """The run id of the job."""
+        return self._info.run_id
+
+    @property
+    def key(self) -> str:
+        """The key of the work item within its job."""
+        return self._info.key
+
+    @cached_property
+    def idempotency_key(self) -> str:
+        """A key to send along where the other side drops repeats: the same in every attempt and generation of the item."""
+        identity = f"{self._info.run_id}/{self._info.job}/{self._info.number}"
+        return hashlib.sha256(identity.encode()).hexdigest()[:32]
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt in its generation, from 1."""
+        return self._info.attempt
+
+    @property
+    def generation(self) -> int:
+        """1 for what was submitted, one more for each manual retry or overwrite."""
+        return self._info.generation
+
+    @cached_property
+    def window(self) -> Window | None:
+        """The window of the work item, if it is for one."""
+        return None if self._info.window is None else Window.of_ms(*self._info.window)
+
+    @property
+    def cursor(self) -> Any:
+        """What the last `checkpoint` saved, in this or an earlier attempt; None before the first."""
+        return None if self._cursor is None else json.loads(self._cursor)
+
+    @property
+    def stopping(self) -> StopCause | None:
+        """Why the attempt was asked to stop: "cancel", "drain" or "timeout"; None while it was not."""
+        return self._channel.stopping()
+
+    @property
+    def time_left(self) -> float | None:
+        """Seconds until the time limit of this attempt; None without one."""
+        return self._channel.time_left()
+
+    @cached_property
+    def log(self) -> FilteringBoundLogger:
+        """A structlog logger whose lines go to the log of this attempt."""
+        from mulligan.sdk.logs import attempt_logger
+
+        return attempt_logger()
+
+    def on_stop(self, f: Callable[[], None]) -> None:
+        """Call `f` once, from another thread, when the attempt is asked to stop."""
+        self._channel.on_stop(f)
+
+    @overload
+    def step(self, f: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def step(self, f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+    def step(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Call `f` and save its result, durable when this returns; a later attempt gets the saved result instead.
+
+        A step is known by the name of `f`, its arguments and how often it was called with them before. The result
+        goes through JSON, so that the first run and a recovery see the same. A failing `f` is not saved. What an
+        `async def` returns must be awaited. Raises ArgumentsInvalid, ResultInvalid, ValueTooLarge.
+        """
+        from mulligan.sdk.signature import result_of
+
+        self._alive()
+        result = result_of(f)
+        key = self._step_key(f, args, kwargs)
+        saved = self._steps.get(key)
+        if inspect.iscoroutinefunction(f) or inspect.iscoroutinefunction(getattr(f, "fn", None)):
+            return self._step_async(f(*args, **kwargs) if saved is None else None, key, result)
+        if saved is not None:
+            return result.load(saved)
+        text = result.dump(f(*args, **kwargs))
+        self._channel.call("step", _step_payload(key, text))
+        return self._saved(key, text, result)
+
+    def checkpoint(self, value: Any) -> None:
+        """Save a cursor in place of the last one; durable when this returns. Raises ArgumentsInvalid, ValueTooLarge."""
+        from mulligan.sdk.values import dump_any
+
+        self._alive()
+        text = dump_any(value, "checkpoint")
+        self._channel.call("cursor", text)
+        self._cursor = text
+
+    def progress(self, done: float, total: float = 1) -> None:
+        """Tell how far the attempt is: `done` of `total`, in any unit; more than all counts as all."""
+        self._alive()
+        _number("done", done)
+        _number("total", total)
+        if done < 0 or total <= 0:
+            raise ArgumentsInvalid(f"progress: done must not be negative and total must be above 0, not {done!r} of {total!r}")
+        self._channel.progress(min(float(done), float(total)), float(total))
+
+    def output(self, *, rows: int) -> None:
+        """Tell how many rows the attempt has written so far, in all: decides whether overwriting is safe."""
+        self._alive()
+        try:
+            count = operator.index(rows)
+        except TypeError:
+            count = -1
+        if count < 0 or isinstance(rows, bool):
+            raise ArgumentsInvalid(f"output: rows must be a whole number of zero or more, not {rows!r}")
+        self._channel.output(count)
+
+    def _alive(self) -> None:
+        self._channel.touch()
+        cause = self._channel.stopping()
+        if cause is not None:
+            raise Stopped(cause)
+
+    def _step_key(self, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        from mulligan.sdk.signature import qualified_name
+
+        name = qualified_name(f)
+        if name.endswith("<lambda>"):
+            raise ArgumentsInvalid("step: a lambda has no name to know the step by; pass a function, then its arguments")
+        base = f"{name}:{_digest(name, args, kwargs)}"
+        with self._lock:
+            place = self._occurrences[base] = self._occurrences.get(base, 0) + 1
+        return f"{base}:{place}"
+
+    async def _step_async(self, pending: Coroutine[Any, Any, Any] | None, key: str, result: Any) -> Any:
+        import asyncio
+
+        if pending is None:
+            return result.load(self._steps[key])
+        text = result.dump(await pending)
+        await asyncio.to_thread(self._channel.call, "step", _step_payload(key, text))
+        return self._saved(key, text, result)
+
+    def _saved(self, key: str, text: str, result: Any) -> Any:
+        self._steps[key] = text
+        return result.load(text)
+
+
+def _step_payload(key: str, text: str) -> str:
+    return json.dumps({"key": key, "name": key.split(":", 1)[0], "value": text})
+
+
+def _digest(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    from pydantic_core import PydanticSerializationError, to_json
+
+    try:
+        data = to_json([_canonical(args), _canonical(kwargs)], inf_nan_mode="constants", bytes_mode="base64")
+    except (PydanticSerializationError, RecursionError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ArgumentsInvalid(
+            f"step {name}: an argument cannot be written as JSON ({reason}), so the step could not be known again; "
+            "pass plain data, and make connections, clients and the like inside the step"
+        ) from None
+    return hashlib.sha256(data).hexdigest()
+
+
+def _canonical(value: Any) -> Any:
+    """Give sets and dicts an order that is the same in every process."""
+    if isinstance(value, dict):
+        return {key: _canonical(value[key]) for key in sorted(value, key=repr)}
+    if isinstance(value, (list, tuple)):
+        return [_canonical(each) for each in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((_canonical(each) for each in value), key=repr)
+    return value
+
+
+def _number(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ArgumentsInvalid(f"progress: {name} must be a finite number, not {value!r}")

@@ -1,0 +1,117 @@
+"""Work items to be: made of a call, of a sequence or of a range of time, one at a time and checked as they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from mulligan.core.errors import ArgumentsInvalid
+from mulligan.core.schedule import Instant, windows
+from mulligan.core.durations import Duration
+from mulligan.core.submission import NewItem
+from mulligan.sdk.options import MAX_NAME
+from mulligan.sdk.signature import Signature
+from mulligan.sdk.values import check_text, shown
+from mulligan.sdk.window import Window, normal
+
+_NOTHING = object()
+
+
+def of_call(signature: Signature, values: dict[str, Any]) -> tuple[NewItem, str]:
+    """Return the one item of a call, and the time zone of its window."""
+    window = _take_window(signature, values)
+    text = signature.arguments.dump(values)
+    if window is None:
+        return NewItem("0", text), "UTC"
+    return NewItem(window.key, text, (window.start_ms, window.end_ms)), window.tz
+
+
+def of_sequence(
+    signature: Signature, elements: Iterable[Any], key: Callable[[Any], str] | None, args: Mapping[str, Any]
+) -> tuple[Iterator[NewItem], str]:
+    """Return an item for each element, and the time zone of their windows; elements are read as the items are."""
+    if isinstance(elements, (str, bytes, Mapping)) or not isinstance(elements, Iterable):
+        raise ArgumentsInvalid(f"{signature.owner}: map takes a list or another sequence of elements, not {shown(elements)}")
+    fixed = signature.bind((), args)
+    free = [name for name in signature.positional if name not in fixed]
+    if not free:
+        raise ArgumentsInvalid(f"{signature.owner}: map has no parameter left for the elements; leave one out of args")
+    iterator = iter(elements)
+    first = next(iterator, _NOTHING)
+    tz = normal(first).tz if isinstance(first, Window) else "UTC"
+    return _mapped(signature, _again(first, iterator), free[0], fixed, _keys(signature, key), tz), tz
+
+
+def of_range(
+    signature: Signature, start: Instant, end: Instant, every: Duration, tz: str, newest_first: bool, args: Mapping[str, Any]
+) -> Iterator[NewItem]:
+    """Return an item for each window of a range; the range and the arguments are checked at once."""
+    if signature.window is None:
+        raise ArgumentsInvalid(
+            f"{signature.owner}: backfill needs a parameter annotated Window; add `window: Window`, or use map"
+        )
+    if signature.window in args:
+        raise ArgumentsInvalid(f"{signature.owner}: {signature.window!r} is what backfill varies; leave it out of args")
+    text = signature.arguments.dump(signature.bind((), args))
+    cut = windows(start, end, every, tz, newest_first)
+    return (NewItem(Window.of_ms(first, last, tz).key, text, (first, last)) for first, last in cut)
+
+
+def _take_window(signature: Signature, values: dict[str, Any]) -> Window | None:
+    if signature.window is None:
+        return None
+    if signature.window not in values:
+        raise ArgumentsInvalid(f"{signature.owner}: the argument {signature.window!r} is missing: the Window to work on")
+    window = values.pop(signature.window)
+    if not isinstance(window, Window):
+        raise ArgumentsInvalid(
+            f"{signature.owner}: parameter {signature.window!r} takes a Window, not {shown(window)} ({type(window).__name__})"
+        )
+    return normal(window)
+
+
+def _mapped(
+    signature: Signature,
+    elements: Iterable[Any],
+    name: str,
+    fixed: dict[str, Any],
+    key_of: Callable[[int, Any], str | None],
+    tz: str,
+) -> Iterator[NewItem]:
+    for number, element in enumerate(elements):
+        values = {**fixed, name: element}
+        window = _take_window(signature, values)
+        text = signature.arguments.dump(values)
+        key = key_of(number, element)
+        if window is None:
+            yield NewItem(key or str(number), text)
+        else:
+            range_ms = window.start_ms, window.end_ms
+            yield NewItem(key or Window.of_ms(*range_ms, tz).key, text, range_ms)
+
+
+def _again(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
+    """Put back the element that was read to learn the time zone."""
+    if first is not _NOTHING:
+        yield first
+    yield from rest
+
+
+def _keys(signature: Signature, key: Callable[[Any], str] | None) -> Callable[[int, Any], str | None]:
+    if key is None:
+        return lambda number, element: None  # noqa: ARG005 - the same shape as below
+    seen: dict[str, int] = {}
+
+    def checked(number: int, element: Any) -> str:
+        text = key(element)
+        if not isinstance(text, str) or not text.strip() or len(text) > MAX_NAME:
+            raise ArgumentsInvalid(
+                f"{signature.owner}: key gave {shown(text)} for element {number}; "
+                f"it must give a text of 1 to {MAX_NAME} characters"
+            )
+        check_text(text, f"{signature.owner}: the key of element {number}")
+        if seen.setdefault(text, number) != number:
+            raise ArgumentsInvalid(f"{signature.owner}: elements {seen[text]} and {number} have the same key {text!r}")
+        return text
+
+    return checked

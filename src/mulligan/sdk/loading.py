@@ -1,0 +1,161 @@
+"""Loading the tasks of files and modules, as workers do; and telling early which functions they could not load."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from mulligan.core.errors import SubmitInImport, TaskError
+from mulligan.sdk.digest import source_file
+from mulligan.sdk.ports import AMBIENT
+from mulligan.sdk.task import Task
+
+_TRACEBACK_FRAMES = 3
+
+
+def load(sources: Sequence[str]) -> dict[str, Task[Any, Any]]:
+    """Import files and modules, and return their tasks by name.
+
+    A source is the path of a Python file, which is then known by its stem and whose folder goes on `sys.path`, or a dotted
+    module. Tasks that a module only imports are left to the module that defines them. Raises TaskError, SubmitInImport.
+    """
+    found: dict[str, Task[Any, Any]] = {}
+    for source in sources:
+        for task in _tasks_of(_import(source), source):
+            other = found.setdefault(task.name, task)
+            if other is not task:
+                raise TaskError(
+                    f"two tasks are named {task.name!r}: {_place(other)} and {_place(task)}; give one another name with name="
+                )
+    return found
+
+
+def must_be_loadable(task: Task[Any, Any]) -> None:
+    """Refuse a task that no worker could load; raises TaskError with advice."""
+    problem = _unloadable(task)
+    if problem:
+        raise TaskError(f"task {task.name!r} {problem}")
+
+
+def _unloadable(task: Task[Any, Any]) -> str | None:
+    name = task.fn.__qualname__
+    if "<lambda>" in name:
+        return "is a lambda, which workers cannot find; write it as a function at the top of a module"
+    if "<locals>" in name:
+        return f"is defined inside a function ({name}), where workers cannot find it; move it to the top of its module"
+    if "." in name:
+        return f"is a method ({name}); write it as a function at the top of a module"
+    if source_file(task.fn) is None:
+        return (
+            "was typed in at a prompt or in a notebook, where workers cannot load it; "
+            "put it in a file, import it from there, and start a worker with that file"
+        )
+    module = sys.modules.get(task.fn.__module__)
+    if not any(value is task for value in vars(module).values()):
+        return f"is not among the names of module {task.fn.__module__}; assign what task(…) returns to a name at its top"
+    return None
+
+
+def _tasks_of(module: ModuleType, source: str) -> Iterator[Task[Any, Any]]:
+    tasks = {
+        id(value): value
+        for value in vars(module).values()
+        if isinstance(value, Task) and not value.bound and value.fn.__module__ == module.__name__
+    }
+    if not tasks:
+        raise TaskError(f"{source}: defines no task; put @task above a function at the top of it")
+    for task in tasks.values():
+        task.check()
+        yield task
+
+
+def _import(source: str) -> ModuleType:
+    if source.endswith(".py") or "/" in source:
+        path = Path(source).resolve()
+        if not path.is_file():
+            raise TaskError(f"{source}: there is no such file")
+        return _import_file(path, source)
+    return _import_module(source)
+
+
+def _import_file(path: Path, source: str) -> ModuleType:
+    loaded = sys.modules.get(path.stem)
+    if loaded is not None:
+        if _file_of(loaded) == path:
+            return loaded
+        raise TaskError(f"{source}: the name {path.stem!r} belongs to another module ({_file_of(loaded)}); rename the file")
+    _put_on_path(path.parent)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise TaskError(f"{source}: is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    try:
+        with _importing(source):
+            spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(path.stem, None)
+        raise
+    return module
+
+
+def _import_module(name: str) -> ModuleType:
+    _put_on_path(Path.cwd())
+    with _importing(name):
+        return importlib.import_module(name)
+
+
+@contextmanager
+def _importing(source: str) -> Iterator[None]:
+    """Refuse submissions meanwhile, and turn whatever the module raises into an error that says where."""
+    AMBIENT.importing = source
+    try:
+        yield
+    except SubmitInImport:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name is not None and (source == error.name or source.startswith(error.name + ".")):
+            raise TaskError(f"{source}: there is no such module; give a module's dotted name or the path of a .py file") from error
+        raise TaskError(_failed(source, error)) from error
+    except (Exception, SystemExit) as error:
+        raise TaskError(_failed(source, error)) from error
+    finally:
+        AMBIENT.importing = None
+
+
+def _failed(source: str, error: BaseException) -> str:
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if _is_users(each.filename)]
+    lines = traceback.format_list(frames[-_TRACEBACK_FRAMES:]) + traceback.format_exception_only(error)
+    return f"{source}: failed to import\n{''.join(lines).rstrip()}"
+
+
+def _is_users(file: str) -> bool:
+    return file != __file__ and not file.startswith("<frozen importlib") and Path(file).parent != Path(importlib.__file__).parent
+
+
+def _put_on_path(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+def _file_of(module: ModuleType) -> Path | None:
+    file = getattr(module, "__file__", None)
+    return None if file is None else Path(file).resolve()
+
+
+def _place(task: Task[Any, Any]) -> str:
+    code: Any = getattr(_innermost(task.fn), "__code__", None)
+    return task.fn.__module__ if code is None else f"{code.co_filename}:{code.co_firstlineno}"
+
+
+def _innermost(fn: Callable[..., Any]) -> Callable[..., Any]:
+    import inspect
+
+    return inspect.unwrap(fn)

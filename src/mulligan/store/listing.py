@@ -1,0 +1,141 @@
+"""Lists of jobs and work items by filter: the one place that composes SQL text, from the closed sets below."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from mulligan.core.errors import ArgumentsInvalid
+from mulligan.core.job import Item, ItemKey, Job
+from mulligan.store.interface import Database
+from mulligan.store.rows import ITEM_COLUMNS, Input, input_of, item_of, job_of
+
+MAX_PAGE = 500
+
+_JOB_STATUS = """case
+    when j.sealed = 1 and j.pending + j.started + j.retry = 0 then
+        case when j.failure > 0 then 'FAILURE' when j.revoked > 0 then 'REVOKED' else 'SUCCESS' end
+    when j.started > 0 then 'STARTED' when j.retry > 0 then 'RETRY'
+    when j.success + j.failure + j.revoked > 0 then 'STARTED' else 'PENDING' end"""
+
+JOB_FILTERS = {
+    "status": f"{_JOB_STATUS} in (select value from json_each(:status))",
+    "task": "t.name = :task",
+    "namespace": "t.namespace = :namespace",
+    "run_id": "j.run_id = :run_id",
+    "label": "json_extract(j.labels, '$.' || json_quote(:label_name)) = :label_value",
+    "before": "j.id < :before",
+}
+ITEM_FILTERS = {
+    "job": "i.job = :job",
+    "number": "i.number = :number",
+    "ids": "(i.job, i.number) in (select value ->> 0, value ->> 1 from json_each(:ids))",
+    "status": "i.status in (select value from json_each(:status))",
+    "task": "i.task in (select id from tasks where name = :task)",
+    "failure_class": "i.failure_class = :failure_class",
+    "run_id": "i.job in (select id from jobs where run_id = :run_id)",
+    "key": "n.key = :key",
+    "window_start": "n.window_start_ms >= :window_start",
+    "window_end": "n.window_end_ms <= :window_end",
+    "error": "a.error_message like '%' || :error || '%'",
+    "after": "(i.job, i.number) > (:after_job, :after_number)",
+}
+
+_JOBS = """select j.id, t.namespace, j.task, t.name, j.run_id, j.kind, j.tz, j.labels, j.sealed, j.cancel_ms, j.created_ms,
+    j.ended_ms, j.pending, j.started, j.retry, j.success, j.failure, j.revoked
+from jobs j join tasks t on t.id = j.task"""
+_ITEMS = """select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation,
+    i.attempt, i.token, i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes,
+    i.snoozes, i.keep_from, i.reason, i.failure_class, i.created_ms, i.ended_ms,
+    n.key, n.arguments, n.window_start_ms, n.window_end_ms, a.error_type, a.error_message, a.result, a.rows, w.name,
+    t.name, t.paused_ms
+from items i join inputs n on n.job = i.job and n.number = i.number
+join tasks t on t.id = i.task
+left join attempts a on a.job = i.job and a.number = i.number and a.token = i.token
+left join workers w on w.id = i.worker"""
+
+
+class ItemDetail(NamedTuple):
+    """An item with its input, and with what its newest ended attempt left, when that is the newest of all."""
+
+    item: Item
+    input: Input
+    error_type: str | None
+    error_message: str | None
+    result: str | None
+    rows: int | None
+    worker: str | None
+    task: str
+    paused_ms: int | None
+
+
+class Listing:
+    """Reads pages of jobs and of work items."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def jobs(self, filters: Mapping[str, Any], limit: int = 100) -> list[Job]:
+        """Return jobs, newest first. Filters: status, task, namespace, run_id, label (name, value), before (an id)."""
+        text, values = _compose(_JOBS, JOB_FILTERS, filters)
+        with self._snapshot():
+            rows = self._database.text_in_reader(
+                f"{text} order by j.id desc limit :limit", {**values, "limit": min(limit, MAX_PAGE)}
+            )
+            return [job_of(row) for row in rows]
+
+    def items(self, filters: Mapping[str, Any], limit: int = 100) -> list[ItemDetail]:
+        """Return work items by job and number. Filters: the keys of ITEM_FILTERS; `after` is a key to go on from."""
+        text, values = _compose(_ITEMS, ITEM_FILTERS, filters)
+        with self._snapshot():
+            rows = self._database.text_in_reader(
+                f"{text} order by i.job, i.number limit :limit", {**values, "limit": min(limit, MAX_PAGE)}
+            )
+            return [_detail(row) for row in rows]
+
+    def all_items(self, filters: Mapping[str, Any]) -> Iterator[ItemDetail]:
+        """Yield every work item of a filter, a page at a time."""
+        after: ItemKey | None = None
+        while True:
+            page = self.items({**filters, **({"after": after} if after else {})}, MAX_PAGE)
+            yield from page
+            if len(page) < MAX_PAGE:
+                return
+            after = page[-1].item.key
+
+    @contextlib.contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        with self._database.read():
+            yield
+
+
+def _detail(row: Any) -> ItemDetail:
+    return ItemDetail(item_of(row), input_of(row[ITEM_COLUMNS:]), *row[ITEM_COLUMNS + 4 :])
+
+
+def _compose(select: str, known: Mapping[str, str], filters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    clauses: list[str] = []
+    values: dict[str, Any] = {}
+    for name, value in filters.items():
+        if name not in known:
+            raise ArgumentsInvalid(f"there is no filter {name!r}: use {', '.join(sorted(known))}")
+        if value is None:
+            continue
+        clauses.append(known[name])
+        values.update(_bound(name, value))
+    return f"{select}{' where ' + ' and '.join(clauses) if clauses else ''}", values
+
+
+def _bound(name: str, value: Any) -> dict[str, Any]:
+    match name:
+        case "status":
+            return {"status": json.dumps([str(each) for each in ([value] if isinstance(value, str) else value)])}
+        case "ids":
+            return {"ids": json.dumps([list(each) for each in value])}
+        case "label":
+            return {"label_name": value[0], "label_value": value[1]}
+        case "after":
+            return {"after_job": value[0], "after_number": value[1]}
+    return {name: value}

@@ -1,0 +1,234 @@
+create table meta (
+    key text primary key,
+    value text not null
+) strict, without rowid;
+
+create table tasks (
+    id integer primary key autoincrement,
+    namespace text not null,
+    name text not null,
+    module text not null,
+    definition integer references definitions (id) deferrable initially deferred,
+    paused_ms integer,
+    unique (namespace, name)
+) strict;
+
+create table definitions (
+    id integer primary key autoincrement,
+    task integer not null references tasks (id),
+    digest text not null,
+    body text not null,
+    published_ms integer not null,
+    unique (task, digest)
+) strict;
+
+create table workers (
+    id integer primary key autoincrement,
+    instance text not null unique,
+    name text not null,
+    pid integer not null,
+    lock text not null,
+    lease_ms integer not null check (lease_ms > 0),
+    beat integer not null default 0,
+    started_ms integer not null,
+    seen_ms integer not null,
+    stopped_ms integer,
+    lost_ms integer,
+    refused integer not null default 0
+) strict;
+create index workers_living on workers (id) where stopped_ms is null and lost_ms is null;
+
+create table worker_tasks (
+    worker integer not null references workers (id),
+    task integer not null references tasks (id),
+    definition integer not null references definitions (id),
+    primary key (worker, task)
+) strict, without rowid;
+
+create table jobs (
+    id integer primary key autoincrement,
+    task integer not null references tasks (id),
+    run_id text not null,
+    kind text not null check (kind in ('submit', 'map', 'backfill')),
+    input_digest text not null,
+    tz text not null,
+    labels text not null,
+    sealed integer not null check (sealed in (0, 1)),
+    cancel_ms integer,
+    release_ms integer,
+    created_ms integer not null,
+    touched_ms integer not null,
+    ended_ms integer,
+    pending integer not null default 0 check (pending >= 0),
+    started integer not null default 0 check (started >= 0),
+    retry integer not null default 0 check (retry >= 0),
+    success integer not null default 0 check (success >= 0),
+    failure integer not null default 0 check (failure >= 0),
+    revoked integer not null default 0 check (revoked >= 0),
+    unique (task, run_id),
+    check (ended_ms is null or (sealed = 1 and pending + started + retry = 0))
+) strict;
+create index jobs_cancelling on jobs (id) where cancel_ms is not null and ended_ms is null;
+create index jobs_unsealed on jobs (id) where sealed = 0;
+create index jobs_releasing on jobs (id) where release_ms is not null;
+
+create table items (
+    job integer not null,
+    number integer not null check (number >= 0),
+    task integer not null,
+    definition integer not null,
+    once integer not null check (once in (0, 1)),
+    priority integer not null check (priority between 1 and 5),
+    status text not null check (status in ('PENDING', 'STARTED', 'RETRY', 'SUCCESS', 'FAILURE', 'REVOKED')),
+    due_ms integer not null,
+    wait text check (wait in ('ready', 'backoff', 'schedule', 'snooze', 'submitting', 'predecessor')),
+    generation integer not null check (generation >= 1),
+    attempt integer not null check (attempt >= 0),
+    token integer not null check (token >= attempt),
+    version integer not null,
+    worker integer,
+    claimed_ms integer,
+    cancel_ms integer,
+    deadline_ms integer,
+    cutoff_ms integer,
+    charges text not null,
+    crashes integer not null check (crashes >= 0),
+    snoozes integer not null check (snoozes >= 0),
+    keep_from integer not null check (keep_from between 1 and generation),
+    reason text not null,
+    failure_class text,
+    created_ms integer not null,
+    ended_ms integer,
+    primary key (job, number),
+    check ((status = 'STARTED') = (worker is not null)),
+    check ((worker is null) = (claimed_ms is null)),
+    check ((status in ('SUCCESS', 'FAILURE', 'REVOKED')) = (ended_ms is not null)),
+    check ((status in ('PENDING', 'RETRY')) = (wait is not null)),
+    check (cancel_ms is null or status not in ('PENDING', 'RETRY'))
+) strict, without rowid;
+create index items_ready on items (task, once, priority, due_ms, job, number) where status in ('PENDING', 'RETRY');
+create index items_held on items (worker, job, number) where worker is not null;
+create index items_deadline on items (deadline_ms) where deadline_ms is not null and status in ('PENDING', 'RETRY');
+create index items_status on items (job, status, number) where status in ('RETRY', 'FAILURE', 'REVOKED');
+
+create table inputs (
+    job integer not null,
+    number integer not null,
+    task integer not null,
+    key text not null,
+    arguments text not null,
+    window_start_ms integer,
+    window_end_ms integer,
+    primary key (job, number),
+    unique (job, key),
+    check ((window_start_ms is null) = (window_end_ms is null)),
+    check (window_start_ms < window_end_ms)
+) strict, without rowid;
+create index inputs_window on inputs (task, window_start_ms, window_end_ms) where window_start_ms is not null;
+
+create table attempts (
+    job integer not null,
+    number integer not null,
+    token integer not null,
+    generation integer not null,
+    attempt integer not null check (attempt >= 1),
+    worker integer not null,
+    outcome text not null check (outcome in
+        ('SUCCEEDED', 'FAILED', 'TIMED_OUT', 'LOST', 'INTERRUPTED', 'SNOOZED', 'CANCELLED')),
+    reason text not null,
+    claimed_ms integer not null,
+    started_ms integer,
+    ended_ms integer not null check (ended_ms >= claimed_ms),
+    failure_class text,
+    rule text,
+    error_type text,
+    error_message text,
+    failure text,
+    entry integer,
+    charged integer,
+    delay_ms integer check (delay_ms >= 0),
+    planned_ms integer,
+    retry_after_ms integer,
+    rows integer check (rows >= 0),
+    result text,
+    exit_code integer,
+    signal integer,
+    pid integer,
+    primary key (job, number, token)
+) strict, without rowid;
+create trigger attempts_never_change before update on attempts
+begin
+    select raise(abort, 'an attempt never changes once it has ended');
+end;
+
+create table checkpoints (
+    job integer not null,
+    number integer not null,
+    kind text not null check (kind in ('step', 'cursor')),
+    key text not null,
+    generation integer not null,
+    value text not null,
+    token integer not null,
+    definition integer not null,
+    at_ms integer not null,
+    primary key (job, number, kind, key, generation)
+) strict, without rowid;
+
+create table logs (
+    job integer not null,
+    number integer not null,
+    token integer not null,
+    part integer not null,
+    at_ms integer not null,
+    text text not null,
+    primary key (job, number, token, part)
+) strict, without rowid;
+
+create table progress (
+    job integer not null,
+    number integer not null,
+    token integer not null,
+    done real not null,
+    total real not null,
+    at_ms integer not null,
+    primary key (job, number)
+) strict, without rowid;
+
+create table successors (
+    job integer not null,
+    number integer not null,
+    next_job integer not null,
+    next_number integer not null,
+    primary key (job, number)
+) strict, without rowid;
+
+create table events (
+    id integer primary key autoincrement,
+    at_ms integer not null,
+    kind text not null,
+    job integer not null,
+    number integer,
+    generation integer,
+    reason text
+) strict;
+
+create table audit (
+    id integer primary key autoincrement,
+    at_ms integer not null,
+    actor text not null,
+    source text not null,
+    action text not null,
+    target text not null,
+    reason text not null,
+    expected text not null,
+    found text not null,
+    changed integer not null
+) strict;
+create trigger audit_never_changes before update on audit
+begin
+    select raise(abort, 'the audit is append-only');
+end;
+create trigger audit_never_shrinks before delete on audit
+begin
+    select raise(abort, 'the audit is append-only');
+end;

@@ -1,0 +1,182 @@
+"""Rows of the store to domain values, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple
+from typing import Any, NamedTuple
+
+from mulligan.core.job import (
+    Attempt,
+    Counts,
+    FailureClass,
+    Item,
+    Job,
+    JobStatus,
+    Outcome,
+    Reason,
+    Wait,
+)
+
+Row = Sequence[Any]
+
+_STATUS = {each.value: each for each in JobStatus}
+_WAIT: dict[str | None, Wait | None] = {each.value: each for each in Wait} | {None: None}
+_REASON = {each.value: each for each in Reason}
+_CLASS: dict[str | None, FailureClass | None] = {each.value: each for each in FailureClass} | {None: None}
+_NO_CHARGES = "[]"
+ITEM_COLUMNS = 26
+
+
+class Input(NamedTuple):
+    """What a work item is for."""
+
+    key: str
+    arguments: str
+    window: tuple[int, int] | None
+
+
+class Head(NamedTuple):
+    """The earliest due time among the waiting items of a task, a kind and a priority."""
+
+    task: int
+    once: bool
+    priority: int
+    due_ms: int
+
+
+class TaskRow(NamedTuple):
+    """A published task; `body` is its newest definition as JSON."""
+
+    id: int
+    name: str
+    module: str
+    definition: int | None
+    paused_ms: int | None
+    body: str | None
+
+
+class WorkerRow(NamedTuple):
+    """A worker that has not been stopped or lost."""
+
+    id: int
+    instance: str
+    name: str
+    pid: int
+    lock: str
+    lease_ms: int
+    beat: int
+    started_ms: int
+    seen_ms: int
+
+
+class CheckpointRow(NamedTuple):
+    """Something an attempt saved."""
+
+    kind: str
+    key: str
+    generation: int
+    value: str
+    token: int
+    definition: int
+    at_ms: int
+
+
+class AuditRow(NamedTuple):
+    """Who asked for what, what was expected, and what was found."""
+
+    id: int
+    at_ms: int
+    actor: str
+    source: str
+    action: str
+    target: str
+    reason: str
+    expected: str
+    found: str
+    changed: int
+
+
+def item_of(row: Row) -> Item:
+    """Make an item of the 26 columns that every statement on items returns."""
+    return Item(
+        row[0], row[1], row[2], row[3], bool(row[4]), row[5], _STATUS[row[6]], row[7], _WAIT[row[8]], row[9], row[10],
+        row[11], row[12], row[13], row[14], row[15], row[16], row[17],
+        () if row[18] == _NO_CHARGES else tuple(json.loads(row[18])),
+        row[19], row[20], row[21], _REASON[row[22]], _CLASS[row[23]], row[24], row[25],
+    )  # fmt: skip
+
+
+def input_of(row: Row) -> Input:
+    """Make an input of key, arguments, window start and end."""
+    return Input(row[0], row[1], None if row[2] is None else (row[2], row[3]))
+
+
+def changed_item(item: Item, expected: int) -> list[Any]:
+    """Return the columns of an item for `apply_items`."""
+    return [
+        item.job, item.number, expected, item.definition, int(item.once), item.status, item.due_ms, item.wait,
+        item.generation, item.attempt, item.token, item.worker, item.claimed_ms, item.cancel_ms, item.deadline_ms,
+        item.cutoff_ms, json.dumps(item.charges), item.crashes, item.snoozes, item.keep_from, item.reason,
+        item.failure_class, item.ended_ms,
+    ]  # fmt: skip
+
+
+def attempt_row(attempt: Attempt) -> tuple[Any, ...]:
+    """Return the columns of an attempt for `add_attempts`."""
+    return (
+        attempt.job, attempt.number, attempt.token, attempt.generation, attempt.attempt, attempt.worker,
+        attempt.outcome, attempt.reason, attempt.claimed_ms, attempt.started_ms, attempt.ended_ms,
+        attempt.failure_class, attempt.rule, attempt.error_type, attempt.error_message, attempt.failure,
+        attempt.entry, attempt.charged, attempt.delay_ms, attempt.planned_ms, attempt.retry_after_ms, attempt.rows,
+        attempt.result, attempt.exit_code, attempt.signal, attempt.pid,
+    )  # fmt: skip
+
+
+def success_row(attempt: Attempt) -> tuple[Any, ...]:
+    """Return the columns of a successful attempt for `add_successes`."""
+    return (
+        attempt.job, attempt.number, attempt.token, attempt.generation, attempt.attempt, attempt.worker,
+        attempt.reason, attempt.claimed_ms, attempt.started_ms, attempt.ended_ms, attempt.rows, attempt.result,
+        attempt.pid,
+    )  # fmt: skip
+
+
+def attempt_of(row: Row) -> Attempt:
+    """Make an attempt of the columns of `read_attempts`."""
+    values = list(row)
+    values[6] = Outcome(values[6])
+    values[7] = Reason(values[7])
+    values[11] = _CLASS[values[11]]
+    return Attempt(*values)
+
+
+def job_of(row: Row) -> Job:
+    """Make a job of the columns of `read_job`."""
+    return Job(
+        id=row[0], namespace=row[1], task=row[2], task_name=row[3], run_id=row[4], kind=row[5], tz=row[6],
+        labels=json.loads(row[7]), sealed=bool(row[8]), cancel_ms=row[9], created_ms=row[10], ended_ms=row[11],
+        counts=Counts(*row[12:18]),
+    )  # fmt: skip
+
+
+_PLACE = {status: place for place, status in enumerate(JobStatus)}
+
+
+def moves(pairs: Iterable[tuple[int, JobStatus | None, JobStatus]]) -> list[list[int]]:
+    """Sum up (job, status before, status after) to one row of counter changes for each job, for `count_moves`."""
+    sums: dict[int, list[int]] = {}
+    for job, before, after in pairs:
+        row = sums.get(job)
+        if row is None:
+            row = sums[job] = [job, 0, 0, 0, 0, 0, 0]
+        if before is not None:
+            row[1 + _PLACE[before]] -= 1
+        row[1 + _PLACE[after]] += 1
+    return list(sums.values())
+
+
+def counts_row(counts: Counts) -> tuple[int, ...]:
+    """Return the counts in the order of the statuses."""
+    return tuple(astuple(counts))

@@ -1,0 +1,205 @@
+-- name: find_task
+select t.id, t.module, t.definition, t.paused_ms, d.body
+from tasks t left join definitions d on d.id = t.definition
+where t.namespace = :namespace and t.name = :name;
+
+-- name: list_tasks
+select t.id, t.name, t.module, t.definition, t.paused_ms, d.body
+from tasks t left join definitions d on d.id = t.definition
+where t.namespace = :namespace order by t.name;
+
+-- name: add_task
+insert into tasks (namespace, name, module) values (:namespace, :name, :module)
+on conflict (namespace, name) do nothing;
+
+-- name: add_definition
+insert into definitions (task, digest, body, published_ms) values (:task, :digest, :body, :now)
+on conflict (task, digest) do nothing;
+
+-- name: find_definition
+select id from definitions where task = :task and digest = :digest;
+
+-- name: read_definition
+select task, body from definitions where id = :id;
+
+-- name: current_definition
+select definition from tasks where id = :task;
+
+-- name: set_current_definition
+-- The newest definition is what a new generation of any item runs under.
+update tasks set definition = :definition where id = :task and definition is not :definition;
+
+-- name: set_paused
+update tasks set paused_ms = :paused_ms where id = :task and (paused_ms is null) <> (:paused_ms is null);
+
+-- name: add_worker
+insert into workers (instance, name, pid, lock, lease_ms, started_ms, seen_ms)
+values (:instance, :name, :pid, :lock, :lease_ms, :now, :now);
+
+-- name: find_worker
+select id from workers where instance = :instance;
+
+-- name: add_worker_task
+insert into worker_tasks (worker, task, definition) values (:worker, :task, :definition)
+on conflict (worker, task) do nothing;
+
+-- name: beat
+-- Nothing changed means that the worker was declared lost meanwhile.
+update workers set beat = beat + 1, seen_ms = :now
+where id = :worker and stopped_ms is null and lost_ms is null
+returning beat;
+
+-- name: is_living
+select 1 from workers where id = :worker and stopped_ms is null and lost_ms is null;
+
+-- name: count_refused
+update workers set refused = refused + :count where id = :worker;
+
+-- name: stop_worker
+update workers set stopped_ms = :now where id = :worker and stopped_ms is null and lost_ms is null returning id;
+
+-- name: lose_worker
+update workers set lost_ms = :now where id = :worker and stopped_ms is null and lost_ms is null returning id;
+
+-- name: living_workers
+select id, instance, name, pid, lock, lease_ms, beat, started_ms, seen_ms from workers
+where stopped_ms is null and lost_ms is null order by id;
+
+-- name: list_workers
+select id, instance, name, pid, started_ms, seen_ms, stopped_ms, lost_ms, refused from workers order by id desc limit 500;
+
+-- name: tasks_with_workers
+select distinct w.task from worker_tasks w join workers on workers.id = w.worker
+where workers.stopped_ms is null and workers.lost_ms is null;
+
+-- name: find_job_by_run_id
+select id, input_digest, sealed, touched_ms from jobs where task = :task and run_id = :run_id;
+
+-- name: add_job
+insert into jobs (task, run_id, kind, input_digest, tz, labels, sealed, created_ms, touched_ms)
+values (:task, :run_id, :kind, :input_digest, :tz, :labels, :sealed, :now, :now);
+
+-- name: grow_job
+update jobs set pending = pending + :count, touched_ms = :now where id = :job;
+
+-- name: seal_job
+update jobs set sealed = 1, release_ms = :release_ms, input_digest = :input_digest, touched_ms = :now,
+    ended_ms = case when pending + started + retry = 0 then :now end
+where id = :job and sealed = 0;
+
+-- name: drop_job
+delete from jobs where id = :job and sealed = 0;
+
+-- name: drop_items
+delete from items where job = :job;
+
+-- name: drop_inputs
+delete from inputs where job = :job;
+
+-- name: read_job
+select j.id, t.namespace, j.task, t.name, j.run_id, j.kind, j.tz, j.labels, j.sealed, j.cancel_ms, j.created_ms, j.ended_ms,
+    j.pending, j.started, j.retry, j.success, j.failure, j.revoked
+from jobs j join tasks t on t.id = j.task
+where j.id = :job;
+
+-- name: flag_job
+-- Claims honour the flag from this commit on.
+update jobs set cancel_ms = :now where id = :job and cancel_ms is null and ended_ms is null returning id;
+
+-- name: unflag_job
+update jobs set cancel_ms = null where id = :job;
+
+-- name: releasing_jobs
+-- Sealed jobs whose items have not all been made due yet.
+select id, release_ms from jobs where release_ms is not null order by id limit 100;
+
+-- name: released_job
+update jobs set release_ms = null where id = :job;
+
+-- name: cancelling_jobs
+select id from jobs where cancel_ms is not null and ended_ms is null order by id limit 100;
+
+-- name: read_attempts
+select job, number, token, generation, attempt, worker, outcome, reason, claimed_ms, started_ms, ended_ms, failure_class, rule,
+    error_type, error_message, failure, entry, charged, delay_ms, planned_ms, retry_after_ms, rows, result, exit_code, signal, pid
+from attempts where job = :job and number = :number order by token;
+
+-- name: read_checkpoints
+select kind, key, generation, value, token, definition, at_ms from checkpoints
+where job = :job and number = :number order by at_ms, key;
+
+-- name: save_checkpoint
+insert into checkpoints (job, number, kind, key, generation, value, token, definition, at_ms)
+values (:job, :number, :kind, :key, :generation, :value, :token, :definition, :now)
+on conflict (job, number, kind, key, generation)
+do update set value = excluded.value, token = excluded.token, definition = excluded.definition, at_ms = excluded.at_ms;
+
+-- name: forgive_crashes
+-- A checkpoint is progress: deaths before it no longer count. Written only where there is something to forgive.
+update items set crashes = 0, version = version + 1
+where job = :job and number = :number and token = :token and worker = :worker and crashes > 0;
+
+-- name: owns
+select 1 from items where job = :job and number = :number and token = :token and worker = :worker and status = 'STARTED';
+
+-- name: drop_old_checkpoints
+delete from checkpoints where job = :job and number = :number and generation < :keep_from;
+
+-- name: read_logs
+select token, part, at_ms, text from logs
+where job = :job and number = :number and (token > :token or (token = :token and part > :part))
+order by token, part limit 1000;
+
+-- name: read_progress
+select token, done, total from progress where job = :job and number = :number;
+
+-- name: add_successor
+insert into successors (job, number, next_job, next_number) values (:job, :number, :next_job, :next_number)
+on conflict (job, number) do update set next_job = excluded.next_job, next_number = excluded.next_number;
+
+-- name: any_successor
+select 1 from successors limit 1;
+
+-- name: find_successor
+select next_job, next_number from successors where job = :job and number = :number;
+
+-- name: drop_successor
+delete from successors where job = :job and number = :number;
+
+-- name: add_event
+insert into events (at_ms, kind, job, number, generation, reason) values (:now, :kind, :job, :number, :generation, :reason);
+
+-- name: read_events
+select id, at_ms, kind, job, number, generation, reason from events where id > :after order by id limit :limit;
+
+-- name: add_audit
+insert into audit (at_ms, actor, source, action, target, reason, expected, found, changed)
+values (:now, :actor, :source, :action, :target, :reason, :expected, :found, :changed);
+
+-- name: read_audit
+select id, at_ms, actor, source, action, target, reason, expected, found, changed from audit
+where target = :target or :target is null order by id desc limit :limit;
+
+-- name: windows_taken
+-- The windows of a task in a range that succeeded or are in flight.
+select n.window_start_ms, n.window_end_ms from inputs n
+join items i on i.job = n.job and i.number = n.number
+where n.task = :task and n.window_start_ms >= :start and n.window_start_ms < :end
+    and i.status in ('PENDING', 'STARTED', 'RETRY', 'SUCCESS');
+
+-- name: windows_failed
+-- The newest item of each window in a range, where that item failed.
+select n.window_start_ms, n.window_end_ms, n.job, n.number, i.status from inputs n
+join items i on i.job = n.job and i.number = n.number
+where n.task = :task and n.window_start_ms >= :start and n.window_start_ms < :end
+order by n.window_start_ms, n.window_end_ms, n.job, n.number;
+
+-- name: later_written
+-- Later windows of the same task that were written after a moment: an older one run again would overwrite newer values.
+select n.job, n.number, n.key from inputs n
+join items i on i.job = n.job and i.number = n.number
+where n.task = :task and n.window_start_ms > :window_start and i.status = 'SUCCESS' and i.ended_ms > :since
+order by n.window_start_ms, n.job limit :limit;
+
+-- name: read_input
+select key, arguments, window_start_ms, window_end_ms from inputs where job = :job and number = :number;

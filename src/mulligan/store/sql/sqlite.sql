@@ -1,0 +1,183 @@
+-- name: last_id
+-- PostgreSQL returns ids from the insert itself; here the connection remembers it.
+select last_insert_rowid();
+
+-- name: heads
+-- For every task, kind and priority the earliest due time: says what may be claimed now and when to look again.
+select task, once, priority, due_ms from (
+    select t.value as task, o.value as once, p.value as priority,
+        (select min(due_ms) from items
+         where task = t.value and once = o.value and priority = p.value and status in ('PENDING', 'RETRY')) as due_ms
+    from json_each(:tasks) t, json_each('[0,1]') o, json_each('[1,2,3,4,5]') p
+    where t.value not in (select id from tasks where paused_ms is not null)
+) where due_ms is not null;
+
+-- name: claimable
+-- The writing connection holds the only write lock, so what is read here is still so when it is updated.
+select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
+    i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
+    i.reason, i.failure_class, i.created_ms, i.ended_ms, n.key, n.arguments, n.window_start_ms, n.window_end_ms
+from items i indexed by items_ready join inputs n on n.job = i.job and n.number = i.number
+where i.task = :task and i.once = :once and i.priority = :priority and i.status in ('PENDING', 'RETRY') and i.due_ms <= :now
+    and (i.deadline_ms is null or i.deadline_ms > :now)
+    and i.job not in (select id from jobs where cancel_ms is not null and ended_ms is null)
+order by i.due_ms, i.job, i.number limit :limit;
+
+-- name: start_items
+-- What deciding on Claimed does, for many rows at once.
+update items set status = 'STARTED', wait = null, token = items.token + 1, attempt = items.attempt + 1,
+    version = items.version + 1, worker = :worker, claimed_ms = :now, deadline_ms = items.cutoff_ms
+from (select value ->> 0 as job, value ->> 1 as number, value ->> 2 as version from json_each(:rows)) v
+where items.job = v.job and items.number = v.number and items.version = v.version
+returning job, number;
+
+-- name: settle_items
+-- What deciding on Succeeded does, for many rows at once: the columns that no other event leaves alone.
+update items set status = 'SUCCESS', reason = v.reason, version = items.version + 1, worker = null, claimed_ms = null,
+    crashes = 0, failure_class = null, ended_ms = v.ended_ms
+from (select value ->> 0 as job, value ->> 1 as number, value ->> 2 as version, value ->> 3 as reason,
+             value ->> 4 as ended_ms from json_each(:rows)) v
+where items.job = v.job and items.number = v.number and items.version = v.version and items.status = 'STARTED'
+returning job, number;
+
+-- name: apply_items
+-- Every changeable column of rows whose version is still the expected one.
+update items set definition = v.definition, once = v.once, status = v.status, due_ms = v.due_ms, wait = v.wait,
+    generation = v.generation, attempt = v.attempt, token = v.token, version = items.version + 1, worker = v.worker,
+    claimed_ms = v.claimed_ms, cancel_ms = v.cancel_ms, deadline_ms = v.deadline_ms, cutoff_ms = v.cutoff_ms,
+    charges = v.charges, crashes = v.crashes, snoozes = v.snoozes, keep_from = v.keep_from, reason = v.reason,
+    failure_class = v.failure_class, ended_ms = v.ended_ms
+from (select value ->> 0 as job, value ->> 1 as number, value ->> 2 as expected, value ->> 3 as definition, value ->> 4 as once,
+             value ->> 5 as status, value ->> 6 as due_ms, value ->> 7 as wait, value ->> 8 as generation,
+             value ->> 9 as attempt, value ->> 10 as token, value ->> 11 as worker, value ->> 12 as claimed_ms,
+             value ->> 13 as cancel_ms, value ->> 14 as deadline_ms, value ->> 15 as cutoff_ms, value ->> 16 as charges,
+             value ->> 17 as crashes, value ->> 18 as snoozes, value ->> 19 as keep_from, value ->> 20 as reason,
+             value ->> 21 as failure_class, value ->> 22 as ended_ms
+      from json_each(:rows)) v
+where items.job = v.job and items.number = v.number and items.version = v.expected
+returning job, number;
+
+-- name: read_items
+select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
+    i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
+    i.reason, i.failure_class, i.created_ms, i.ended_ms
+from json_each(:keys) k join items i on i.job = k.value ->> 0 and i.number = k.value ->> 1;
+
+-- name: count_moves
+-- One row for each job: how much its counters change. A job with nothing left to do has ended, one with something has not.
+update jobs set pending = jobs.pending + v.pending, started = jobs.started + v.started, retry = jobs.retry + v.retry,
+    success = jobs.success + v.success, failure = jobs.failure + v.failure, revoked = jobs.revoked + v.revoked,
+    ended_ms = case when jobs.sealed = 1
+                         and jobs.pending + v.pending + jobs.started + v.started + jobs.retry + v.retry = 0
+                    then coalesce(jobs.ended_ms, :now) end
+from (select value ->> 0 as job, value ->> 1 as pending, value ->> 2 as started, value ->> 3 as retry, value ->> 4 as success,
+             value ->> 5 as failure, value ->> 6 as revoked from json_each(:rows)) v
+where jobs.id = v.job
+returning id, ended_ms;
+
+-- name: add_items
+insert into items (job, number, task, definition, once, priority, status, due_ms, wait, generation, attempt, token, version,
+    deadline_ms, cutoff_ms, charges, crashes, snoozes, keep_from, reason, created_ms)
+select :job, value ->> 0, :task, :definition, :once, :priority, 'PENDING', :due_ms, :wait, 1, 0, 0, 0,
+    :deadline_ms, :cutoff_ms, '[]', 0, 0, 1, 'submitted', :now
+from json_each(:rows);
+
+-- name: add_inputs
+insert into inputs (job, number, task, key, arguments, window_start_ms, window_end_ms)
+select :job, value ->> 0, :task, value ->> 1, value ->> 2, value ->> 3, value ->> 4 from json_each(:rows);
+
+-- name: release_items
+-- A sealed job's items become due a chunk at a time.
+update items set due_ms = :due_ms, wait = :wait, version = version + 1
+where (job, number) in (
+    select job, number from items where job = :job and status = 'PENDING' and wait = 'submitting' order by number limit :limit)
+returning number;
+
+-- name: add_attempts
+insert into attempts (job, number, token, generation, attempt, worker, outcome, reason, claimed_ms, started_ms, ended_ms,
+    failure_class, rule, error_type, error_message, failure, entry, charged, delay_ms, planned_ms, retry_after_ms, rows, result,
+    exit_code, signal, pid)
+select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8,
+    value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13, value ->> 14, value ->> 15, value ->> 16,
+    value ->> 17, value ->> 18, value ->> 19, value ->> 20, value ->> 21, value ->> 22, value ->> 23, value ->> 24,
+    value ->> 25
+from json_each(:rows);
+
+-- name: add_successes
+-- The same for attempts that succeeded, of which far fewer columns hold anything.
+insert into attempts (job, number, token, generation, attempt, worker, outcome, reason, claimed_ms, started_ms, ended_ms,
+    rows, result, pid)
+select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, 'SUCCEEDED', value ->> 6, value ->> 7,
+    value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12
+from json_each(:rows);
+
+-- name: held_by
+-- In key order from a key on, so that a lost worker's items are taken a page at a time.
+select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
+    i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
+    i.reason, i.failure_class, i.created_ms, i.ended_ms
+from items i indexed by items_held where i.worker = :worker and i.worker is not null limit :limit;
+
+-- name: asked_to_stop
+-- Items a worker runs that somebody wants cancelled.
+select job, number, token from items indexed by items_held
+where worker = :worker and worker is not null and cancel_ms is not null;
+
+-- name: expired
+select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
+    i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
+    i.reason, i.failure_class, i.created_ms, i.ended_ms
+from items i indexed by items_deadline
+where i.deadline_ms is not null and i.deadline_ms <= :now and i.status in ('PENDING', 'RETRY') limit :limit;
+
+-- name: next_deadline
+select min(deadline_ms) from items indexed by items_deadline where deadline_ms is not null and status in ('PENDING', 'RETRY');
+
+-- name: running_of_job
+select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
+    i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
+    i.reason, i.failure_class, i.created_ms, i.ended_ms
+from items i indexed by items_held where i.worker is not null and i.job = :job;
+
+-- name: waiting_of_job
+select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
+    i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
+    i.reason, i.failure_class, i.created_ms, i.ended_ms
+from items i where i.job = :job and i.status in ('PENDING', 'RETRY') order by i.number limit :limit;
+
+-- name: add_logs
+insert into logs (job, number, token, part, at_ms, text)
+select value ->> 0, value ->> 1, value ->> 2, value ->> 3, :now, value ->> 4 from json_each(:rows);
+
+-- name: set_progress
+insert into progress (job, number, token, done, total, at_ms)
+select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, :now from json_each(:rows) where true
+on conflict (job, number) do update set token = excluded.token, done = excluded.done, total = excluded.total,
+    at_ms = excluded.at_ms;
+
+-- name: read_saved
+-- Steps and newest cursor of many items at once: rows are job, number and the generation from which on they count.
+select c.job, c.number, c.kind, c.key, c.value
+from json_each(:rows) v join checkpoints c on c.job = v.value ->> 0 and c.number = v.value ->> 1
+where c.generation >= v.value ->> 2 order by c.job, c.number, c.generation;
+
+-- name: read_jobs
+select id, run_id, tz from jobs where id in (select value from json_each(:jobs));
+
+-- name: rows_written
+-- What each attempt of some items said that it wrote, oldest first.
+select a.job, a.number, a.outcome, a.rows
+from json_each(:keys) k join attempts a on a.job = k.value ->> 0 and a.number = k.value ->> 1
+order by a.job, a.number, a.token;
+
+-- name: windows_of
+select n.job, n.number, n.window_start_ms, n.window_end_ms
+from json_each(:keys) k join inputs n on n.job = k.value ->> 0 and n.number = k.value ->> 1
+where n.window_start_ms is not null;
+
+-- name: checkpoint_definitions
+-- Under which definitions the checkpoints of some items were saved that count for their present generation.
+select distinct c.definition
+from json_each(:keys) k
+join items i on i.job = k.value ->> 0 and i.number = k.value ->> 1
+join checkpoints c on c.job = i.job and c.number = i.number and c.generation >= i.keep_from;

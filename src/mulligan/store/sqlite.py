@@ -1,0 +1,225 @@
+"""The SQLite database under the store: opening and checking the file, transactions, errors in our words."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from mulligan.core.errors import (
+    StoreBusy,
+    StoreError,
+    StoreForeign,
+    StoreFull,
+    StoreNewer,
+    StoreReadOnly,
+)
+from mulligan.store.statements import statements
+
+APPLICATION_ID = 0x4D554C47
+"""`MULG` in the file's header tells our files from others."""
+BUSY_MS = 10_000
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "glusterfs"}
+)
+
+Run = Callable[[str, Mapping[str, Any]], apsw.Cursor]
+
+
+class SqliteDatabase:
+    """One SQLite file in WAL mode: one connection that writes and one that reads, each used by one thread at a time.
+
+    `path` may be `:memory:`, for tests: then one connection does both.
+    Raises StoreForeign, StoreNewer, StoreReadOnly, StoreBusy, StoreFull or StoreError.
+    """
+
+    dialect = "sqlite"
+
+    def __init__(self, path: str, synchronous: str = "FULL", busy_ms: int = BUSY_MS) -> None:
+        self.path = path
+        self.statements = statements(self.dialect)
+        self._write_lock = threading.RLock()
+        self._read_lock = threading.RLock()
+        self._hurt: Callable[[str], None] | None = None
+        with _translated(path):
+            _refuse_unfit_place(path)
+            self._writer = _connect(path, synchronous, busy_ms)
+            try:
+                _prepare(self._writer, path)
+                self._reader = self._writer if path == ":memory:" else _connect(path, synchronous, busy_ms)
+            except BaseException:
+                self._writer.close()
+                raise
+        if self._reader is self._writer:
+            self._read_lock = self._write_lock
+        else:
+            self._reader.execute("pragma query_only = on")
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[None]:
+        """Hold the only write transaction; commits at the end, rolls back on any exception."""
+        with self._write_lock, _translated(self.path):
+            self._writer.execute("begin immediate")
+            try:
+                yield
+                self._fail("before commit")
+                self._writer.execute("commit")
+            except BaseException:
+                if self._writer.in_transaction:  # a full disk rolls back by itself
+                    self._writer.execute("rollback")
+                raise
+            self._fail("after commit")
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[None]:
+        """Hold one consistent snapshot for reading."""
+        with self._read_lock, _translated(self.path):
+            if self._reader.in_transaction:
+                yield
+                return
+            self._reader.execute("begin")
+            try:
+                yield
+            finally:
+                if self._reader.in_transaction:
+                    self._reader.execute("commit")
+
+    def in_writer(self, name: str, parameters: Mapping[str, Any]) -> apsw.Cursor:
+        """Run a named statement on the writing connection, inside `write`."""
+        return self._writer.execute(self.statements[name], parameters)
+
+    def in_reader(self, name: str, parameters: Mapping[str, Any]) -> apsw.Cursor:
+        """Run a named statement on the reading connection, inside `read`."""
+        return self._reader.execute(self.statements[name], parameters)
+
+    def text_in_reader(self, text: str, parameters: Mapping[str, Any]) -> apsw.Cursor:
+        """Run a composed list query on the reading connection, inside `read`."""
+        return self._reader.execute(text, parameters)
+
+    def close(self) -> None:
+        """Close both connections; safe to call twice."""
+        with self._write_lock:
+            self._writer.close()
+        with self._read_lock:
+            self._reader.close()
+
+    def fail_with(self, hurt: Callable[[str], None] | None) -> None:
+        """Call this before and after every commit; for tests that want a store that fails."""
+        self._hurt = hurt
+
+    def _fail(self, point: str) -> None:
+        if self._hurt is not None:
+            self._hurt(point)
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Return the numbered migrations in order."""
+    found = []
+    for each in (files("mulligan.store") / "migrations").iterdir():
+        if match := re.fullmatch(r"(\d{4})_\w+\.sqlite\.sql", each.name):
+            found.append((int(match[1]), each.read_text("utf-8")))
+    return sorted(found)
+
+
+def _connect(path: str, synchronous: str, busy_ms: int) -> apsw.Connection:
+    connection = apsw.Connection(path, statementcachesize=256)
+    connection.set_busy_timeout(busy_ms)
+    connection.execute("pragma trusted_schema = off")
+    connection.execute(f"pragma synchronous = {'NORMAL' if synchronous == 'NORMAL' else 'FULL'}")
+    connection.execute("pragma cache_size = -65536")
+    connection.execute("pragma temp_store = memory")
+    connection.execute("pragma wal_autocheckpoint = 4000")
+    connection.execute("pragma journal_size_limit = 67108864")
+    return connection
+
+
+def _prepare(connection: apsw.Connection, path: str) -> None:
+    """Check that the file is ours and bring its schema up to date."""
+    known = migrations()
+    newest = known[-1][0]
+    version = _checked_version(connection, path, newest)
+    if connection.execute("pragma journal_mode").get != "wal" and path != ":memory:":
+        connection.execute("pragma journal_mode = wal")
+    if version == newest:
+        return
+    connection.execute("begin immediate")
+    try:
+        version = _checked_version(connection, path, newest)  # another process may have been first
+        for number, script in known:
+            if number > version:
+                connection.execute(script)
+        connection.execute(f"pragma application_id = {APPLICATION_ID}")
+        connection.execute(f"pragma user_version = {newest}")
+        connection.execute("commit")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("rollback")
+        raise
+
+
+def _checked_version(connection: apsw.Connection, path: str, newest: int) -> int:
+    application = connection.execute("pragma application_id").get
+    version = int(connection.execute("pragma user_version").get)
+    empty = not connection.execute("select count(*) from sqlite_schema").get
+    if application != APPLICATION_ID and not (empty and application == 0):
+        raise StoreForeign(f"{path} is a SQLite file of another program: give Mulligan a file of its own")
+    if version > newest:
+        raise StoreNewer(
+            f"{path} has schema {version}, this version of Mulligan knows {newest}: install the version that made it"
+        )
+    return version
+
+
+def _refuse_unfit_place(path: str) -> None:
+    if path == ":memory:":
+        return
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
+        raise StoreError(f"the folder {folder} does not exist: make it, or name another place for the store")
+    if Path(path).is_dir():
+        raise StoreError(f"{path} is a folder: name a file for the store")
+    kind = _file_system(folder)
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise StoreError(f"{folder} is on a network file system ({kind}), where SQLite corrupts: use a local disk")
+
+
+def _file_system(folder: Path) -> str:
+    """Return the type of the file system of a folder where the kernel tells (Linux), else nothing."""
+    mounts = Path("/proc/self/mounts")
+    if not mounts.exists():
+        return ""
+    best = ("", "")
+    real = os.path.realpath(folder)
+    for line in mounts.read_text("utf-8", "replace").splitlines():
+        _, place, kind, *_ = line.split(" ")
+        inside = real == place or real.startswith(place.rstrip("/") + "/")
+        if inside and len(place) >= len(best[0]):
+            best = (place, kind)
+    return best[1]
+
+
+@contextlib.contextmanager
+def _translated(path: str) -> Iterator[None]:
+    try:
+        yield
+    except apsw.NotADBError as error:
+        raise StoreForeign(f"{path} is not a SQLite file: give Mulligan a file of its own") from error
+    except apsw.ReadOnlyError as error:
+        raise StoreReadOnly(f"{path} cannot be written: check the rights of the file and of its folder") from error
+    except apsw.BusyError as error:
+        raise StoreBusy(
+            f"{path} was locked by another process for over {BUSY_MS // 1000} s: nothing was changed"
+        ) from error
+    except apsw.FullError as error:
+        raise StoreFull(f"no room left on the disk of {path}: nothing was changed; make room and try again") from error
+    except apsw.CantOpenError as error:
+        raise StoreError(f"{path} cannot be opened: check the rights of the file and of its folder") from error
+    except (apsw.IOError, apsw.CorruptError) as error:
+        raise StoreError(f"{path} cannot be read or written: {error}") from error

@@ -1,0 +1,53 @@
+"""The store: all verbs over one database, inside a write transaction or a read snapshot."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from mulligan.store.interface import Database, Run
+from mulligan.store.listing import Listing
+from mulligan.store.verbs.items import Items
+from mulligan.store.verbs.jobs import Jobs
+from mulligan.store.verbs.records import Records
+from mulligan.store.verbs.tasks import Tasks
+from mulligan.store.verbs.windows import Windows
+from mulligan.store.verbs.workers import Workers
+
+
+class Session:
+    """The verbs, bound to one connection; valid only inside the transaction it was handed out in."""
+
+    def __init__(self, run: Run) -> None:
+        self.items = Items(run)
+        self.jobs = Jobs(run)
+        self.tasks = Tasks(run)
+        self.workers = Workers(run)
+        self.records = Records(run)
+        self.windows = Windows(run)
+
+
+class Store:
+    """A database with its verbs. Used by any thread; one writes at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.listing = Listing(database)
+        self._writing = Session(database.in_writer)
+        self._reading = Session(database.in_reader)
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Session]:
+        """Hold a write transaction: all that is done in it is committed at its end, or nothing."""
+        with self.database.write():
+            yield self._writing
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Session]:
+        """Hold a consistent snapshot."""
+        with self.database.read():
+            yield self._reading
+
+    def close(self) -> None:
+        """Close the database; safe to call twice."""
+        self.database.close()

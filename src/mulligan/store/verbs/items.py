@@ -1,0 +1,175 @@
+"""Verbs on work items and their ended attempts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic_core import to_json
+
+from mulligan.core.job import Attempt, Item, ItemKey, JobStatus, Outcome, Reason
+from mulligan.core.lifecycle import Transition
+from mulligan.store.interface import Run, one
+from mulligan.store.rows import (
+    ITEM_COLUMNS,
+    Head,
+    Input,
+    attempt_of,
+    attempt_row,
+    changed_item,
+    input_of,
+    item_of,
+    moves,
+    success_row,
+)
+
+HEAVY = ("failure", "result")
+
+
+def as_json(rows: Iterable[Any]) -> str:
+    """Return rows as the one JSON parameter of a batch statement."""
+    return to_json(list(rows)).decode()
+
+
+class Items:
+    """Claiming, changing and reading work items."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def heads(self, tasks: Sequence[int]) -> list[Head]:
+        """Return for each task, kind and priority with waiting items their earliest due time."""
+        rows = self._run("heads", {"tasks": json.dumps(tasks)})
+        return [Head(task, bool(once), priority, due_ms) for task, once, priority, due_ms in rows]
+
+    def claim(
+        self, worker: int, task: int, once: bool, priority: int, limit: int, now_ms: int
+    ) -> list[tuple[Item, Input]]:
+        """Start the first due items of a task for a worker; returns them as they are now, with their inputs."""
+        where = {"task": task, "once": int(once), "priority": priority, "now": now_ms, "limit": limit}
+        found = self._run("claimable", where).fetchall()
+        if not found:
+            return []
+        rows = as_json((row[0], row[1], row[12]) for row in found)
+        started = self._run("start_items", {"rows": rows, "worker": worker, "now": now_ms}).fetchall()
+        self.count((row[0], JobStatus(row[6]), JobStatus.STARTED) for row in found)
+        if len(started) != len(found):
+            raise AssertionError("claimed items changed inside their own transaction")
+        return [(_started(item_of(row), worker, now_ms), input_of(row[ITEM_COLUMNS:])) for row in found]
+
+    def apply(self, transitions: Sequence[Transition], now_ms: int) -> tuple[list[Transition], list[int]]:
+        """Write transitions whose row is still as it was before, with their attempts and counters.
+
+        Returns those that were written, and the jobs that ended by it; the others changed nothing.
+        """
+        if not transitions:
+            return [], []
+        ordered = sorted(transitions, key=lambda each: (each.before.job, each.before.number))
+        plain = [each for each in ordered if _is_plain_success(each)]
+        others = [each for each in ordered if not _is_plain_success(each)]
+        changed: set[tuple[int, int]] = set()
+        if plain:
+            rows = as_json(
+                (each.before.job, each.before.number, each.before.version, each.after.reason, each.after.ended_ms)
+                for each in plain
+            )
+            changed.update(self._run("settle_items", {"rows": rows}).fetchall())
+        if others:
+            rows = as_json(changed_item(each.after, each.before.version) for each in others)
+            changed.update(self._run("apply_items", {"rows": rows}).fetchall())
+        if len(changed) == len(ordered):
+            written = ordered
+        else:
+            written = [each for each in ordered if (each.before.job, each.before.number) in changed]
+        self._add_attempts(written)
+        return written, self.count(((t.before.job, t.before.status, t.after.status) for t in written), now_ms)
+
+    def count(self, pairs: Iterable[tuple[int, JobStatus | None, JobStatus]], now_ms: int | None = None) -> list[int]:
+        """Change the counters of jobs by (job, status before, status after); returns the jobs that have ended."""
+        rows = [row for row in moves(pairs) if any(row[1:])]
+        if not rows:
+            return []
+        counted = self._run("count_moves", {"rows": json.dumps(rows), "now": now_ms})
+        return [job for job, ended_ms in counted if ended_ms is not None]
+
+    def read(self, keys: Iterable[ItemKey]) -> list[Item]:
+        """Return the items that exist among the keys."""
+        return [item_of(row) for row in self._run("read_items", {"keys": as_json(keys)})]
+
+    def held_by(self, worker: int, limit: int) -> list[Item]:
+        """Return items that a worker has started."""
+        return [item_of(row) for row in self._run("held_by", {"worker": worker, "limit": limit})]
+
+    def asked_to_stop(self, worker: int) -> list[tuple[ItemKey, int]]:
+        """Return key and token of a worker's running items that somebody wants cancelled."""
+        return [(ItemKey(job, number), token) for job, number, token in self._run("asked_to_stop", {"worker": worker})]
+
+    def expired(self, now_ms: int, limit: int) -> list[Item]:
+        """Return items that still wait after their deadline."""
+        return [item_of(row) for row in self._run("expired", {"now": now_ms, "limit": limit})]
+
+    def next_deadline(self) -> int | None:
+        """Return the earliest deadline of a waiting item."""
+        row = one(self._run("next_deadline", {}))
+        return row[0] if row else None
+
+    def running_of(self, job: int) -> list[Item]:
+        """Return the items of a job that run."""
+        return [item_of(row) for row in self._run("running_of_job", {"job": job})]
+
+    def waiting_of(self, job: int, limit: int) -> list[Item]:
+        """Return the first items of a job that wait."""
+        return [item_of(row) for row in self._run("waiting_of_job", {"job": job, "limit": limit})]
+
+    def owns(self, key: ItemKey, token: int, worker: int) -> bool:
+        """Return whether an attempt still owns its item."""
+        where = {"job": key.job, "number": key.number, "token": token, "worker": worker}
+        return one(self._run("owns", where)) is not None
+
+    def forgive_crashes(self, key: ItemKey, token: int, worker: int) -> None:
+        """Forget deaths of the child process before the checkpoint that was just saved."""
+        self._run(
+            "forgive_crashes", {"job": key.job, "number": key.number, "token": token, "worker": worker}
+        ).fetchall()
+
+    def attempts(self, key: ItemKey) -> list[Attempt]:
+        """Return the ended attempts of an item, oldest first."""
+        return [attempt_of(row) for row in self._run("read_attempts", {"job": key.job, "number": key.number})]
+
+    def input(self, key: ItemKey) -> Input | None:
+        """Return what an item is for, or None when there is no such item."""
+        row = one(self._run("read_input", {"job": key.job, "number": key.number}))
+        return input_of(row) if row else None
+
+    def rows_written(self, keys: Iterable[ItemKey]) -> dict[ItemKey, list[tuple[Outcome, int | None]]]:
+        """Return for each item what its attempts said that they wrote, oldest first."""
+        found: dict[ItemKey, list[tuple[Outcome, int | None]]] = {}
+        for job, number, outcome, rows in self._run("rows_written", {"keys": as_json(keys)}):
+            found.setdefault(ItemKey(job, number), []).append((Outcome(outcome), rows))
+        return found
+
+    def _add_attempts(self, written: Sequence[Transition]) -> None:
+        successes = [each.attempt for each in written if each.attempt and _is_plain_success(each)]
+        if successes:
+            self._run("add_successes", {"rows": as_json(map(success_row, successes))}).fetchall()
+        others = [each.attempt for each in written if each.attempt and not _is_plain_success(each)]
+        if others:
+            self._run("add_attempts", {"rows": as_json(map(attempt_row, others))}).fetchall()
+
+
+def _started(item: Item, worker: int, now_ms: int) -> Item:
+    return item._replace(
+        status=JobStatus.STARTED,
+        wait=None,
+        token=item.token + 1,
+        attempt=item.attempt + 1,
+        version=item.version + 1,
+        worker=worker,
+        claimed_ms=now_ms,
+        deadline_ms=item.cutoff_ms,
+    )
+
+
+def _is_plain_success(transition: Transition) -> bool:
+    return transition.after.reason is Reason.SUCCEEDED and transition.attempt is not None

@@ -1,0 +1,120 @@
+"""Verbs on jobs and on adding their work items."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from mulligan.core.job import Job, Wait
+from mulligan.core.submission import NewItem
+from mulligan.store.interface import Run, one
+from mulligan.store.rows import job_of
+from mulligan.store.verbs.items import as_json
+
+
+class NewJob(NamedTuple):
+    """The row of a job to be."""
+
+    task: int
+    run_id: str
+    kind: str
+    input_digest: str
+    tz: str
+    labels: dict[str, str]
+    sealed: bool
+
+
+class ItemDefaults(NamedTuple):
+    """What all items of a submission share."""
+
+    task: int
+    definition: int
+    once: bool
+    priority: int
+    due_ms: int
+    wait: Wait
+    deadline_ms: int | None
+    cutoff_ms: int | None
+
+
+class RunIdRow(NamedTuple):
+    """The job that has a run id already."""
+
+    job: int
+    input_digest: str
+    sealed: bool
+    touched_ms: int
+
+
+class Jobs:
+    """Adding, flagging and reading jobs."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def by_run_id(self, task: int, run_id: str) -> RunIdRow | None:
+        """Return the job of a task with this run id."""
+        row = one(self._run("find_job_by_run_id", {"task": task, "run_id": run_id}))
+        return RunIdRow(row[0], row[1], bool(row[2]), row[3]) if row else None
+
+    def add(self, job: NewJob, now_ms: int) -> int:
+        """Add a job without items; returns its id."""
+        values = {**job._asdict(), "labels": json.dumps(job.labels), "sealed": int(job.sealed), "now": now_ms}
+        self._run("add_job", values).fetchall()
+        return int(one(self._run("last_id", {}))[0])  # type: ignore[index]  # just inserted
+
+    def add_items(self, job: int, first: int, items: Sequence[NewItem], defaults: ItemDefaults, now_ms: int) -> None:
+        """Add items to a job, numbered from `first` on, all with the same defaults."""
+        shared = {**defaults._asdict(), "once": int(defaults.once), "job": job, "now": now_ms}
+        numbers = as_json([number] for number in range(first, first + len(items)))
+        self._run("add_items", {**shared, "rows": numbers}).fetchall()
+        rows = as_json(
+            (first + place, each.key, each.arguments, *(each.window or (None, None)))
+            for place, each in enumerate(items)
+        )
+        self._run("add_inputs", {"job": job, "task": defaults.task, "rows": rows}).fetchall()
+        self._run("grow_job", {"job": job, "count": len(items), "now": now_ms}).fetchall()
+
+    def seal(self, job: int, input_digest: str, release_ms: int | None, now_ms: int) -> None:
+        """Make a job complete; its held items become due from `release_ms` on, a chunk at a time."""
+        values = {"job": job, "input_digest": input_digest, "release_ms": release_ms, "now": now_ms}
+        self._run("seal_job", values).fetchall()
+
+    def drop_unsealed(self, job: int) -> None:
+        """Forget a job whose submission was never completed."""
+        for name in ("drop_items", "drop_inputs", "drop_job"):
+            self._run(name, {"job": job}).fetchall()
+
+    def releasing(self) -> list[tuple[int, int]]:
+        """Return sealed jobs whose items have not all been made due, with their due time."""
+        return [(job, due_ms) for job, due_ms in self._run("releasing_jobs", {})]
+
+    def release(self, job: int, due_ms: int, wait: Wait, limit: int) -> int:
+        """Make the next held items of a job due; returns how many. When none is left the job is done releasing."""
+        count = len(self._run("release_items", {"job": job, "due_ms": due_ms, "wait": wait, "limit": limit}).fetchall())
+        if count < limit:
+            self._run("released_job", {"job": job}).fetchall()
+        return count
+
+    def read(self, job: int) -> Job | None:
+        """Return a job, or None."""
+        row = one(self._run("read_job", {"job": job}))
+        return job_of(row) if row else None
+
+    def run_ids(self, jobs: Iterable[int]) -> dict[int, tuple[str, str]]:
+        """Return run id and time zone of jobs."""
+        rows = self._run("read_jobs", {"jobs": json.dumps(list(jobs))})
+        return {id: (run_id, tz) for id, run_id, tz in rows}
+
+    def flag_cancel(self, job: int, now_ms: int) -> bool:
+        """Ask for a job to be cancelled; False when it was asked before or has ended."""
+        return one(self._run("flag_job", {"job": job, "now": now_ms})) is not None
+
+    def unflag_cancel(self, job: int) -> None:
+        """Take the request back, because its items are wanted again."""
+        self._run("unflag_job", {"job": job}).fetchall()
+
+    def cancelling(self) -> list[int]:
+        """Return jobs that shall be cancelled and have not ended."""
+        return [row[0] for row in self._run("cancelling_jobs", {})]

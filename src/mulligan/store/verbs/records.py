@@ -1,0 +1,109 @@
+"""Verbs on what attempts leave behind (checkpoints, logs, progress) and on what is kept for people (events, audit)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from mulligan.core.job import Item, ItemKey
+from mulligan.store.interface import Run, one
+from mulligan.store.rows import AuditRow, CheckpointRow
+from mulligan.store.verbs.items import as_json
+
+
+class Saved(NamedTuple):
+    """What an item's attempts saved: results of steps by key, and the newest cursor; JSON all of it."""
+
+    steps: dict[str, str]
+    cursor: str | None
+
+
+class Records:
+    """Checkpoints, logs, progress, successors, events and the audit."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def saved(self, items: Sequence[Item]) -> dict[ItemKey, Saved]:
+        """Return the steps and the newest cursor that count for the present generations of items."""
+        rows = as_json((item.job, item.number, item.keep_from) for item in items)
+        found: dict[ItemKey, Saved] = {}
+        for job, number, kind, key, value in self._run("read_saved", {"rows": rows}):
+            saved = found.setdefault(ItemKey(job, number), Saved({}, None))
+            if kind == "step":
+                saved.steps[key] = value
+            else:
+                found[ItemKey(job, number)] = saved._replace(cursor=value)
+        return found
+
+    def checkpoints(self, key: ItemKey) -> list[CheckpointRow]:
+        """Return all that is saved of an item, old generations included."""
+        return [CheckpointRow(*row) for row in self._run("read_checkpoints", {"job": key.job, "number": key.number})]
+
+    def checkpoint_definitions(self, keys: Iterable[ItemKey]) -> list[int]:
+        """Return the definitions under which the checkpoints were saved that a recover of these items would use."""
+        return [row[0] for row in self._run("checkpoint_definitions", {"keys": as_json(keys)})]
+
+    def save_checkpoint(self, key: ItemKey, row: CheckpointRow) -> None:
+        """Save a step's result, or replace the cursor of this generation."""
+        values = {**row._asdict(), "job": key.job, "number": key.number, "now": row.at_ms}
+        self._run("save_checkpoint", values).fetchall()
+
+    def drop_old_checkpoints(self, key: ItemKey, keep_from: int) -> None:
+        """Forget what was saved before a restart, now that the new generation has succeeded."""
+        self._run("drop_old_checkpoints", {"job": key.job, "number": key.number, "keep_from": keep_from}).fetchall()
+
+    def add_logs(self, rows: Sequence[tuple[int, int, int, int, str]], now_ms: int) -> None:
+        """Add pieces of log: job, number, token, part, text."""
+        self._run("add_logs", {"rows": as_json(rows), "now": now_ms}).fetchall()
+
+    def logs(self, key: ItemKey, token: int = 0, part: int = -1) -> list[tuple[int, int, int, str]]:
+        """Return up to a thousand pieces of log after (token, part): token, part, time in ms, text."""
+        where = {"job": key.job, "number": key.number, "token": token, "part": part}
+        return [tuple(row) for row in self._run("read_logs", where)]
+
+    def set_progress(self, rows: Sequence[tuple[int, int, int, float, float]], now_ms: int) -> None:
+        """Note how far attempts are: job, number, token, done, total."""
+        self._run("set_progress", {"rows": as_json(rows), "now": now_ms}).fetchall()
+
+    def progress(self, key: ItemKey) -> tuple[int, float, float] | None:
+        """Return token, done and total as last told by an attempt."""
+        row = one(self._run("read_progress", {"job": key.job, "number": key.number}))
+        return tuple(row) if row else None
+
+    def chain(self, pairs: Sequence[tuple[ItemKey, ItemKey]]) -> None:
+        """Note for each first item that the second waits for its success."""
+        for key, after in pairs:
+            values = {"job": key.job, "number": key.number, "next_job": after.job, "next_number": after.number}
+            self._run("add_successor", values).fetchall()
+
+    def successor(self, key: ItemKey) -> ItemKey | None:
+        """Return and forget the item that waits for the success of another."""
+        where = {"job": key.job, "number": key.number}
+        row = one(self._run("find_successor", where))
+        if row is None:
+            return None
+        self._run("drop_successor", where).fetchall()
+        return ItemKey(*row)
+
+    def any_successor(self) -> bool:
+        """Return whether any item waits for another."""
+        return one(self._run("any_successor", {})) is not None
+
+    def add_event(self, kind: str, key: ItemKey | int, generation: int | None, reason: str | None, now_ms: int) -> None:
+        """Add an event of an item or of a job."""
+        job, number = (key, None) if isinstance(key, int) else key
+        values = {"now": now_ms, "kind": kind, "job": job, "number": number, "generation": generation, "reason": reason}
+        self._run("add_event", values).fetchall()
+
+    def events(self, after: int = 0, limit: int = 1000) -> list[tuple[Any, ...]]:
+        """Return events after an id: id, time, kind, job, number, generation, reason."""
+        return [tuple(row) for row in self._run("read_events", {"after": after, "limit": limit})]
+
+    def add_audit(self, row: AuditRow) -> None:
+        """Add a line to the audit; its id is given by the store."""
+        self._run("add_audit", {**row._asdict(), "now": row.at_ms}).fetchall()
+
+    def audit(self, target: str | None = None, limit: int = 100) -> list[AuditRow]:
+        """Return the newest lines of the audit, of one target or of all."""
+        return [AuditRow(*row) for row in self._run("read_audit", {"target": target, "limit": limit})]

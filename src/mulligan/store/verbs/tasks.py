@@ -1,0 +1,64 @@
+"""Verbs on published tasks."""
+
+from __future__ import annotations
+
+from mulligan.core.errors import NotFound
+from mulligan.store.interface import Run, one
+from mulligan.store.rows import TaskRow
+
+
+class Tasks:
+    """Publishing, pausing and reading tasks."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def find(self, namespace: str, name: str) -> TaskRow | None:
+        """Return a task by its name, or None."""
+        row = one(self._run("find_task", {"namespace": namespace, "name": name}))
+        return TaskRow(row[0], name, *row[1:]) if row else None
+
+    def all(self, namespace: str) -> list[TaskRow]:
+        """Return all tasks of a namespace by name."""
+        return [TaskRow(*row) for row in self._run("list_tasks", {"namespace": namespace})]
+
+    def add(self, namespace: str, name: str, module: str) -> TaskRow:
+        """Add a task unless its name is there already; returns the row of that name."""
+        self._run("add_task", {"namespace": namespace, "name": name, "module": module}).fetchall()
+        found = self.find(namespace, name)
+        assert found is not None  # noqa: S101 - it was inserted or was there
+        return found
+
+    def add_definition(self, task: int, digest: str, body: str, now_ms: int) -> int:
+        """Add a definition unless the same is there already; returns its id."""
+        where = {"task": task, "digest": digest}
+        found = one(self._run("find_definition", where))
+        if found is None:
+            self._run("add_definition", {**where, "body": body, "now": now_ms}).fetchall()
+            found = one(self._run("find_definition", where))
+        assert found is not None  # noqa: S101 - it was inserted or was there
+        return int(found[0])
+
+    def definition(self, id: int) -> str | None:
+        """Return the body of a definition as JSON."""
+        row = one(self._run("read_definition", {"id": id}))
+        return row[1] if row else None
+
+    def current(self, task: int) -> int:
+        """Return the newest definition of a task."""
+        row = one(self._run("current_definition", {"task": task}))
+        if row is None or row[0] is None:
+            raise NotFound(f"task {task} is not published")
+        return int(row[0])
+
+    def set_current(self, task: int, definition: int) -> None:
+        """Make a definition the one that new generations run under."""
+        self._run("set_current_definition", {"task": task, "definition": definition}).fetchall()
+
+    def set_paused(self, task: int, paused_ms: int | None) -> None:
+        """Pause a task from a moment on, or resume it with None."""
+        self._run("set_paused", {"task": task, "paused_ms": paused_ms}).fetchall()
+
+    def with_workers(self) -> set[int]:
+        """Return the tasks that a living worker has loaded."""
+        return {row[0] for row in self._run("tasks_with_workers", {})}

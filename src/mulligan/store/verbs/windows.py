@@ -1,0 +1,37 @@
+"""Verbs that look at work items by the window they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mulligan.core.job import ItemKey, JobStatus
+from mulligan.store.interface import Run
+from mulligan.store.verbs.items import as_json
+
+
+class Windows:
+    """Which windows of a task are there, and in which state."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def taken(self, task: int, start_ms: int, end_ms: int) -> set[tuple[int, int]]:
+        """Return the windows starting in a range that succeeded or are in flight."""
+        where = {"task": task, "start": start_ms, "end": end_ms}
+        return {(start, end) for start, end in self._run("windows_taken", where)}
+
+    def newest(self, task: int, start_ms: int, end_ms: int) -> dict[tuple[int, int], tuple[ItemKey, JobStatus]]:
+        """Return the newest item of each window starting in a range, with its status."""
+        where = {"task": task, "start": start_ms, "end": end_ms}
+        rows = self._run("windows_failed", where)
+        return {(start, end): (ItemKey(job, number), JobStatus(status)) for start, end, job, number, status in rows}
+
+    def of(self, keys: Iterable[ItemKey]) -> dict[ItemKey, tuple[int, int]]:
+        """Return the windows of the items that have one."""
+        rows = self._run("windows_of", {"keys": as_json(keys)})
+        return {ItemKey(job, number): (start, end) for job, number, start, end in rows}
+
+    def later_written(self, task: int, window_start_ms: int, since_ms: int, limit: int) -> list[tuple[ItemKey, str]]:
+        """Return items of later windows that succeeded after a moment, in order of their windows."""
+        where = {"task": task, "window_start": window_start_ms, "since": since_ms, "limit": limit}
+        return [(ItemKey(job, number), key) for job, number, key in self._run("later_written", where)]

@@ -1,0 +1,1 @@
+"""What runs users' code: executors below, the worker's loop above them."""

@@ -1,0 +1,1 @@
+"""Ways to run attempts, one file for each behind the seam of `interface`."""

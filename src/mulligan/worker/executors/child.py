@@ -1,0 +1,190 @@
+"""A child process that runs `def` tasks, one attempt after the other; what it shares with the asynchronous child is in `line`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Coroutine
+from queue import SimpleQueue
+from typing import Any, NoReturn
+
+from mulligan.core.signals import Stopped
+from mulligan.worker.executors import memory, wire
+from mulligan.worker.executors.line import AttemptChannel, Line, Loaded, ending, listen, set_up
+
+Entry = list[Any]
+_STRAY_S = 60.0
+"""How long after a stopped attempt a SIGTERM is taken for a late one of that stop."""
+
+
+def main(asynchronous: bool, control: int, log: int, lifeline: int) -> NoReturn:
+    """Serve the worker at the other end of the socket `control`; never returns."""
+    line, hello = set_up(socket.socket(fileno=control), log, lifeline)
+    if asynchronous:
+        from mulligan.worker.executors.asyncio_child import AsyncChild
+
+        AsyncChild(line, hello).serve()
+    ProcessChild(line, hello).serve()
+
+
+class ProcessChild:
+    """Runs attempts in the main thread, while a second thread listens to the worker."""
+
+    def __init__(self, line: Line, hello: list[Any]) -> None:
+        self._line = line
+        self._loaded = Loaded(hello)
+        self._pid = os.getpid()
+        self._todo: deque[int] = deque()
+        self._entries: dict[int, Entry] = {}
+        self._wake: SimpleQueue[None] = SimpleQueue()
+        self._stops: dict[int, str] = {}
+        self._running: AttemptChannel | None = None
+        self._inside = False
+        """Whether the main thread runs users' code, where a signal may raise Stopped."""
+        self._stray_until = 0.0
+        self._main = threading.get_ident()
+
+    def serve(self) -> NoReturn:
+        """Run what the worker sends, until it is gone."""
+        signal.signal(signal.SIGTERM, self._on_term)
+        threading.Thread(target=listen, args=(self._line, self._handle), daemon=True).start()
+        self._loaded.load()
+        self._line.send(wire.frame(wire.READY))
+        entry: Entry | None = None
+        while True:
+            if entry is None:
+                entry = self._wait()
+                self._line.mark(entry[0])
+            end = self._run(entry)
+            entry = self._take()
+            # The marker goes first: with the outcome the worker finds all output of the attempt in the pipe.
+            self._line.mark(entry[0] if entry else 0)
+            self._line.send(end)
+
+    def _wait(self) -> Entry:
+        while (entry := self._take()) is None:
+            self._wake.get()
+        return entry
+
+    def _take(self) -> Entry | None:
+        while self._todo:
+            try:
+                id = self._todo.popleft()
+            except IndexError:  # recalled just now
+                return None
+            return self._entries.pop(id)
+        return None
+
+    def _run(self, entry: Entry) -> bytes:
+        id, name, arguments = entry[:3]
+        channel = AttemptChannel(self._line, entry)
+        self._running = channel
+        if self._stops:
+            cause = self._stops.pop(id, None)
+            self._stops.clear()  # the others have ended long ago
+            if cause is not None:
+                self._running = None
+                return wire.frame(wire.RECALLED, [id], False)
+        if signal.getsignal(signal.SIGTERM) != self._on_term:
+            signal.signal(signal.SIGTERM, self._on_term)
+        try:
+            result = self._execute(channel, name, arguments, entry)
+        except BaseException as error:  # noqa: BLE001 - whatever users' code raises becomes the outcome
+            self._inside = False
+            end = ending(channel, error, self._loaded.find(name))
+        else:
+            end = channel.succeeded(result)
+        if os.getpid() != self._pid:  # the task forked, and its copy came back here
+            os._exit(1)
+        self._running = None
+        if channel.cause is not None:
+            self._stray_until = time.monotonic() + _STRAY_S
+        return end
+
+    def _execute(self, channel: AttemptChannel, name: str, arguments: str, entry: Entry) -> str:
+        task = self._loaded.get(name)
+        info = wire.info_of(entry[3]) if len(entry) > 3 and entry[3] is not None else None
+        limit = entry[6] if len(entry) > 3 else None
+        if limit is not None:
+            memory.limit(limit)
+        channel.begin()
+        self._inside = True
+        try:
+            result = task.execute(arguments, info, channel)
+            return result if isinstance(result, str) else self._drive(result, channel)
+        finally:
+            self._inside = False
+            if limit is not None:
+                memory.lift()
+
+    def _drive(self, work: Coroutine[Any, Any, str], channel: AttemptChannel) -> str:
+        """Run a coroutine that was given a process of its own."""
+        import asyncio
+
+        async def run() -> str:
+            loop = asyncio.get_running_loop()
+            running = asyncio.current_task()
+            if running is not None:
+                channel.on_stop(lambda: loop.call_soon_threadsafe(running.cancel) and None)
+            return await work
+
+        return asyncio.run(run())
+
+    def _on_term(self, signum: int, frame: object) -> None:
+        channel = self._running
+        if channel is not None and channel.cause is not None:
+            if self._inside and not self._line.shielded(channel.cause):
+                self._inside = False
+                raise Stopped(channel.cause)
+        elif time.monotonic() > self._stray_until:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _handle(self, frame: list[Any]) -> None:
+        match frame:
+            case [wire.BATCH, entries]:
+                for entry in entries:
+                    self._entries[entry[0]] = entry
+                    self._todo.append(entry[0])
+                self._wake.put(None)
+            case [wire.STOP, id, cause]:
+                self._stop(id, cause)
+            case [wire.INTERRUPT, id]:
+                channel = self._running
+                if channel is not None and channel.id == id:
+                    signal.pthread_kill(self._main, signal.SIGTERM)
+            case [wire.RECALL]:
+                self._recall()
+            case [wire.ANSWER, id, call, value, error]:
+                channel = self._running
+                if channel is not None and channel.id == id:
+                    channel.answer(call, value, error)
+
+    def _stop(self, id: int, cause: str) -> None:
+        try:
+            self._todo.remove(id)
+        except ValueError:
+            self._stops[id] = cause
+            channel = self._running
+            if channel is not None and channel.id == id:
+                channel.stop(cause)
+        else:
+            del self._entries[id]
+            self._line.send(wire.frame(wire.RECALLED, [id], False))
+
+    def _recall(self) -> None:
+        ids = []
+        while self._todo:
+            try:
+                ids.append(self._todo.pop())
+            except IndexError:  # the main thread was faster
+                break
+        for id in ids:
+            del self._entries[id]
+        self._line.send(wire.frame(wire.RECALLED, ids[::-1], True))
+
+
