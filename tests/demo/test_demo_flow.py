@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import sys
@@ -16,10 +17,15 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from mulligan.core.job import FailureClass
+from mulligan.core.schedule import windows
 from mulligan.demo import flow
 from mulligan.demo.check import FEATURES, KEYS, differences, expected
-from mulligan.demo.data import CHANGED_DAYS, DAYS, Source
+from mulligan.demo.data import CHANGED_DAYS, DAYS, TIME_ZONE, Source
+from mulligan.demo.faults import MAX_FAULTS
 from mulligan.demo.story import BUG, FIX
+from mulligan.sdk.loading import load
+from mulligan.sdk.window import Window
 
 WITHOUT_WEATHER = "2013-12-31"
 
@@ -60,10 +66,26 @@ def fixed_flow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
+def test_the_windows_of_the_backfill_are_the_days_of_the_data() -> None:
+    cut = windows("2013-01-01", "2014-01-01", "1d", TIME_ZONE)
+    assert [Window.of_ms(start, end, TIME_ZONE).key for start, end in cut] == list(DAYS)
+
+
+def test_a_worker_can_load_the_flow_from_a_copy_of_its_file(tmp_path: Path) -> None:
+    copy = tmp_path / "flow_of_the_demo.py"
+    shutil.copy(flow.__file__, copy)
+    task = load([str(copy)])["flight_delays"]
+    definition = task.definition()
+    assert (definition.timeout_s, definition.offline, definition.online) == (20, True, True)
+    assert definition.classify == (("flow_of_the_demo.SchemaChanged", FailureClass.PERMANENT),)
+    assert definition.policy.find(FailureClass.PERMANENT) is None
+    found = definition.policy.find(FailureClass.UNKNOWN)
+    assert found is not None
+    assert found[1].max_attempts > 2 * MAX_FAULTS, "a day is two objects, and each may fail so often in one generation"
+
+
 @pytest.mark.parametrize("day", ["2013-01-01", "2013-03-10", "2013-07-04", "2013-11-03", WITHOUT_WEATHER])
-def test_a_partition_holds_what_the_source_gives_for_its_day(
-    day: str, folder: Path, prepared: Path, truth: pd.DataFrame
-) -> None:
+def test_a_partition_holds_what_the_source_gives_for_its_day(day: str, folder: Path, prepared: Path, truth: pd.DataFrame) -> None:
     part = compute(flow, prepared, day)
     table = pq.ParquetFile(part.path).read().to_pandas().set_index(KEYS[1:])
     wanted = truth.loc[day]
@@ -79,16 +101,14 @@ def test_wet_weather_and_cancelled_flights_are_in_the_features(truth: pd.DataFra
 
 
 def test_a_renamed_column_is_named_and_nothing_is_written(folder: Path, prepared: Path) -> None:
-    with pytest.raises(flow.SchemaChanged, match="no column dep_delay among .*departure_delay_minutes"):
+    with pytest.raises(flow.SchemaChanged, match=r"no column dep_delay among .*departure_delay_minutes"):
         compute(flow, prepared, CHANGED_DAYS[0])
     assert not (folder / "offline").exists()
     assert not (folder / "online.sqlite").exists()
 
 
 @pytest.mark.parametrize("day", [CHANGED_DAYS[0], "2013-01-01"])
-def test_the_fix_reads_both_names(
-    day: str, fixed_flow: ModuleType, folder: Path, prepared: Path, truth: pd.DataFrame
-) -> None:
+def test_the_fix_reads_both_names(day: str, fixed_flow: ModuleType, folder: Path, prepared: Path, truth: pd.DataFrame) -> None:
     part = compute(fixed_flow, prepared, day)
     assert part.rows == len(truth.loc[day])
 
@@ -122,7 +142,7 @@ def year(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLIGHTS_FOLDER", str(folder))
         patch.setattr(flow, "DELAY_NAMES", ("dep_delay", "departure_delay_minutes"))
-        patch.setattr(flow.os, "fsync", lambda file: None)
+        patch.setattr(os, "fsync", lambda file: None)
         for day in DAYS:
             compute(flow, prepared, day)
     return folder
@@ -160,8 +180,8 @@ def publish_an_older_day_online(folder: Path) -> str:
     return "online: 2013-01-05 UA EWR should not be there"
 
 
-def test_the_year_computed_day_by_day_equals_the_year_computed_in_one_go(source: Source, year: Path) -> None:
-    found, compared = differences(source, year)
+def test_the_year_computed_day_by_day_equals_the_year_computed_in_one_go(truth: pd.DataFrame, year: Path) -> None:
+    found, compared = differences(truth, year)
     assert found == []
     assert compared > 80_000
 
@@ -170,10 +190,10 @@ def test_the_year_computed_day_by_day_equals_the_year_computed_in_one_go(source:
     "damage",
     [drop_a_day, copy_a_day_into_another_year, change_an_offline_value, change_an_online_value, publish_an_older_day_online],
 )
-def test_the_check_sees(damage: Callable[[Path], str], source: Source, year: Path, tmp_path: Path) -> None:
+def test_the_check_sees(damage: Callable[[Path], str], truth: pd.DataFrame, year: Path, tmp_path: Path) -> None:
     folder = tmp_path / "damaged"
-    shutil.copytree(year, folder)
+    shutil.copytree(year, folder, ignore=shutil.ignore_patterns("raw"))
     message = damage(folder)
-    found, _ = differences(source, folder)
+    found, _ = differences(truth, folder)
     assert any(each.startswith(message) for each in found)
     assert 0 < len(found) < 100

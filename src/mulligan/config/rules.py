@@ -66,8 +66,7 @@ class _Entry:
 
     def take(self, field: str, kind: type, words: str, default: Any = None) -> Any:
         value = self._raw.pop(field, default)
-        # True is an int to Python, but not to whoever wrote the file.
-        if value is not default and (not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)):
+        if value is not default and not isinstance(value, kind):
             raise self.refuse(field, f"expected {words}, not {value!r}")
         return value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from mulligan.core.durations import Duration, seconds
 from mulligan.core.errors import ConfigError, PolicyError
@@ -99,6 +99,10 @@ class Policy:
 
     __slots__ = ("_index", "entries")
 
+    @overload
+    def __init__(self, entries: Mapping[Classes, Retry]) -> None: ...
+    @overload
+    def __init__(self, entries: Iterable[tuple[Classes, Retry]] = ()) -> None: ...
     def __init__(self, entries: Mapping[Classes, Retry] | Iterable[tuple[Classes, Retry]] = ()) -> None:
         pairs = list(entries.items()) if isinstance(entries, Mapping) else list(entries)
         self.entries: tuple[tuple[tuple[FailureClass, ...], Retry], ...] = tuple(

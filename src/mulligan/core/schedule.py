@@ -74,11 +74,14 @@ class _Cut:
 
     first: datetime
     start_ms: int
+    end_ms: int
     count: int
     days: int
     step_ms: int
 
     def at(self, place: int) -> int:
+        if place in (0, self.count):  # exact, also where the hour of the clock comes twice
+            return self.end_ms if place else self.start_ms
         if self.days:
             return to_ms(self.first + timedelta(days=place * self.days))
         return self.start_ms + place * self.step_ms
@@ -110,7 +113,7 @@ def _cut(start: Instant, end: Instant, every: Duration, tz: str) -> _Cut:
         raise WindowInvalid(_misfit(first, every, count, rest, step, bool(days)))
     if count > MAX_WINDOWS:
         raise WindowInvalid(f"every {every!r} cuts the range into {count:,} windows; at most {MAX_WINDOWS:,} make one backfill")
-    return _Cut(first, start_ms, count, days, step_ms)
+    return _Cut(first, start_ms, end_ms, count, days, step_ms)
 
 
 def _step_ms(every: Duration) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from mulligan.core.definition import Definition
 
@@ -47,5 +47,7 @@ class Submission:
     tz: str = "UTC"
     only: Only | None = None
     """Of a backfill: which windows are wanted."""
+    decode: Callable[[str], Any] | None = None
+    """How the JSON of a result becomes what the task returns, where the task's code is at hand."""
     accept_risk: bool = False
     """With only="all": overwrite windows that succeeded although it is not known to be safe."""

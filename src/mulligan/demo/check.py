@@ -41,15 +41,13 @@ def expected(source: Source) -> Any:
     )
 
 
-def differences(source: Source, folder: Path) -> tuple[list[str], int]:
-    """Compare both stores with the source; return what differs, in words, and how many values were compared.
+def differences(truth: Any, folder: Path) -> tuple[list[str], int]:
+    """Compare both stores with what is `expected`; return what differs, in words, and how many values were compared.
 
     Delays are whole minutes, so sums, and with them means, are exact in any order: values must be equal, not close.
     """
-    truth = expected(source)
     newest = truth.reset_index().sort_values("day").groupby(KEYS[1:]).tail(1).set_index(KEYS)
-    found = _compare("offline", truth, _offline(folder))
-    found += _compare("online", newest, _online(folder))
+    found = _compare("offline", truth, _offline(folder)) + _compare("online", newest, _online(folder))
     return found, (len(truth) + len(newest)) * len(FEATURES)
 
 

@@ -39,7 +39,7 @@ class File:
     retries=Policy(
         {
             INFRASTRUCTURE: Retry(max_attempts=100),
-            (TRANSIENT, RATE_LIMITED, TIMEOUT, UNKNOWN): Retry(max_attempts=8, delay=0.2, factor=2, max_delay=2),
+            (TRANSIENT, RATE_LIMITED, TIMEOUT, UNKNOWN): Retry(max_attempts=10, delay=0.2, factor=2, max_delay=2),
         }
     ),
     classify={SchemaChanged: PERMANENT},

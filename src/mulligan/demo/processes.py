@@ -172,14 +172,8 @@ class Processes:
         """End everything that was started; safe to call twice."""
         self.stop_workers()
         objects, self._objects = self._objects, None
-        if objects is None:
-            return
-        for pipe in (objects.stdin, objects.stdout):
-            if pipe:
-                pipe.close()
-        _wait_for([objects])
-        objects.kill()
-        objects.wait()
+        if objects is not None:
+            _end_objects(objects)
         self.paths.pids.unlink(missing_ok=True)
 
     def kill(self) -> None:
@@ -218,6 +212,16 @@ def _ready_url(process: subprocess.Popen[bytes], errors: Path) -> str:
     return str(json.loads(line)["url"])
 
 
+def _end_objects(process: subprocess.Popen[bytes]) -> None:
+    """End the object store the polite way, by the end of its input, and by force after a while."""
+    for pipe in (process.stdin, process.stdout):
+        if pipe:
+            pipe.close()
+    _wait_for([process])
+    process.kill()
+    process.wait()
+
+
 def _wait_for(processes: Iterable[subprocess.Popen[bytes]]) -> None:
     for process in processes:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -246,8 +250,9 @@ def _parents() -> dict[int, int]:
         return {int(pid): int(parent) for pid, parent in pairs}
     found = {}
     for entry in _PROC.iterdir():
-        if entry.name.isdigit() and (stat := _read(entry / "stat")):
-            found[int(entry.name)] = int(stat.rpartition(") ")[2].split()[1])
+        fields = _read(entry / "stat").rpartition(") ")[2].split() if entry.name.isdigit() else []
+        if fields and fields[0] != "Z":
+            found[int(entry.name)] = int(fields[1])
     return found
 
 

@@ -65,7 +65,7 @@ def _add(summary: Summary, attempt: Any, following: Any) -> None:
         loss.waited_s += max(0.0, (following.started_at - attempt.ended_at).total_seconds())
 
 
-def show(console: Console, summary: Summary, state: State, stats: dict[str, dict[str, int]]) -> None:
+def show(console: Console, summary: Summary, state: State) -> None:
     """Print the report."""
     from rich.table import Table
 
@@ -77,7 +77,7 @@ def show(console: Console, summary: Summary, state: State, stats: dict[str, dict
         table.add_row(name, f"{loss.attempts:,}", words(loss.ran_s), words(loss.waited_s))
     console.print()
     console.print(table)
-    for line in _lines(summary, state, stats):
+    for line in _lines(summary, state):
         console.print(line, highlight=False)
 
 
@@ -90,16 +90,16 @@ def _totals(summary: Summary) -> list[tuple[str, str]]:
     ]
 
 
-def _lines(summary: Summary, state: State, stats: dict[str, dict[str, int]]) -> list[str]:
+def _lines(summary: Summary, state: State) -> list[str]:
     lost = sum(loss.ran_s + loss.waited_s for loss in summary.losses.values())
     lines = [
         f"[bold]{summary.items:,}[/] work items, [bold]{summary.attempts:,}[/] attempts, {summary.succeeded:,} of them succeeded",
         f"killed with -9: {state.children_killed} processes that ran tasks, {state.workers_killed} whole worker",
         f"time lost to failures, over all items: {words(lost)}; wall time: [bold]{words(state.wall_s)}[/]",
     ]
-    if stats:
-        asked, served = sum(stats["asked"].values()), sum(stats["served"].values())
-        lines.append(f"object store: {asked:,} requests, {asked - served:,} of them failed by plan")
+    if state.requests:
+        failed = state.requests - state.served
+        lines.append(f"object store: {state.requests:,} requests, {failed:,} of them failed by plan")
     if state.asked_after:
         again = repeated(state)
         kept = f"{len(state.asked_after) - len(again)} of {len(state.asked_after)} downloads"

@@ -20,6 +20,8 @@ class State:
     asked_before: dict[str, int] = field(default_factory=dict)
     """Requests for each object of the bad days before they were recovered."""
     asked_after: dict[str, int] = field(default_factory=dict)
+    requests: int = 0
+    served: int = 0
     recovered: bool = False
     finished: bool = False
     wall_s: float = 0.0

@@ -14,15 +14,17 @@ from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from random import Random
+from textwrap import shorten
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from mulligan.core.errors import UnknownTask
 from mulligan.core.job import TERMINAL, JobStatus
-from mulligan.demo.data import CHANGED_DAYS, NEW_NAME, OLD_NAME, TIME_ZONE, Source, find, prepare
+from mulligan.demo.data import CHANGED_DAYS, DAYS, NEW_NAME, OLD_NAME, TIME_ZONE, Source, find, prepare
 from mulligan.demo.processes import START_S, DemoFailed, Paths, Processes, end_leftovers
 from mulligan.demo.report import repeated, show, show_next, summarize
 from mulligan.demo.state import State
+from mulligan.sdk.ports import JobHandle
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -97,6 +99,8 @@ class _Story:
         import mulligan
 
         done = self.state.finished
+        if done and not self.paths.store.exists():
+            raise DemoFailed(f"{self.paths.store} is gone: start over with --fresh")
         if done:
             self._say("This demo has run to its end already: here is what it found. --fresh starts over.")
         if not done or stay:
@@ -121,38 +125,40 @@ class _Story:
             self.processes.start_worker()
         self._say(f"Object store at {url}, failing by plan (seed {self.state.seed}); {WORKERS} workers on {self.paths.flow}")
 
-    def _submit(self, client: Any) -> Any:
+    def _submit(self, client: Any) -> JobHandle[int]:
         """Submit the year; the same run id gives the same job, so this is also how a second run finds it."""
         until = time.monotonic() + START_S
-        while True:
+        job: JobHandle[int] | None = None
+        while job is None:
             try:
-                return client.backfill(TASK, "2013-01-01", "2014-01-01", every="1d", tz=TIME_ZONE, run_id=RUN_ID)
+                job = client.backfill(TASK, "2013-01-01", "2014-01-01", every="1d", tz=TIME_ZONE, run_id=RUN_ID)
             except UnknownTask:
                 self.processes.check()
                 if time.monotonic() > until:
                     raise DemoFailed(f"no worker told of the task {TASK}; see {self.paths.logs}") from None
                 time.sleep(0.05)
+        return job
 
-    def _run(self, job: Any) -> None:
-        self._wait(job, "365 days", spoil=not self.state.recovered)
+    def _run(self, job: JobHandle[int]) -> None:
+        self._wait(job, f"{len(DAYS)} days", len(DAYS), spoil=not self.state.recovered)
         if job.status is not JobStatus.SUCCESS and not self.state.recovered:
             self._expect_failed(job)
             self._deploy()
             self._recover(job)
         if job.status is not JobStatus.SUCCESS:
             raise DemoFailed(f"the job ended as {job.status}:\n{_failures(job)}")
+        stats = self._stats()
+        self.state.requests, self.state.served = sum(stats["asked"].values()), sum(stats["served"].values())
         self.state.asked_after = self._asked()
-        self.state.finished = True
-        self._save()
 
-    def _wait(self, job: Any, title: str, spoil: bool) -> None:
+    def _wait(self, job: JobHandle[int], title: str, days: int, spoil: bool) -> None:
         until = time.monotonic() + LIMIT_S
         with _bar(self.console) as bar:
-            row = bar.add_task(title, total=job.counts.total, counts="")
+            row = bar.add_task(title, total=days, counts="")
             while True:
                 counts = job.refresh().counts
                 words = f"{counts.success} done, {counts.started} running, {counts.retry} retrying, {counts.failure} failed"
-                bar.update(row, completed=counts.ended, counts=words)
+                bar.update(row, completed=counts.ended - (counts.total - days), counts=words)
                 if job.status in TERMINAL:
                     return
                 self.processes.check()
@@ -179,7 +185,7 @@ class _Story:
         self.state.troubles += 1
         self._save()
 
-    def _expect_failed(self, job: Any) -> None:
+    def _expect_failed(self, job: JobHandle[int]) -> None:
         failed = sorted(item.key for item in job.work_items(status=JobStatus.FAILURE))
         if failed != list(CHANGED_DAYS):
             raise DemoFailed(f"only {', '.join(CHANGED_DAYS)} should have failed:\n{_failures(job)}")
@@ -200,21 +206,24 @@ class _Story:
         for _ in range(WORKERS):
             self.processes.start_worker()
 
-    def _recover(self, job: Any) -> None:
+    def _recover(self, job: JobHandle[int]) -> None:
         self.state.asked_before = self._asked()
         self._save()
         job.retry(type="recover", reason="the flow knows the new column name")
         self.state.recovered = True
         self._save()
-        self._wait(job, "2 days again", spoil=False)
+        self._wait(job, f"{len(CHANGED_DAYS)} days again", len(CHANGED_DAYS), spoil=False)
 
-    def _end(self, job: Any, stay: bool) -> int:
+    def _end(self, job: JobHandle[int], stay: bool) -> int:
         with self.console.status("Adding up attempts, and computing the year once more from the source"):
-            from mulligan.demo.check import differences
+            from mulligan.demo.check import differences, expected
 
             summary = summarize(job.work_items())
-            found, compared = differences(self.source, self.paths.folder)
-        show(self.console, summary, self.state, self._stats())
+            found, compared = differences(expected(self.source), self.paths.folder)
+        if not self.state.finished:
+            self.state.finished = True
+            self._save()
+        show(self.console, summary, self.state)
         again = repeated(self.state)
         for line in [*found[:20], *([f"… and {len(found) - 20:,} more"] if len(found) > 20 else [])]:
             self._say(f"  differs: {line}")
@@ -226,8 +235,6 @@ class _Story:
         return 1 if found or again else 0
 
     def _stats(self) -> dict[str, dict[str, int]]:
-        if not self.processes.url:
-            return {}
         with urllib.request.urlopen(f"{self.processes.url}/stats", timeout=5) as response:  # noqa: S310 - our own server
             stats: dict[str, dict[str, int]] = json.load(response)
         return stats
@@ -244,9 +251,9 @@ class _Story:
         self.state.save(self.paths.state)
 
 
-def _failures(job: Any) -> str:
+def _failures(job: JobHandle[int]) -> str:
     failed = list(job.work_items(status=JobStatus.FAILURE))
-    lines = [f"  {item.key}: {item.failure_class}: {item.error_message}" for item in failed[:10]]
+    lines = [f"  {item.key}: {item.failure_class}: {shorten(item.error_message or '', 150)}" for item in failed[:10]]
     return "\n".join([*lines, *([f"  … and {len(failed) - 10} more"] if len(failed) > 10 else [])])
 
 

@@ -323,11 +323,11 @@ class Commands:
         else:
             filters = {**(target.filters or {}), "window_start": window[0], "window_end": window[1]}
             page = Target(job=target.job, filters=filters)
-            keys = [key for found, _ in self._pages(page) for key in found]
+            keys = [key for found, _, _ in self._pages(page) for key in found]
         with self._engine.store.read() as session:
             items = session.items.read(keys)
         if target.items and len(items) < len(keys):
-            raise NotFound(f"there is no work item {sorted(set(keys) - {item.key for item in items})[0]}")
+            raise NotFound(f"there is no work item {min(set(keys) - {item.key for item in items})}")
         for item in items:
             if item.status is not JobStatus.SUCCESS:
                 plan.skipped[f"is {item.status}"] += 1

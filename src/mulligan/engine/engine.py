@@ -11,7 +11,7 @@ from mulligan.core.events import AttemptEvent, DeadlinePassed, Event, MadeDue, R
 from mulligan.core.job import FAR_FUTURE_MS, Item, ItemKey, JobStatus, Wait
 from mulligan.core.lifecycle import Transition, decide
 from mulligan.engine.clock import Chance, Clock
-from mulligan.engine.definitions import Definitions
+from mulligan.engine.definitions import Definitions, Published
 from mulligan.store.rows import CheckpointRow, Input, WorkerRow
 from mulligan.store.store import Session, Store
 from mulligan.store.verbs.records import Saved
@@ -40,6 +40,17 @@ class Room(Protocol):
     def took(self, task: int, count: int) -> None:
         """Note that items of a task were taken."""
         ...
+
+
+class NewWorker(NamedTuple):
+    """A worker instance that begins."""
+
+    instance: str
+    """Random, never used again."""
+    name: str
+    pid: int
+    lock: str
+    lease_ms: int
 
 
 class Claim(NamedTuple):
@@ -124,6 +135,38 @@ class Engine:
             self.bell.wake_waiters()
         return Exchange(claims, saved, refused, next_due, alive)
 
+    def peek(self, tasks: Sequence[int]) -> int | None:
+        """Return the earliest due time of what waits for these tasks, without taking any."""
+        with self.store.read() as session:
+            return min((head.due_ms for head in session.items.heads(tasks)), default=None)
+
+    def asked_to_stop(self, worker: int) -> list[tuple[ItemKey, int]]:
+        """Return key and token of a worker's running items that somebody wants cancelled."""
+        with self.store.read() as session:
+            return session.items.asked_to_stop(worker)
+
+    def enlist(self, new: NewWorker, definitions: Sequence[Definition]) -> tuple[int, dict[str, Published]]:
+        """Publish what a worker has loaded and note that it is there; returns its id and its tasks by name."""
+        now_ms = self.clock.now_ms()
+        with self.store.write() as session:
+            published = {
+                each.name: self.definitions.publish(session, each, now_ms, current=True) for each in definitions
+            }
+            tasks = {each.task: each.definition for each in published.values()}
+            worker = session.workers.add(new.instance, new.name, new.pid, new.lock, new.lease_ms, tasks, now_ms)
+        return worker, published
+
+    def beat(self, worker: int) -> bool:
+        """Count a heartbeat; False when the worker was declared lost."""
+        with self.store.write() as session:
+            return session.workers.beat(worker, self.clock.now_ms())
+
+    def dismiss(self, worker: int, name: str) -> None:
+        """Note that a worker ended; what it still held is taken back as lost."""
+        with self.store.write() as session:
+            session.workers.stop(worker, self.clock.now_ms())
+        self._take_back(worker, name)
+
     def move(
         self,
         session: Session,
@@ -141,16 +184,18 @@ class Engine:
         """Declare a worker lost and decide on what it ran; returns how many items that were."""
         with self.store.write() as session:
             session.workers.lose(worker.id, self.clock.now_ms())
-        return self._take_back(worker)
+        return self._take_back(worker.id, worker.name)
 
-    def _take_back(self, worker: WorkerRow) -> int:
+    def _take_back(self, worker: int, name: str) -> int:
         total = 0
         while True:
             now_ms, jobs_ended = self.clock.now_ms(), []  # type: int, list[int]
             with self.store.write() as session:
-                items = session.items.held_by(worker.id, PAGE)
-                pairs = [(item, WorkerLost(Run(item.token, worker.id, now_ms), worker.name)) for item in items]
+                items = session.items.held_by(worker, PAGE)
+                pairs = [(item, WorkerLost(Run(item.token, worker, now_ms), name)) for item in items]
                 self._apply(session, pairs, now_ms, jobs_ended)
+                if len(items) < PAGE:
+                    session.workers.close(worker, now_ms)
             total += len(items)
             if jobs_ended:
                 self.bell.wake_waiters()
@@ -163,6 +208,9 @@ class Engine:
     def expire(self) -> int:
         """Fail items that still wait after their deadline; returns how many."""
         now_ms, jobs_ended = self.clock.now_ms(), []  # type: int, list[int]
+        with self.store.read() as session:
+            if not session.items.expired(now_ms, 1):
+                return 0
         with self.store.write() as session:
             items = session.items.expired(now_ms, PAGE)
             moved, _ = self._apply(session, [(item, DeadlinePassed()) for item in items], now_ms, jobs_ended)

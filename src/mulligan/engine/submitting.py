@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from mulligan.core.errors import ArgumentsInvalid, OverwriteUnsafe, Refused, RunIdConflict
-from mulligan.core.job import FAR_FUTURE_MS, JobStatus, Wait
+from mulligan.core.job import FAR_FUTURE_MS, ItemKey, JobStatus, Wait
 from mulligan.core.recovery import Verdict
 from mulligan.core.submission import NewItem, Submission
 from mulligan.engine.definitions import Published
@@ -24,6 +24,9 @@ CHUNK = 5_000
 """Items in one transaction; a job of no more is stored in one."""
 ABANDONED_MS = 60_000
 """A submission that added nothing for so long is taken for dead."""
+
+
+Newest = dict[tuple[int, int], tuple[ItemKey, JobStatus]]
 
 
 class Taken(NamedTuple):
@@ -219,10 +222,10 @@ class Submitting:
         if submission.only == "failed":
             return [each for each in items if _status(newest.get(each.window or (0, 0))) is JobStatus.FAILURE]
         if not submission.accept_risk:
-            self._refuse_unsafe(session, submission, items, newest)
+            self._refuse_unsafe(session, items, newest)
         return items
 
-    def _refuse_unsafe(self, session: Session, submission: Submission, items: list[NewItem], newest: dict) -> None:  # type: ignore[type-arg]
+    def _refuse_unsafe(self, session: Session, items: list[NewItem], newest: Newest) -> None:
         keys = [newest[each.window][0] for each in items if each.window in newest and newest[each.window][1] is JobStatus.SUCCESS]
         if not keys:
             return

@@ -67,7 +67,8 @@ def _links(error: BaseException, seen: frozenset[int] = frozenset()) -> list[Bas
 def _behind(error: BaseException) -> BaseException | None:
     """What an exception came from: as raised `from`, as carried along, or as handled when it was raised."""
     handled = None if _get(error, "__suppress_context__") else _get(error, "__context__")
-    for found in (_get(error, "__cause__"), _get(error, "reason"), handled, *(_get(error, "args") or ())):
+    args = _get(error, "args")
+    for found in (_get(error, "__cause__"), _get(error, "reason"), handled, *(args if type(args) is tuple else ())):
         if _is_a(found, BaseException) and found is not error:
             return found
     return None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from mulligan.core.durations import Duration
 from mulligan.core.errors import ArgumentsInvalid
 from mulligan.core.schedule import Instant, windows
-from mulligan.core.durations import Duration
 from mulligan.core.submission import NewItem
 from mulligan.sdk.options import MAX_NAME
 from mulligan.sdk.signature import Signature

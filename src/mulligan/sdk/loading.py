@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from mulligan.core.errors import SubmitInImport, TaskError
-from mulligan.sdk.digest import source_file
 from mulligan.sdk.ports import AMBIENT
 from mulligan.sdk.task import Task
 
@@ -37,37 +37,11 @@ def load(sources: Sequence[str]) -> dict[str, Task[Any, Any]]:
     return found
 
 
-def must_be_loadable(task: Task[Any, Any]) -> None:
-    """Refuse a task that no worker could load; raises TaskError with advice."""
-    problem = _unloadable(task)
-    if problem:
-        raise TaskError(f"task {task.name!r} {problem}")
-
-
-def _unloadable(task: Task[Any, Any]) -> str | None:
-    name = task.fn.__qualname__
-    if "<lambda>" in name:
-        return "is a lambda, which workers cannot find; write it as a function at the top of a module"
-    if "<locals>" in name:
-        return f"is defined inside a function ({name}), where workers cannot find it; move it to the top of its module"
-    if "." in name:
-        return f"is a method ({name}); write it as a function at the top of a module"
-    if source_file(task.fn) is None:
-        return (
-            "was typed in at a prompt or in a notebook, where workers cannot load it; "
-            "put it in a file, import it from there, and start a worker with that file"
-        )
-    module = sys.modules.get(task.fn.__module__)
-    if not any(value is task for value in vars(module).values()):
-        return f"is not among the names of module {task.fn.__module__}; assign what task(…) returns to a name at its top"
-    return None
-
-
 def _tasks_of(module: ModuleType, source: str) -> Iterator[Task[Any, Any]]:
     tasks = {
         id(value): value
         for value in vars(module).values()
-        if isinstance(value, Task) and not value.bound and value.fn.__module__ == module.__name__
+        if isinstance(value, Task) and value.call is None and value.fn.__module__ == module.__name__
     }
     if not tasks:
         raise TaskError(f"{source}: defines no task; put @task above a function at the top of it")
@@ -122,7 +96,8 @@ def _importing(source: str) -> Iterator[None]:
         raise
     except ModuleNotFoundError as error:
         if error.name is not None and (source == error.name or source.startswith(error.name + ".")):
-            raise TaskError(f"{source}: there is no such module; give a module's dotted name or the path of a .py file") from error
+            hint = "give a module's dotted name or the path of a .py file"
+            raise TaskError(f"{source}: there is no such module; {hint}") from error
         raise TaskError(_failed(source, error)) from error
     except (Exception, SystemExit) as error:
         raise TaskError(_failed(source, error)) from error
@@ -151,11 +126,5 @@ def _file_of(module: ModuleType) -> Path | None:
 
 
 def _place(task: Task[Any, Any]) -> str:
-    code: Any = getattr(_innermost(task.fn), "__code__", None)
+    code = getattr(inspect.unwrap(task.fn), "__code__", None)
     return task.fn.__module__ if code is None else f"{code.co_filename}:{code.co_firstlineno}"
-
-
-def _innermost(fn: Callable[..., Any]) -> Callable[..., Any]:
-    import inspect
-
-    return inspect.unwrap(fn)

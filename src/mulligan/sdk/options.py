@@ -92,6 +92,9 @@ def task_options(
     )
 
 
+OPTION_NAMES = frozenset(inspect.signature(task_options).parameters) - {"fn"}
+
+
 @dataclass(frozen=True, slots=True)
 class CallOptions:
     """What `.options(…)` was given, checked; `expires_after_s` counts from the submission."""

@@ -10,11 +10,11 @@ from mulligan.core.attempt import StopCause
 from mulligan.core.job import Counts, JobStatus
 from mulligan.core.submission import Submission
 
-R_co = TypeVar("R_co", covariant=True)
+R = TypeVar("R")
 
 
-class JobHandle(Protocol[R_co]):
-    """A submitted job, as its submitter holds it; `R_co` is what one work item returns."""
+class JobHandle(Protocol[R]):
+    """A submitted job, as its submitter holds it; `R` is what one work item returns."""
 
     @property
     def id(self) -> str: ...
@@ -41,11 +41,11 @@ class JobHandle(Protocol[R_co]):
         """Wait until the job has ended, however it did; raises WaitTimeout after `timeout` seconds."""
         ...
 
-    def result(self) -> R_co:
+    def result(self) -> R:
         """Wait for the result of the only work item; raises TaskFailed."""
         ...
 
-    def results(self, return_exceptions: bool = False) -> list[R_co]:
+    def results(self, return_exceptions: bool = False) -> list[R]:
         """Wait for the results of all work items, in their order; raises TaskFailed for the first that failed."""
         ...
 

@@ -13,7 +13,7 @@ from mulligan.sdk.context import Context
 from mulligan.sdk.values import Arguments, Result
 from mulligan.sdk.window import Window
 
-_REFUSED_KINDS = {
+_REFUSED_KINDS: dict[Any, str] = {
     inspect.Parameter.VAR_POSITIONAL: "takes any number of arguments: give it one parameter that is a list",
     inspect.Parameter.VAR_KEYWORD: "takes arguments of any name: give it one parameter that is a dict",
     inspect.Parameter.POSITIONAL_ONLY: "is positional only: arguments travel by their names, so remove the '/'",
@@ -32,9 +32,7 @@ class Signature:
         self.context = _only(Context, hints, parameters, owner)
         self.window = _only(Window, hints, parameters, owner)
         self.positional = [
-            name
-            for name, each in parameters.items()
-            if each.kind is not inspect.Parameter.KEYWORD_ONLY and name != self.context
+            name for name, each in parameters.items() if each.kind is not inspect.Parameter.KEYWORD_ONLY and name != self.context
         ]
         values = {name: hints.get(name, Any) for name in parameters if name not in (self.context, self.window)}
         optional = frozenset(name for name in values if parameters[name].default is not inspect.Parameter.empty)
@@ -62,7 +60,7 @@ def resolve(fn: Callable[..., Any], owner: str) -> dict[str, Any]:
     """Return the type hints of a function; raises TaskError naming the one that cannot be resolved."""
     try:
         return typing.get_type_hints(fn, include_extras=True)
-    except Exception as error:  # noqa: BLE001 - evaluating a hint runs users' code, which may raise anything
+    except Exception as error:  # evaluating a hint runs users' code, which may raise anything
         raise TaskError(_unresolved(fn, owner, error)) from error
 
 

@@ -7,12 +7,12 @@ import math
 import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any, NotRequired
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 from pydantic_core import PydanticSerializationError, from_json
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from mulligan.core.errors import ArgumentsInvalid, MulliganError, ResultInvalid, TaskError, ValueTooLarge
 from mulligan.core.submission import MAX_VALUE_BYTES
@@ -20,6 +20,8 @@ from mulligan.core.submission import MAX_VALUE_BYTES
 _CONFIG = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=False)
 _SUSPECTS = (b"null", b"NaN", b"Infinity", b"\\u0000")
 """What the JSON of a value that must be refused contains; other values may contain it too."""
+
+_typed_dict: Any = TypedDict  # its fields are known at run time only
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 60
@@ -34,7 +36,7 @@ class Arguments:
         self.owner = owner
         self.names = frozenset(hints)
         fields = {name: NotRequired[hint] if name in optional else hint for name, hint in hints.items()}
-        shape: Any = TypedDict("Arguments", fields)  # type: ignore[misc]  # its fields are known at run time only
+        shape = _typed_dict("Arguments", fields)
         shape.__pydantic_config__ = _CONFIG
         for name, hint in hints.items():
             _adapter(hint, f"{owner}, parameter {name!r}")
@@ -214,11 +216,6 @@ def _problem(kind: str, place: tuple[int | str, ...], message: str, given: Any, 
             return f"there is no parameter {path!r} (it takes {', '.join(sorted(parameters)) or 'no arguments'})"
     where = "" if not path else f"parameter {path!r}: " if parameters is not None else f"at {path}: "
     return f"{where}{message}, not {shown(given)} ({type(given).__name__})"
-
-
-def refuse_argument(owner: str, problem: str) -> NoReturn:
-    """Raise ArgumentsInvalid for a task."""
-    raise ArgumentsInvalid(f"{owner}: {problem}")
 
 
 _ANY: TypeAdapter[Any] = TypeAdapter(Any)

@@ -58,7 +58,7 @@ class TaskRow(NamedTuple):
 
 
 class WorkerRow(NamedTuple):
-    """A worker that has not been stopped or lost."""
+    """A worker that lives, or has ended and still holds work items."""
 
     id: int
     instance: str
@@ -69,6 +69,7 @@ class WorkerRow(NamedTuple):
     beat: int
     started_ms: int
     seen_ms: int
+    ended: int
 
 
 class CheckpointRow(NamedTuple):

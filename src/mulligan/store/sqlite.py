@@ -88,8 +88,7 @@ class SqliteDatabase:
             try:
                 yield
             finally:
-                if self._reader.in_transaction:
-                    self._reader.execute("commit")
+                self._reader.execute("commit")
 
     def in_writer(self, name: str, parameters: Mapping[str, Any]) -> apsw.Cursor:
         """Run a named statement on the writing connection, inside `write`."""

@@ -34,9 +34,10 @@ create table workers (
     seen_ms integer not null,
     stopped_ms integer,
     lost_ms integer,
+    closed_ms integer,
     refused integer not null default 0
 ) strict;
-create index workers_living on workers (id) where stopped_ms is null and lost_ms is null;
+create index workers_open on workers (id) where closed_ms is null;
 
 create table worker_tasks (
     worker integer not null references workers (id),

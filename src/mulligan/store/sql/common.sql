@@ -3,6 +3,10 @@ select t.id, t.module, t.definition, t.paused_ms, d.body
 from tasks t left join definitions d on d.id = t.definition
 where t.namespace = :namespace and t.name = :name;
 
+-- name: find_task_by_id
+select t.id, t.name, t.module, t.definition, t.paused_ms, d.body
+from tasks t left join definitions d on d.id = t.definition where t.id = :id;
+
 -- name: list_tasks
 select t.id, t.name, t.module, t.definition, t.paused_ms, d.body
 from tasks t left join definitions d on d.id = t.definition
@@ -61,16 +65,21 @@ update workers set stopped_ms = :now where id = :worker and stopped_ms is null a
 -- name: lose_worker
 update workers set lost_ms = :now where id = :worker and stopped_ms is null and lost_ms is null returning id;
 
--- name: living_workers
-select id, instance, name, pid, lock, lease_ms, beat, started_ms, seen_ms from workers
-where stopped_ms is null and lost_ms is null order by id;
+-- name: close_worker
+-- Nothing is held by it any more.
+update workers set closed_ms = :now where id = :worker and closed_ms is null;
+
+-- name: open_workers
+-- Those that live, and those that have ended but whose work items have not all been taken back.
+select id, instance, name, pid, lock, lease_ms, beat, started_ms, seen_ms, stopped_ms is not null or lost_ms is not null
+from workers where closed_ms is null order by id;
 
 -- name: list_workers
 select id, instance, name, pid, started_ms, seen_ms, stopped_ms, lost_ms, refused from workers order by id desc limit 500;
 
 -- name: tasks_with_workers
 select distinct w.task from worker_tasks w join workers on workers.id = w.worker
-where workers.stopped_ms is null and workers.lost_ms is null;
+where workers.closed_ms is null and workers.stopped_ms is null and workers.lost_ms is null;
 
 -- name: find_job_by_run_id
 select id, input_digest, sealed, touched_ms from jobs where task = :task and run_id = :run_id;
@@ -203,3 +212,18 @@ order by n.window_start_ms, n.job limit :limit;
 
 -- name: read_input
 select key, arguments, window_start_ms, window_end_ms from inputs where job = :job and number = :number;
+
+-- name: next_retry
+-- When the first item of a job is tried again.
+select min(due_ms) from items where job = :job and status = 'RETRY';
+
+-- name: job_results
+-- Results of a job's items in their order, a page at a time.
+select i.number, i.status, i.reason, i.failure_class, a.result, a.error_type, a.error_message
+from items i left join attempts a on a.job = i.job and a.number = i.number and a.token = i.token
+where i.job = :job and i.number >= :first order by i.number limit :limit;
+
+-- name: first_failure
+select i.number, i.reason, a.error_type, a.error_message from items i
+left join attempts a on a.job = i.job and a.number = i.number and a.token = i.token
+where i.job = :job and i.status = 'FAILURE' order by i.number limit 1;

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from mulligan.core.job import Job, Wait
+from mulligan.core.job import Job, JobStatus, Reason, Wait
 from mulligan.core.submission import NewItem
 from mulligan.store.interface import Run, one
 from mulligan.store.rows import job_of
@@ -45,6 +45,18 @@ class RunIdRow(NamedTuple):
     input_digest: str
     sealed: bool
     touched_ms: int
+
+
+class ResultRow(NamedTuple):
+    """How an item ended; `result` is JSON."""
+
+    number: int
+    status: JobStatus
+    reason: Reason
+    failure_class: str | None
+    result: str | None
+    error_type: str | None
+    error_message: str | None
 
 
 class Jobs:
@@ -106,6 +118,21 @@ class Jobs:
         """Return run id and time zone of jobs."""
         rows = self._run("read_jobs", {"jobs": json.dumps(list(jobs))})
         return {id: (run_id, tz) for id, run_id, tz in rows}
+
+    def next_retry(self, job: int) -> int | None:
+        """Return when the first item of a job is tried again."""
+        row = one(self._run("next_retry", {"job": job}))
+        return row[0] if row else None
+
+    def results(self, job: int, first: int, limit: int) -> list[ResultRow]:
+        """Return how the items of a job ended, from a number on, in order."""
+        rows = self._run("job_results", {"job": job, "first": first, "limit": limit})
+        return [ResultRow(row[0], JobStatus(row[1]), Reason(row[2]), *row[3:]) for row in rows]
+
+    def first_failure(self, job: int) -> tuple[int, Reason, str | None, str | None] | None:
+        """Return number, reason, error type and message of the first item of a job that failed."""
+        row = one(self._run("first_failure", {"job": job}))
+        return (row[0], Reason(row[1]), row[2], row[3]) if row else None
 
     def flag_cancel(self, job: int, now_ms: int) -> bool:
         """Ask for a job to be cancelled; False when it was asked before or has ended."""

@@ -18,6 +18,11 @@ class Tasks:
         row = one(self._run("find_task", {"namespace": namespace, "name": name}))
         return TaskRow(row[0], name, *row[1:]) if row else None
 
+    def by_id(self, id: int) -> TaskRow | None:
+        """Return a task by its id, or None."""
+        row = one(self._run("find_task_by_id", {"id": id}))
+        return TaskRow(*row) if row else None
+
     def all(self, namespace: str) -> list[TaskRow]:
         """Return all tasks of a namespace by name."""
         return [TaskRow(*row) for row in self._run("list_tasks", {"namespace": namespace})]

@@ -46,9 +46,13 @@ class Workers:
         """Note that a worker is lost; False when it had ended before."""
         return one(self._run("lose_worker", {"worker": worker, "now": now_ms})) is not None
 
-    def living(self) -> list[WorkerRow]:
-        """Return the workers that have neither been stopped nor declared lost."""
-        return [WorkerRow(*row) for row in self._run("living_workers", {})]
+    def close(self, worker: int, now_ms: int) -> None:
+        """Note that nothing is held by an ended worker any more."""
+        self._run("close_worker", {"worker": worker, "now": now_ms}).fetchall()
+
+    def open(self) -> list[WorkerRow]:
+        """Return the workers that live, and those that ended but still hold work items."""
+        return [WorkerRow(*row) for row in self._run("open_workers", {})]
 
     def all(self) -> list[tuple[Any, ...]]:
         """Return the newest workers: id, instance, name, pid, started, seen, stopped, lost, refused."""

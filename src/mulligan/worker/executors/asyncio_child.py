@@ -44,8 +44,8 @@ class AsyncChild:
     def _handle(self, frame: list[Any]) -> None:
         if frame[0] == wire.ANSWER:
             # Not by way of the loop: whoever waits for the answer blocks it.
-            _, id, call, value, error = frame
-            channel = self._channels.get(id)
+            _, attempt, call, value, error = frame
+            channel = self._channels.get(attempt)
             if channel is not None:
                 channel.answer(call, value, error)
         else:
@@ -58,7 +58,7 @@ class AsyncChild:
                 for entry in entries:
                     channel = AttemptChannel(self._line, entry)
                     self._channels[channel.id] = channel
-                    self._tasks[channel.id] = self._loop.create_task(self._run(channel, entry))
+                    self._tasks[channel.id] = self._loop.create_task(self._run(channel))
             case [wire.STOP, id, cause] if id in self._channels:
                 self._stop(self._channels[id], cause)
             case [wire.RECALL]:
@@ -70,21 +70,23 @@ class AsyncChild:
         if channel.begun:  # a coroutine cancelled before its first step would never say how it ended
             self._tasks[channel.id].cancel()
 
-    async def _run(self, channel: AttemptChannel, entry: list[Any]) -> None:
-        id, name, arguments = entry[:3]
-        _CURRENT.set(id)
-        try:
-            if channel.cause is not None:
-                raise Stopped(channel.cause)
-            task = self._loaded.get(name)
-            info = wire.info_of(entry[3]) if len(entry) > 3 and entry[3] is not None else None
-            channel.begin()
-            result = task.execute(arguments, info, channel)
-            end = channel.succeeded(result if isinstance(result, str) else await result)
-        except BaseException as error:  # noqa: BLE001 - whatever users' code raises becomes the outcome
-            end = ending(channel, error, self._loaded.find(name))
-        del self._channels[id], self._tasks[id]
+    async def _run(self, channel: AttemptChannel) -> None:
+        _CURRENT.set(channel.id)
+        if channel.cause is not None:
+            end = ending(channel, Stopped(channel.cause), None)
+        else:
+            try:
+                end = channel.succeeded(await self._execute(channel))
+            except BaseException as error:  # noqa: BLE001 - whatever users' code raises becomes the outcome
+                end = ending(channel, error, self._loaded.find(channel.task))
+        del self._channels[channel.id], self._tasks[channel.id]
         self._line.send(end)
+
+    async def _execute(self, channel: AttemptChannel) -> str:
+        task = self._loaded.get(channel.task)
+        channel.begin()
+        result = task.execute(channel.entry[2], wire.info_of(channel.entry), channel)
+        return result if isinstance(result, str) else str(await result)
 
 
 class _Log:
@@ -114,7 +116,7 @@ class AttributedStream(io.TextIOBase):
     def __init__(self, log: _Log, fd: int) -> None:
         self._log = log
         self._fd = fd
-        self.buffer = open(fd, "wb", buffering=0, closefd=False)  # noqa: PTH123, SIM115
+        self.buffer = open(fd, "wb", buffering=0, closefd=False)  # noqa: SIM115 - it lives as long as the process
 
     @property
     def encoding(self) -> str:  # type: ignore[override]  # the base class has a plain attribute

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mulligan.core.attempt import StopCause
 from mulligan.core.durations import words
-from mulligan.core.failure import Failure, Kind
+from mulligan.core.failure import Failure, Kind, signal_name
 from mulligan.worker.executors.interface import Assignment, Failed, Report, Stopped
 from mulligan.worker.executors.line import touch_interval
 from mulligan.worker.executors.logs import AttemptLog
+
+if TYPE_CHECKING:
+    from mulligan.worker.executors.children import Child
 
 Force = Literal["ask", "interrupt", "terminate", "kill"]
 
@@ -28,7 +30,7 @@ class Attempt:
     asynchronous: bool
     estimate: float = 0.0
     """How long it will run, as far as is known when it is sent to a child."""
-    child: int | None = None
+    child: Child | None = None
     started: float | None = None
     touched: float = 0.0
     announced: bool = False
@@ -93,13 +95,15 @@ def failed(attempt: Attempt, now: float, pid: int | None, failure: Failure) -> R
     return Failed(attempt.id, attempt.started_ms(now), time.time_ns() // 1_000_000, failure, attempt.rows, pid)
 
 
-def death(status: int | None, *, out_of_memory: bool, ready: bool) -> Failure:
+def death(status: int | None, *, out_of_memory: bool, ready: bool, overdue: bool = False) -> Failure:
     """Return what the end of a child means for the attempt that it ran."""
     when = "" if ready else " while it imported the tasks"
+    if overdue:
+        return Failure(Kind.TIMEOUT, message="importing the tasks took too long")
     if status is None:
         return Failure(Kind.LOST, message=f"the forkserver of this worker died, and the child process with it{when}")
     if status < 0:
-        name = signal.Signals(-status).name if -status in iter(signal.Signals) else f"signal {-status}"
+        name = signal_name(-status)
         if out_of_memory:
             message = f"the kernel killed the child process for want of memory{when}"
             return Failure(Kind.OUT_OF_MEMORY, signal=-status, message=message, crashed=True)

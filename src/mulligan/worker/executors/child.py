@@ -1,4 +1,4 @@
-"""A child process that runs `def` tasks, one attempt after the other; what it shares with the asynchronous child is in `line`."""
+"""A child process that runs `def` tasks, one attempt after the other; what it shares with the other kind is in `line`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Coroutine
+from contextlib import suppress
 from queue import SimpleQueue
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from mulligan.core.attempt import StopCause
 from mulligan.core.signals import Stopped
 from mulligan.worker.executors import memory, wire
-from mulligan.worker.executors.line import AttemptChannel, Line, Loaded, ending, listen, set_up
+from mulligan.worker.executors.line import AttemptChannel, Line, Loaded, ending, listen, plain_streams, set_up, use_streams
 
-Entry = list[Any]
+if TYPE_CHECKING:
+    import asyncio  # slow to import: only for coroutines that have a process of their own
+
 _STRAY_S = 60.0
 """How long after a stopped attempt a SIGTERM is taken for a late one of that stop."""
 
@@ -38,10 +42,11 @@ class ProcessChild:
         self._line = line
         self._loaded = Loaded(hello)
         self._pid = os.getpid()
+        use_streams(line, plain_streams())
         self._todo: deque[int] = deque()
-        self._entries: dict[int, Entry] = {}
+        self._entries: dict[int, list[Any]] = {}
         self._wake: SimpleQueue[None] = SimpleQueue()
-        self._stops: dict[int, str] = {}
+        self._stops: dict[int, StopCause] = {}
         self._running: AttemptChannel | None = None
         self._inside = False
         """Whether the main thread runs users' code, where a signal may raise Stopped."""
@@ -54,74 +59,74 @@ class ProcessChild:
         threading.Thread(target=listen, args=(self._line, self._handle), daemon=True).start()
         self._loaded.load()
         self._line.send(wire.frame(wire.READY))
-        entry: Entry | None = None
+        attempt: AttemptChannel | None = None
         while True:
-            if entry is None:
-                entry = self._wait()
-                self._line.mark(entry[0])
-            end = self._run(entry)
-            entry = self._take()
+            if attempt is None:
+                attempt = self._wait()
+                self._line.mark(attempt.id)
+            end = self._run(attempt)
+            attempt = self._take()
             # The marker goes first: with the outcome the worker finds all output of the attempt in the pipe.
-            self._line.mark(entry[0] if entry else 0)
+            self._line.mark(attempt.id if attempt else 0)
             self._line.send(end)
 
-    def _wait(self) -> Entry:
-        while (entry := self._take()) is None:
+    def _wait(self) -> AttemptChannel:
+        while (attempt := self._take()) is None:
             self._wake.get()
-        return entry
+        return attempt
 
-    def _take(self) -> Entry | None:
+    def _take(self) -> AttemptChannel | None:
+        """Return the next attempt, from here on the running one, unless it was asked to stop before it was."""
         while self._todo:
             try:
-                id = self._todo.popleft()
+                number = self._todo.popleft()
             except IndexError:  # recalled just now
                 return None
-            return self._entries.pop(id)
+            self._running = attempt = AttemptChannel(self._line, self._entries.pop(number))
+            if not self._stops:
+                return attempt
+            stopped = number in self._stops
+            self._stops.clear()  # the others have ended long ago
+            if not stopped:
+                return attempt
+            self._running = None
+            self._line.send(wire.frame(wire.RECALLED, [number], False))
         return None
 
-    def _run(self, entry: Entry) -> bytes:
-        id, name, arguments = entry[:3]
-        channel = AttemptChannel(self._line, entry)
-        self._running = channel
-        if self._stops:
-            cause = self._stops.pop(id, None)
-            self._stops.clear()  # the others have ended long ago
-            if cause is not None:
-                self._running = None
-                return wire.frame(wire.RECALLED, [id], False)
+    def _run(self, attempt: AttemptChannel) -> bytes:
         if signal.getsignal(signal.SIGTERM) != self._on_term:
             signal.signal(signal.SIGTERM, self._on_term)
         try:
-            result = self._execute(channel, name, arguments, entry)
+            result = self._execute(attempt)
         except BaseException as error:  # noqa: BLE001 - whatever users' code raises becomes the outcome
             self._inside = False
-            end = ending(channel, error, self._loaded.find(name))
+            end = ending(attempt, error, self._loaded.find(attempt.task))
         else:
-            end = channel.succeeded(result)
+            end = attempt.succeeded(result)
         if os.getpid() != self._pid:  # the task forked, and its copy came back here
             os._exit(1)
         self._running = None
-        if channel.cause is not None:
+        if attempt.cause is not None:
             self._stray_until = time.monotonic() + _STRAY_S
         return end
 
-    def _execute(self, channel: AttemptChannel, name: str, arguments: str, entry: Entry) -> str:
-        task = self._loaded.get(name)
-        info = wire.info_of(entry[3]) if len(entry) > 3 and entry[3] is not None else None
-        limit = entry[6] if len(entry) > 3 else None
+    def _execute(self, attempt: AttemptChannel) -> str:
+        task = self._loaded.get(attempt.task)
+        info = wire.info_of(attempt.entry)
+        limit = attempt.memory_bytes
         if limit is not None:
             memory.limit(limit)
-        channel.begin()
+        attempt.begin()
         self._inside = True
         try:
-            result = task.execute(arguments, info, channel)
-            return result if isinstance(result, str) else self._drive(result, channel)
+            result = task.execute(attempt.entry[2], info, attempt)
+            return result if isinstance(result, str) else self._drive(result, attempt)
         finally:
             self._inside = False
             if limit is not None:
                 memory.lift()
 
-    def _drive(self, work: Coroutine[Any, Any, str], channel: AttemptChannel) -> str:
+    def _drive(self, work: Coroutine[Any, Any, str], attempt: AttemptChannel) -> str:
         """Run a coroutine that was given a process of its own."""
         import asyncio
 
@@ -129,12 +134,12 @@ class ProcessChild:
             loop = asyncio.get_running_loop()
             running = asyncio.current_task()
             if running is not None:
-                channel.on_stop(lambda: loop.call_soon_threadsafe(running.cancel) and None)
+                attempt.on_stop(lambda: _cancel_soon(loop, running))
             return await work
 
         return asyncio.run(run())
 
-    def _on_term(self, signum: int, frame: object) -> None:
+    def _on_term(self, *_: object) -> None:
         channel = self._running
         if channel is not None and channel.cause is not None:
             if self._inside and not self._line.shielded(channel.cause):
@@ -164,7 +169,7 @@ class ProcessChild:
                 if channel is not None and channel.id == id:
                     channel.answer(call, value, error)
 
-    def _stop(self, id: int, cause: str) -> None:
+    def _stop(self, id: int, cause: StopCause) -> None:
         try:
             self._todo.remove(id)
         except ValueError:
@@ -183,8 +188,11 @@ class ProcessChild:
                 ids.append(self._todo.pop())
             except IndexError:  # the main thread was faster
                 break
-        for id in ids:
-            del self._entries[id]
+        for number in ids:
+            del self._entries[number]
         self._line.send(wire.frame(wire.RECALLED, ids[::-1], True))
 
 
+def _cancel_soon(loop: asyncio.AbstractEventLoop, task: asyncio.Task[str]) -> None:
+    with suppress(RuntimeError):  # the loop is closed, so the coroutine has ended
+        loop.call_soon_threadsafe(task.cancel)

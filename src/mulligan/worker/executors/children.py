@@ -30,7 +30,6 @@ class Child:
         self.load = 0.0
         """Seconds of work it holds, by estimate."""
         self.recalling = False
-        self.stopping: Attempt | None = None
         self.killed_for: Attempt | None = None
         self.overdue = False
         """Whether it was killed since importing the tasks took too long."""
@@ -60,10 +59,24 @@ class Child:
         """Return the attempt that runs, or will next."""
         return next(iter(self.attempts.values()), None)
 
-    def holds_alone(self) -> bool:
-        """Return whether it has an attempt that wants no company."""
-        head = self.head()
-        return head is not None and head.assignment.alone
+    def lives(self) -> bool:
+        """Return whether it can still run attempts, as far as is known."""
+        return not self.gone and not self.overdue and self.killed_for is None
+
+    def add(self, attempt: Attempt) -> None:
+        """Note that it has this attempt now."""
+        attempt.child = self
+        self.attempts[attempt.id] = attempt
+        self.load += attempt.estimate
+
+    def remove(self, attempt: Attempt) -> None:
+        """Note that it does not have this attempt any more."""
+        del self.attempts[attempt.id]
+        self.load = self.load - attempt.estimate if self.attempts else 0.0
+
+    def ran(self, attempt: Attempt) -> bool:
+        """Return whether the code of an attempt had begun to run when the child died."""
+        return attempt.started is not None if self.asynchronous else self.splitter.current == attempt.id
 
     def send(self, data: bytes) -> None:
         """Send a frame, now or as soon as there is room."""

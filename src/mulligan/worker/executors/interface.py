@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from mulligan.core.attempt import AttemptInfo, StopCause
 from mulligan.core.failure import Failure
 
+
 @dataclass(frozen=True, slots=True)
 class Assignment:
     """A claimed work item, as far as running it is concerned."""
@@ -127,8 +128,16 @@ Report = Started | Succeeded | Failed | Snoozed | Stopped | Returned | Call | Pr
 class Executor(Protocol):
     """Runs attempts. Never blocks: the worker's loop calls `poll` when one of `files` is readable, and on its own timer."""
 
-    def room(self) -> int:
-        """Return how many more attempts of unknown length could start at once."""
+    def room(self, asynchronous: bool = False) -> int:
+        """Return how many more attempts of unknown length could start at once; of `async def` tasks if asked for."""
+        ...
+
+    def slots_for(self, task: str) -> int:
+        """Return how many more attempts of this task could start at once, each in a slot that is free."""
+        ...
+
+    def room_for(self, task: str) -> int:
+        """Return how many more attempts of this task should be taken now, by how long it was measured to run."""
         ...
 
     def start(self, batch: Sequence[Assignment]) -> None:

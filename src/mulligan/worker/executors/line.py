@@ -18,7 +18,7 @@ from dataclasses import replace
 from importlib import import_module
 from queue import SimpleQueue
 from select import poll
-from typing import Any, Literal, NoReturn, cast
+from typing import Any, Literal, NoReturn, TextIO, cast
 
 from mulligan.core.attempt import StopCause
 from mulligan.core.errors import MulliganError, UnknownTask
@@ -106,14 +106,14 @@ def listen(line: Line, handle: Callable[[list[Any]], None]) -> None:
 def use_streams(line: Line, streams: tuple[io.TextIOBase, io.TextIOBase]) -> None:
     """Make these stdout and stderr."""
     line.streams = streams
-    sys.stdout = sys.__stdout__ = cast("Any", streams[0])
-    sys.stderr = sys.__stderr__ = cast("Any", streams[1])
+    sys.stdout, sys.stderr = cast("tuple[TextIO, TextIO]", streams)
+    vars(sys).update(__stdout__=sys.stdout, __stderr__=sys.stderr)
 
 
 def plain_streams() -> tuple[io.TextIOBase, io.TextIOBase]:
     """Return text streams for file descriptors 1 and 2 that pass on every line at once."""
     out, err = (
-        io.TextIOWrapper(open(fd, "wb", closefd=False), "utf-8", "backslashreplace", line_buffering=True)  # noqa: PTH123, SIM115
+        io.TextIOWrapper(open(fd, "wb", closefd=False), "utf-8", "backslashreplace", line_buffering=True)  # noqa: SIM115
         for fd in (1, 2)
     )
     return out, err
@@ -156,9 +156,15 @@ class AttemptChannel:
 
     def __init__(self, line: Line, entry: list[Any]) -> None:
         self.id: int = entry[0]
+        self.task: str = entry[1]
+        self.entry = entry
         self.cause: StopCause | None = None
         self.begun = False
-        self.timeout_s, self._heartbeat_s, self.memory_bytes = entry[4:7] if len(entry) > 3 else (None, None, None)
+        self.timeout_s: float | None = None
+        self.memory_bytes: int | None = None
+        self._heartbeat_s: float | None = None
+        if len(entry) > 3:
+            self.timeout_s, self._heartbeat_s, self.memory_bytes = entry[4:7]
         self._line = line
         self._started_ms = time.time_ns() // 1_000_000
         self._started_ns = time.perf_counter_ns()

@@ -23,7 +23,7 @@ class Measures:
         if old is None:
             self._average[task] = run_s
         else:
-            self._average[task] = old + (run_s - old) * (0.5 if run_s > old else 0.1)
+            self._average[task] = old + (run_s - old) * (0.5 if run_s > old else 0.3)
 
     def estimate(self, task: str) -> float:
         """Return what an attempt adds to the load of a child; one that was not measured yet fills it."""

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import selectors
 import signal
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from heapq import heapify, heappop, heappush
 from typing import Any
 
 from mulligan.core.attempt import StopCause
-from mulligan.core.failure import Failure, Kind, failure_from_json
+from mulligan.core.failure import Kind, failure_from_json
 from mulligan.worker.executors import wire
 from mulligan.worker.executors.attempts import Attempt, Force, death, failed, neighbour_killed, stopped
+from mulligan.worker.executors.brood import Brood, News
 from mulligan.worker.executors.children import Child
 from mulligan.worker.executors.deadlines import Deadlines
 from mulligan.worker.executors.interface import (
@@ -30,9 +29,9 @@ from mulligan.worker.executors.interface import (
     Succeeded,
 )
 from mulligan.worker.executors.logs import AttemptLog
-from mulligan.worker.executors.measures import BUDGET_S, MOST, Measures
 from mulligan.worker.executors.memory import KillCounter
-from mulligan.worker.executors.nursery import Fate, Nursery
+from mulligan.worker.executors.nursery import Fate
+from mulligan.worker.executors.pool import Pool
 
 ANNOUNCE_S = 0.05
 """An attempt that is one of a batch is reported as started when it has run this long."""
@@ -70,55 +69,33 @@ class ProcessExecutor:
         load: str = "mulligan.sdk.loading:load",
         asynchronous: Callable[[str], bool] = _never,
     ) -> None:
-        self._hello = (load, list(sources))
-        self._processes = processes
-        self._async_slots = async_slots
         self._grace_s, self._kill_s = grace_s, kill_s
         self._log_limit = log_limit
         self._is_asynchronous = asynchronous
         self._attempts: dict[int, Attempt] = {}
         self._pending: deque[Attempt] = deque()
-        self._children: dict[int, Child] = {}
-        self._pool: dict[int, Child] = {}
-        self._async_child: Child | None = None
-        self._numbers = 0
-        self._stillborn = 0
-        self._spawn_at = 0.0
         self._reports: list[Report] = []
         self._deadlines = Deadlines()
-        self._measures = Measures()
         self._kill_counter = KillCounter()
-        self._selector = selectors.DefaultSelector()
-        self._nursery = Nursery()
-        self._selector.register(self._nursery.fileno(), selectors.EVENT_READ, None)
+        self._brood = Brood(load, list(sources))
+        self._pool = Pool(self._brood, processes, async_slots)
         self._closed = False
-        self._warm = min(processes, os.cpu_count() or 1)
-        self._grow(time.monotonic())
+        now = time.monotonic()
+        self._adopt(self._pool.grow(now), now)
 
     def room(self, asynchronous: bool = False) -> int:
         """Return how many more attempts of unknown length could start at once."""
-        if asynchronous:
-            held = len(self._async_child.attempts) if self._async_child else 0
-            return max(0, self._async_slots - held - sum(each.asynchronous for each in self._pending))
-        if self._closed or time.monotonic() < self._spawn_at:
-            return 0
-        idle = sum(1 for child in self._pool.values() if not child.attempts)
-        waiting = sum(1 for each in self._pending if not each.asynchronous)
-        return max(0, idle + self._processes - len(self._pool) - waiting)
+        return self._pool.room(self._pending, time.monotonic(), asynchronous=asynchronous)
+
+    def slots_for(self, task: str) -> int:
+        """Return how many more attempts of this task could start at once, each in a slot that is free."""
+        return self.room(self._is_asynchronous(task))
 
     def room_for(self, task: str) -> int:
         """Return how many more attempts of this task should be taken now, by how long it was measured to run."""
         if self._is_asynchronous(task):
             return self.room(asynchronous=True)
-        estimate = self._measures.estimate(task)
-        now = time.monotonic()
-        if estimate >= BUDGET_S or now < self._spawn_at:
-            return self.room()
-        room = (self._processes - len(self._pool)) * min(MOST, int(BUDGET_S / estimate))
-        for child in self._pool.values():
-            if self._is_open(child, now):
-                room += max(not child.attempts, min(MOST - len(child.attempts), int((BUDGET_S - child.load) / estimate)))
-        return max(0, room - sum(1 for each in self._pending if not each.asynchronous))
+        return self._pool.room_for(task, self._pending, time.monotonic())
 
     def start(self, batch: Sequence[Assignment]) -> None:
         """Take these attempts; what no child has room for waits here and can still be returned."""
@@ -138,22 +115,24 @@ class ProcessExecutor:
         """Answer a Call with JSON, or with an error as `code: message`."""
         attempt = self._attempts.get(id)
         if attempt is not None and attempt.child is not None:
-            self._send(self._children[attempt.child], wire.frame(wire.ANSWER, id, call, value, error))
+            self._brood.send(attempt.child, wire.frame(wire.ANSWER, id, call, value, error))
 
     def files(self) -> Sequence[int]:
         """Return the one file descriptor to wait for."""
-        return (self._selector.fileno(),)  # type: ignore[attr-defined]  # every selector chosen on Linux and macOS has it
+        return (self._brood.fileno(),)
 
     def poll(self) -> list[Report]:
         """Return what happened since the last poll, in order; enforces time limits."""
         if not self._closed:
             now = time.monotonic()
-            fates = self._read(now)
+            news, fates = self._brood.read()
+            for each in news:
+                self._hear(each, now)
             for fate in fates:
                 self._learn(fate, now)
             for key in self._deadlines.due(now):
                 self._look(key, now)
-            self._grow(now)
+            self._adopt(self._pool.grow(now), now)
             self._place(now)
         reports, self._reports = self._reports, []
         return reports
@@ -167,85 +146,267 @@ class ProcessExecutor:
         if self._closed:
             return
         self._closed = True
-        self._nursery.close()
-        for child in self._children.values():
-            child.close()
-        self._selector.close()
-        self._children.clear()
-        self._pool.clear()
-        self._async_child = None
+        self._brood.close()
         self._pending.clear()
         self._attempts.clear()
 
-    # Children
+    def _hear(self, news: News, now: float) -> None:
+        child = news.child
+        for number, data in news.output:
+            self._log(child, number, data)
+        head = child.attempts.get(child.splitter.current)
+        if head is not None and not head.announced and len(child.attempts) == 1:
+            self._announce(child, head, now)
+        for frame in news.frames:
+            if frame[0] <= wire.STOPPED:
+                self._end(child, frame, now)
+            else:
+                self._note(child, frame, now)
 
-    def _grow(self, now: float) -> None:
-        while len(self._pool) < self._warm and now >= self._spawn_at:
-            self._spawn(False, now)
+    def _log(self, child: Child, id: int, data: bytes) -> None:
+        attempt = child.attempts.get(id)
+        if attempt is None:  # something that an attempt left behind still writes
+            return
+        if attempt.log is None:
+            attempt.log = AttemptLog(self._log_limit)
+        text = attempt.log.feed(data)
+        if text:
+            self._reports.append(Logged(id, text))
 
-    def _spawn(self, asynchronous: bool, now: float) -> Child:
-        self._numbers += 1
-        child = Child(self._numbers, asynchronous)
-        self._nursery.fork(child.number, asynchronous, *child.hand_over())
-        child.handed_over()
-        child.hello(*self._hello)
-        self._children[child.number] = child
-        if asynchronous:
-            self._async_child = child
+    def _end(self, child: Child, frame: list[Any], now: float) -> None:
+        tag, number, started_ms, run_us = frame[:4]
+        attempt = child.attempts.get(number)
+        if attempt is None:
+            return
+        self._release(attempt)
+        self._pool.measures.add(attempt.assignment.task, run_us / 1e6)
+        ended_ms = started_ms + run_us // 1000
+        if tag == wire.SUCCEEDED:
+            self._reports.append(Succeeded(number, started_ms, ended_ms, frame[4], attempt.rows, child.pid or 0))
+        elif tag == wire.STOPPED or (tag == wire.FAILED and attempt.forced):
+            trace = frame[4] if tag == wire.STOPPED else failure_from_json(frame[4]).traceback
+            self._reports.append(stopped(attempt, now, child.pid, started_ms, trace))
+        elif tag == wire.FAILED:
+            failure = failure_from_json(frame[4])
+            self._reports.append(Failed(number, started_ms, ended_ms, failure, attempt.rows, child.pid))
         else:
-            self._pool[child.number] = child
-        self._selector.register(child.sock, selectors.EVENT_READ, child)
-        self._selector.register(child.log, selectors.EVENT_READ, child)
-        self._deadlines.set(-child.number, now + LOAD_LIMIT_S)
-        return child
+            self._reports.append(Snoozed(number, started_ms, ended_ms, frame[4], attempt.rows, child.pid or 0))
+        if attempt.forced and not child.asynchronous:
+            # It may have left processes behind, or anything half done: the next one gets a fresh child.
+            child.killed_for = attempt
+            self._brood.kill(child, signal.SIGKILL)
+        else:
+            self._advance(child, now)
 
-    def _read(self, now: float) -> list[Fate]:
-        fates: list[Fate] = []
-        served: set[int] = set()
-        for key, mask in self._selector.select(0):
-            child = key.data
-            if child is None:
-                fates = self._nursery.fates()
-                continue
-            if mask & selectors.EVENT_WRITE:
-                self._flush(child)
-            if mask & selectors.EVENT_READ:
-                if key.fd != child.log:
-                    self._serve(child, now)
-                    served.add(child.number)
-                elif child.number not in served:
-                    self._read_log(child)
-        return fates
+    def _note(self, child: Child, frame: list[Any], now: float) -> None:
+        match frame:
+            case [wire.READY]:
+                child.ready = True
+                self._pool.born()
+                self._deadlines.discard(-child.number)
+                self._advance(child, now)
+                return
+            case [wire.BEGAN, ids]:
+                for each in filter(None, map(child.attempts.get, ids)):
+                    self._begin(each, now)
+                    if len(ids) == 1:
+                        self._announce(child, each, now)
+                return
+            case [wire.RECALLED, ids, answers]:
+                child.recalling = child.recalling and not answers
+                self._take_back(child, ids, now)
+                return
+        attempt = child.attempts.get(frame[1])
+        if attempt is None:
+            return
+        attempt.touched = now
+        match frame:
+            case [wire.CALL, id, call, name, payload]:
+                self._reports.append(Call(id, call, name, payload))
+            case [wire.PROGRESS, id, done, total]:
+                self._reports.append(Progressed(id, done, total))
+            case [wire.ROWS, _, rows]:
+                attempt.rows = rows
 
-    def _serve(self, child: Child, now: float) -> None:
-        frames = child.receive()
-        self._read_log(child)  # after the frames: the output of what they end is in the pipe by now
-        for frame in frames or ():
-            self._handle(child, frame, now)
-        if child.gone:
-            self._selector.unregister(child.sock)
-            self._nursery.kill(child.number, signal.SIGKILL)
-
-    def _read_log(self, child: Child) -> None:
-        for id, data in child.read_log():
-            attempt = child.attempts.get(id)
-            if attempt is None:  # something it left behind still writes
-                continue
-            if attempt.log is None:
-                attempt.log = AttemptLog(self._log_limit)
-            text = attempt.log.feed(data)
+    def _release(self, attempt: Attempt) -> None:
+        """Forget an attempt that ends, after the last of its output."""
+        del self._attempts[attempt.id]
+        self._deadlines.discard(attempt.id)
+        if attempt.child is not None:
+            attempt.child.remove(attempt)
+        if attempt.log is not None:
+            text = attempt.log.close()
             if text:
-                self._reports.append(Logged(id, text))
-        if child.log_gone and child.log in self._selector.get_map():
-            self._selector.unregister(child.log)
+                self._reports.append(Logged(attempt.id, text))
 
-    def _send(self, child: Child, data: bytes) -> None:
-        waiting = bool(child.unsent)
-        child.send(data)
-        if child.unsent and not waiting and not child.gone:
-            self._selector.modify(child.sock, selectors.EVENT_READ | selectors.EVENT_WRITE, child)
+    def _return(self, attempt: Attempt) -> None:
+        self._release(attempt)
+        self._reports.append(Returned(attempt.id))
 
-    def _flush(self, child: Child) -> None:
-        child.flush()
-        if not child.unsent:
-            self._selector.modify(child.sock, selectors.EVENT_READ, child)
+    def _advance(self, child: Child, now: float) -> None:
+        """Note that the next attempt of a child that runs one after the other has begun."""
+        if not child.asynchronous and child.ready:
+            head = child.head()
+            if head is not None and head.started is None:
+                self._begin(head, now)
+
+    def _begin(self, attempt: Attempt, now: float) -> None:
+        attempt.begin(now)
+        self._watch(attempt, now)
+
+    def _announce(self, child: Child, attempt: Attempt, now: float) -> None:
+        attempt.announced = True
+        if attempt.started is None:
+            self._begin(attempt, now)
+        self._reports.append(Started(attempt.id, attempt.started_ms(now) or 0, child.pid or 0))
+
+    def _watch(self, attempt: Attempt, now: float) -> None:
+        """Set when to look at an attempt again."""
+        times = [time for time, _ in attempt.limits()]
+        if attempt.forces:
+            times.append(attempt.forces[0][0])
+        if attempt.started is not None and not attempt.announced:
+            times.append(attempt.started + ANNOUNCE_S)
+        elif attempt.child is not None and not attempt.asynchronous and len(attempt.child.attempts) > 1:
+            times.append(now + RECALL_S)
+        if times:
+            self._deadlines.set(attempt.id, min(times))
+
+    def _look(self, key: int, now: float) -> None:
+        if key < 0:
+            child = self._brood.children.get(-key)
+            if child is not None:
+                child.overdue = True
+                self._brood.kill(child, signal.SIGKILL)
+        attempt = self._attempts.get(key)
+        if attempt is None or attempt.child is None:
+            return
+        child = attempt.child
+        if attempt.started is not None and now >= attempt.started + ANNOUNCE_S:
+            if not attempt.announced:
+                self._announce(child, attempt, now)
+            if now >= attempt.started + RECALL_S and not attempt.asynchronous and self._pool.has_idle():
+                self._recall(child)
+        for time_, kind in attempt.limits():
+            if time_ <= now:
+                self._stop(attempt, "timeout", kind, now)
+                break
+        while attempt.forces and attempt.forces[0][0] <= now:
+            self._force(attempt, attempt.forces.pop(0)[1], now)
+        self._watch(attempt, now)
+
+    def _stop(self, attempt: Attempt, cause: StopCause, limit: Kind | None, now: float) -> None:
+        if attempt.cause is not None:
+            if cause == "cancel" and attempt.limit is None:
+                attempt.cause = cause
+            return
+        attempt.cause, attempt.limit = cause, limit
+        child = attempt.child
+        if child is None:
+            self._pending.remove(attempt)
+            self._return(attempt)
+            return
+        self._brood.send(child, wire.frame(wire.STOP, attempt.id, cause))
+        if not child.asynchronous:
+            self._recall(child)  # so that whatever is done to it hits nobody else
+        attempt.plan_stop(now, self._grace_s, self._kill_s)
+        self._watch(attempt, now)
+
+    def _force(self, attempt: Attempt, force: Force, now: float) -> None:
+        child = attempt.child
+        if child is None:
+            return
+        if not child.asynchronous and child.head() is not attempt:
+            attempt.forces.insert(0, (now + RECALL_S, force))  # somebody else runs there: its turn comes first
+            return
+        attempt.forced = attempt.forced or force != "ask"
+        match force:
+            case "ask":
+                self._brood.send(child, wire.frame(wire.STOP, attempt.id, attempt.cause))
+            case "interrupt":
+                self._brood.send(child, wire.frame(wire.INTERRUPT, attempt.id))
+            case "terminate":
+                self._brood.kill(child, signal.SIGTERM)
+            case "kill":
+                child.killed_for = attempt
+                self._brood.kill(child, signal.SIGKILL)
+
+    def _recall(self, child: Child) -> None:
+        if not child.recalling and len(child.attempts) > 1:
+            child.recalling = True
+            self._brood.send(child, wire.frame(wire.RECALL))
+
+    def _take_back(self, child: Child, ids: list[int], now: float) -> None:
+        """Give what a child had not started to idle children, or back."""
+        recalled = []
+        for number in ids:
+            attempt = child.attempts.get(number)
+            if attempt is None:
+                continue
+            if attempt.cause is not None:
+                self._return(attempt)
+                continue
+            child.remove(attempt)
+            attempt.child = attempt.started = None
+            self._deadlines.discard(number)
+            recalled.append(attempt)
+        self._pending.extendleft(reversed(recalled))
+        self._place(now)
+        for attempt in recalled:
+            if attempt.child is None:
+                self._pending.remove(attempt)
+                self._return(attempt)
+        self._advance(child, now)
+
+    def _learn(self, fate: Fate, now: float) -> None:
+        child = self._brood.children.get(fate.number)
+        if child is None:
+            return
+        if not fate.ended:
+            child.pid = fate.pid
+            return
+        for news in self._brood.bury(child.number):
+            self._hear(news, now)
+        self._deadlines.discard(-child.number)
+        again = self._pool.lost(child, now, unfit=not child.ready and child.killed_for is None)
+        if again is not None:
+            self._deadlines.set(_RETRY_SPAWNING, again)
+        self._mourn(child, fate, now)
+
+    def _mourn(self, child: Child, fate: Fate, now: float) -> None:
+        """End all attempts of a dead child."""
+        status = None if fate.status is None or not fate.pid else os.waitstatus_to_exitcode(fate.status)
+        starved = status == -signal.SIGKILL and child.killed_for is None and self._kill_counter.rose()
+        blamed = None if child.asynchronous or child.ready else child.head()
+        for attempt in list(child.attempts.values()):
+            if not child.ran(attempt):
+                if attempt is blamed and status is not None and attempt.cause is None:
+                    self._release(attempt)
+                    failure = death(status, out_of_memory=starved, ready=False, overdue=child.overdue)
+                    self._reports.append(failed(attempt, now, child.pid, failure))
+                else:
+                    self._return(attempt)
+                continue
+            self._release(attempt)
+            if attempt.forced:
+                attempt.killed = True
+                self._reports.append(stopped(attempt, now, child.pid, None))
+                continue
+            crash = death(status, out_of_memory=starved, ready=True)
+            failure = neighbour_killed() if child.killed_for is not None else crash
+            self._reports.append(failed(attempt, now, child.pid, failure))
+
+    def _place(self, now: float) -> None:
+        """Send to children what they have room for."""
+        if not self._pending:
+            return
+        given, left, new = self._pool.give(self._pending, now)
+        self._pending = deque(left)
+        self._adopt(new, now)
+        for child, batch in given.items():
+            self._brood.send(child, wire.frame(wire.BATCH, [wire.entry(each.assignment) for each in batch]))
+            self._advance(child, now)
+
+    def _adopt(self, new: list[Child], now: float) -> None:
+        for child in new:
+            self._deadlines.set(-child.number, now + LOAD_LIMIT_S)

@@ -78,8 +78,11 @@ def entry(assignment: Assignment) -> list[object]:
     return [a.id, a.task, a.arguments, a.info, a.timeout_s, a.heartbeat_s, a.memory_bytes]
 
 
-def info_of(fields: dict[str, Any]) -> AttemptInfo:
+def info_of(entry: list[Any]) -> AttemptInfo | None:
     """Rebuild what an attempt is told about itself."""
+    fields = entry[3] if len(entry) > 3 else None
+    if fields is None:
+        return None
     window = fields.pop("window")
     steps = fields.pop("steps")
     return AttemptInfo(**fields, window=window and tuple(window), steps=tuple((key, value) for key, value in steps))

@@ -1,0 +1,133 @@
+"""The composition root: settings in, wired services out. The only place that names concrete classes."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mulligan.config.rules import default_rules, load_rules
+from mulligan.config.settings import FOLDER, Settings
+from mulligan.core.failure import RuleSet
+from mulligan.core.job import FailureClass
+from mulligan.engine.clock import Chance, Clock, SystemClock, system_chance
+from mulligan.engine.commands import Commands
+from mulligan.engine.definitions import Definitions
+from mulligan.engine.engine import Engine
+from mulligan.engine.submitting import Submitting
+from mulligan.sdk.submitting import submission_from_json
+from mulligan.sdk.task import Task
+from mulligan.store.presence import Listener, NoPresence, Presence, is_free
+from mulligan.store.sqlite import SqliteDatabase
+from mulligan.store.store import Session, Store
+from mulligan.supervisor.chore import Chore
+from mulligan.supervisor.safety import safety_chores
+from mulligan.telemetry import Tell, silent
+from mulligan.worker.executors.process import ProcessExecutor
+from mulligan.worker.reporting import Outcomes
+from mulligan.worker.worker import Parts, Worker
+
+
+class Services:
+    """Everything that works on one store, wired together."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None, chance: Chance = system_chance) -> None:
+        self.settings = settings
+        path = settings.sqlite_path
+        if Path(path).parent.name == FOLDER:
+            Path(path).parent.mkdir(exist_ok=True)
+        self.store = Store(SqliteDatabase(path, settings.synchronous))
+        self.presence = NoPresence() if path == ":memory:" else Presence(path)
+        self.clock: Clock = clock or SystemClock()
+        self.definitions = Definitions(settings.namespace)
+        self.engine = Engine(self.store, self.definitions, self.clock, chance, self.presence)
+        self.commands = Commands(self.engine)
+        self.submitting = Submitting(self.engine)
+
+    def close(self) -> None:
+        """Close the store; safe to call twice."""
+        self.presence.close()
+        self.store.close()
+
+    def rules(self) -> tuple[RuleSet, RuleSet]:
+        """Return the project's failure rules and the built-in ones."""
+        path = self.settings.rules
+        return (load_rules(Path(path)) if path else RuleSet()), default_rules()
+
+    def listen(self) -> Listener | None:
+        """Listen for hints that a job has ended; None where there are none."""
+        return None if isinstance(self.presence, NoPresence) else self.presence.listen("waiter")
+
+    def has_worker(self, task: int) -> bool:
+        """Return whether a living worker has loaded a task."""
+        with self.store.read() as session:
+            return task in session.tasks.with_workers()
+
+    def waits_for(self, session: Session, task: int) -> str | None:
+        """Say what keeps a task's items from starting besides their due time, or None."""
+        row = session.tasks.by_id(task)
+        if row is not None and row.paused_ms is not None:
+            return f"task {row.name} is paused"
+        return None if task in session.tasks.with_workers() else "no capable worker"
+
+    def make_worker(self, tasks: dict[str, Task[..., object]], sources: Sequence[str], tell: Tell = silent) -> Worker:
+        """Make a worker for tasks that were loaded from these sources."""
+        settings, presence = self.settings, self.presence
+        if isinstance(presence, NoPresence):
+            raise NotImplementedError("a store in memory has no workers of its own process")
+        project, default = self.rules()
+        definitions = [task.definition() for task in tasks.values()]
+        asynchronous = {each.name for each in definitions if each.executor == "async"}
+
+        def make_executor() -> ProcessExecutor:
+            return ProcessExecutor(
+                sources,
+                processes=settings.processes or os.cpu_count() or 1,
+                async_slots=settings.async_slots,
+                grace_s=settings.grace,
+                kill_s=settings.kill,
+                log_limit=settings.log_limit,
+                asynchronous=asynchronous.__contains__,
+            )
+
+        return Worker(
+            Parts(
+                engine=self.engine,
+                definitions=definitions,
+                make_executor=make_executor,
+                lock=presence.lock,
+                hints=presence.listen("worker"),
+                submit=self._submit_inside,
+                outcomes=Outcomes(project, default, self._task_rules),
+                chores=self._chores,
+                tell=tell,
+                name=f"{socket.gethostname()}:{os.getpid()}",
+                lease_s=settings.lease,
+            )
+        )
+
+    def _chores(self, own: Callable[[], int | None]) -> list[Chore]:
+        return safety_chores(self.engine, self.commands, self.submitting, is_free, own)
+
+    def _task_rules(self, definition: int) -> tuple[tuple[str, FailureClass], ...]:
+        with self.store.read() as session:
+            return self.definitions.get(session, definition).classify
+
+    def _submit_inside(self, payload: str, caller: str) -> str:
+        taken = self.submitting.take(submission_from_json(payload, caller))
+        with self.store.read() as session:
+            job = session.jobs.read(taken.job)
+        assert job is not None  # noqa: S101 - just stored
+        return json.dumps({"id": str(job.id), "run_id": job.run_id, "status": "PENDING"})
+
+
+def whoami() -> str:
+    """Return who runs this process, for the audit."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"

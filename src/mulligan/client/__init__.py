@@ -1,0 +1,7 @@
+"""What users hold: `connect`, Client, Job and WorkItem."""
+
+from mulligan.client.client import Client, connect, default_client
+from mulligan.client.items import WorkItem
+from mulligan.client.job import Job
+
+__all__ = ["Client", "Job", "WorkItem", "connect", "default_client"]

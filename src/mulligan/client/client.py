@@ -1,0 +1,217 @@
+"""A client of a store: submits, reads, and asks for what operators may ask for."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any, Literal
+
+from mulligan.app import Services, whoami
+from mulligan.client.items import WorkItem, parse_item_id
+from mulligan.client.job import Job, parse_job_id
+from mulligan.config.settings import Settings, load_settings
+from mulligan.core.errors import ConfigError, NotFound
+from mulligan.core.job import ItemKey
+from mulligan.core.submission import NewItem, Options, Submission
+from mulligan.engine.commands import Asker, Plan, Target
+from mulligan.engine.explain import Known, explain
+from mulligan.engine.verify import Finding, verify
+from mulligan.sdk.task import Task
+from mulligan.store.listing import ItemDetail
+
+
+class Client:
+    """Speaks to one store. Safe to use from several threads; close it, or use it with `with`, when it is not the default."""
+
+    def __init__(self, services: Services, source: str = "python") -> None:
+        self.services = services
+        self._source = source
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the store."""
+        self.services.close()
+
+    def take(self, submission: Submission) -> Job[Any]:
+        """Store a submission that a task made; users call `task.submit`, `map` or `backfill`."""
+        taken = self.services.submitting.take(submission)
+        return Job(self, self._job_row(taken.job), submission.decode)
+
+    def submit(self, task: Task[..., Any] | str, *args: Any, options: Options | None = None, **kwargs: Any) -> Job[Any]:
+        """Submit one work item. A task given by its published name takes its arguments by name only.
+
+        Raises UnknownTask, ArgumentsInvalid.
+        """
+        if isinstance(task, str):
+            return self.submit_items(task, "submit", [("0", kwargs, None)], options)
+        return self.take(task.submission("submit", args, kwargs))
+
+    def map(self, task: Task[..., Any], xs: Iterable[Any], **options: Any) -> Job[Any]:
+        """Submit a work item for each element; see `Task.map`."""
+        return self.take(task.map_submission(xs, **options))
+
+    def backfill(self, task: Task[..., Any], start: Any, end: Any, **options: Any) -> Job[Any]:
+        """Submit a work item for each window; see `Task.backfill`."""
+        return self.take(task.backfill_submission(start, end, **options))
+
+    def submit_items(
+        self,
+        task: str,
+        kind: Literal["submit", "map", "backfill"],
+        items: Iterable[tuple[str, dict[str, Any], tuple[int, int] | None]],
+        options: Options | None = None,
+        **more: Any,
+    ) -> Job[Any]:
+        """Submit work items to a task by its published name, checked against its published schema."""
+        with self.services.store.read() as session:
+            _, definition = self.services.definitions.current(session, task)
+        checked = (NewItem(key, _checked_arguments(definition, values), window) for key, values, window in items)
+        return self.take(Submission(definition, kind, checked, options or Options(), **more))
+
+    def job(self, id: str | int) -> Job[Any]:
+        """Return a job by its id; raises NotFound."""
+        return Job(self, self._job_row(parse_job_id(id)))
+
+    def jobs(self, limit: int = 100, **filters: Any) -> list[Job[Any]]:
+        """Return jobs, newest first. Filters: status, task, run_id, label=(name, value), before (an id)."""
+        found = self.services.store.listing.jobs({"namespace": self.services.definitions.namespace, **filters}, limit)
+        return [Job(self, each) for each in found]
+
+    def work_item(self, id: str) -> WorkItem:
+        """Return a work item by its id, such as `12-345`; raises NotFound."""
+        return WorkItem(self, self._detail(parse_item_id(id)))
+
+    def work_items(self, **filters: Any) -> Iterator[WorkItem]:
+        """Yield work items by job and number.
+
+        Filters: job, status, task, failure_class, run_id, key, window_start and window_end (datetimes), error (a piece of
+        its text).
+        """
+        for each in self.services.store.listing.all_items(plain_filters(filters)):
+            yield WorkItem(self, each)
+
+    def cancel(self, *, dry_run: bool = False, reason: str = "", **filters: Any) -> Plan:
+        """Cancel all work items that match; see `work_items` for the filters."""
+        return self.services.commands.cancel(self._matching(filters), self.asker(reason), dry_run=dry_run)
+
+    def retry(
+        self, type: Literal["recover", "restart"] = "recover", *, dry_run: bool = False, reason: str = "", **filters: Any
+    ) -> Plan:
+        """Retry all FAILED and REVOKED work items that match."""
+        return self.services.commands.retry(self._matching(filters), type, self.asker(reason), dry_run=dry_run)
+
+    def retry_now(self, *, dry_run: bool = False, reason: str = "", **filters: Any) -> Plan:
+        """Make all waiting work items that match due at once."""
+        return self.services.commands.retry_now(self._matching(filters), self.asker(reason), dry_run=dry_run)
+
+    def overwrite(
+        self, *, accept_risk: bool = False, forward: bool = False, dry_run: bool = False, reason: str = "", **filters: Any
+    ) -> Plan:
+        """Run all successful work items that match again; raises OverwriteUnsafe with the evidence."""
+        return self.services.commands.overwrite(
+            self._matching(filters), self.asker(reason), accept_risk=accept_risk, forward=forward, dry_run=dry_run
+        )
+
+    def pause(self, task: str, reason: str = "") -> bool:
+        """Start nothing more of a task; returns False when it was paused already."""
+        return self.services.commands.pause(task, self.asker(reason), paused=True)
+
+    def resume(self, task: str, reason: str = "") -> bool:
+        """Start work of a paused task again; returns False when it was not paused."""
+        return self.services.commands.pause(task, self.asker(reason), paused=False)
+
+    def explain(self, id: str) -> str:
+        """Say why a work item is in the state it is in: every decision with its rule, counters and arithmetic."""
+        found = self.work_item(id)
+        item = found.row
+        services = self.services
+        project, default = services.rules()
+        with services.store.read() as session:
+            known = Known(
+                item=item,
+                key=found.key,
+                label=found.label,
+                waits_for=services.waits_for(session, item.task),
+                attempts=session.items.attempts(item.key),
+                definition=services.definitions.get(session, item.definition),
+                project=project,
+                default=default,
+                now_ms=services.clock.now_ms(),
+            )
+        return explain(known)
+
+    def verify(self) -> list[Finding]:
+        """Check the store's invariants; an empty list is what there should be."""
+        return verify(self.services.store)
+
+    def asker(self, reason: str = "") -> Asker:
+        """Say who asks, for the audit."""
+        return Asker(whoami(), self._source, reason)
+
+    def details(self, filters: dict[str, Any], limit: int) -> list[ItemDetail]:
+        """Return a page of work items with all that is known of them."""
+        return self.services.store.listing.items(plain_filters(filters), limit)
+
+    def _job_row(self, id: int) -> Any:
+        with self.services.store.read() as session:
+            row = session.jobs.read(id)
+        if row is None:
+            raise NotFound(f"there is no job {id}")
+        return row
+
+    def _detail(self, key: ItemKey) -> ItemDetail:
+        found = self.services.store.listing.items({"job": key.job, "number": key.number}, 1)
+        if not found:
+            raise NotFound(f"there is no work item {key}")
+        return found[0]
+
+    def _matching(self, filters: dict[str, Any]) -> Target:
+        if not filters:
+            raise ConfigError("give at least one filter, such as job=12 or task='features': an empty one would match everything")
+        return Target(filters=plain_filters(filters))
+
+
+def connect(url: str | None = None, api_key: str | None = None, **settings: Any) -> Client:
+    """Return a Client of a store: `sqlite:///path.db`, or what the settings say when no URL is given.
+
+    Raises ConfigError, StoreError.
+    """
+    if api_key is not None or (url or "").startswith(("http://", "https://")):
+        raise ConfigError("there is no server to connect to yet: give the URL of a store, such as sqlite:///path.db")
+    return Client(Services(load_settings(database=url, **settings)))
+
+
+def client_of(settings: Settings, source: str = "python") -> Client:
+    """Return a Client for settings that were loaded before."""
+    return Client(Services(settings), source)
+
+
+@functools.cache
+def default_client() -> Client:
+    """Return the process's one default client, made at its first use."""
+    return connect()
+
+
+def plain_filters(filters: dict[str, Any]) -> dict[str, Any]:
+    """Turn filters as users write them into those of the store."""
+    plain = {name: value for name, value in filters.items() if value is not None}
+    if "job" in plain:
+        plain["job"] = parse_job_id(plain["job"])
+    if "ids" in plain:
+        plain["ids"] = [parse_item_id(each) for each in plain["ids"]]
+    for name in ("window_start", "window_end"):
+        if isinstance(plain.get(name), datetime):
+            plain[name] = round(plain[name].timestamp() * 1000)
+    return plain
+
+
+def _checked_arguments(definition: Any, values: dict[str, Any]) -> str:
+    from mulligan.sdk.published import arguments_of
+
+    return arguments_of(definition, values)

@@ -1,0 +1,255 @@
+"""A job as its submitter holds it."""
+
+from __future__ import annotations
+
+import json
+import select
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
+
+from mulligan.core import labels
+from mulligan.core.errors import NotFound, TaskFailed, WaitTimeout
+from mulligan.core.job import TERMINAL, Counts, JobStatus, Reason, job_status
+from mulligan.core.job import Job as JobRow
+from mulligan.core.schedule import to_ms
+from mulligan.engine.commands import Plan, Target
+from mulligan.store.verbs.jobs import ResultRow
+
+if TYPE_CHECKING:
+    from mulligan.client.client import Client
+    from mulligan.client.items import WorkItem
+
+R = TypeVar("R")
+
+POLL_S = 0.5
+"""How often a waiting job looks by itself; hints make it quicker."""
+NO_WORKER_S = 2.0
+"""So long may no worker know the task before a waiting caller is warned."""
+PAGE = 1_000
+
+
+class Job(Generic[R]):
+    """One run of a task over its work items. What it shows is as of the last `refresh`; `R` is what an item returns."""
+
+    def __init__(self, client: Client, row: JobRow, decode: Callable[[str], Any] | None = None) -> None:
+        self._client = client
+        self._row = row
+        self._decode = decode or json.loads
+
+    def __repr__(self) -> str:
+        return f"<job {self.id} {self.task} {self.run_id}: {self.label}, {self.progress:.0f} %>"
+
+    @property
+    def id(self) -> str:
+        return str(self._row.id)
+
+    @property
+    def run_id(self) -> str:
+        return self._row.run_id
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return self._row.task_name
+
+    @property
+    def row(self) -> JobRow:
+        """The job's row as of the last refresh."""
+        return self._row
+
+    @property
+    def counts(self) -> Counts:
+        """How many work items are in each status."""
+        return self._row.counts
+
+    @property
+    def status(self) -> JobStatus:
+        """PENDING, STARTED, RETRY, SUCCESS, FAILURE or REVOKED; follows from the work items."""
+        return _status(self._row)
+
+    @property
+    def label(self) -> str:
+        """The status as people read it, such as `Retrying (in 5 minutes)`."""
+        services = self._client.services
+        with services.store.read() as session:
+            next_retry = session.jobs.next_retry(self._row.id) if self._row.counts.retry else None
+            waits_for = self._client.services.waits_for(session, self._row.task)
+        if self.status in TERMINAL:
+            return labels.PLAIN[self.status]
+        now_ms = services.clock.now_ms()
+        return labels.job_label(self._row.counts, self._row.cancel_ms is not None, next_retry, now_ms, waits_for)
+
+    @property
+    def progress(self) -> float:
+        """Per cent of the work items that have ended, 0 to 100; of a single item, what it told itself while it runs."""
+        counts = self._row.counts
+        if counts.total == 1 and not counts.ended:
+            return self.work_items()[0].progress
+        return 100.0 * counts.ended / counts.total if counts.total else 100.0
+
+    @property
+    def error_message(self) -> str | None:
+        """Message of the first work item that failed, or None."""
+        if not self._row.counts.failure:
+            return None
+        with self._client.services.store.read() as session:
+            found = session.jobs.first_failure(self._row.id)
+        return _message(found[1], found[3]) if found else None
+
+    def refresh(self) -> Self:
+        """Read the job again."""
+        with self._client.services.store.read() as session:
+            row = session.jobs.read(self._row.id)
+        if row is None:
+            raise NotFound(f"job {self.id} is not there any more")
+        self._row = row
+        return self
+
+    def wait(self, timeout: float | None = None, progress: bool = False) -> Self:
+        """Wait until the job has ended, through all retries; returns the job itself, whatever came of it.
+
+        Raises WaitTimeout after `timeout` seconds. Warns when no worker knows the task. `progress` draws a bar.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if progress:
+            from mulligan.client.progress import draw
+
+            draw(self._watch(deadline), self)
+        else:
+            for _ in self._watch(deadline):
+                pass
+        return self
+
+    def result(self) -> R:
+        """Wait for the result of the only work item; raises TaskFailed when it failed or was cancelled."""
+        results = self.results()
+        if len(results) != 1:
+            raise NotFound(f"job {self.id} has {len(results)} work items, not one: use results()")
+        return results[0]
+
+    def results(self, return_exceptions: bool = False) -> list[R]:
+        """Wait for the results of all work items, in their order.
+
+        Raises TaskFailed for the first that failed or was cancelled; with `return_exceptions` it stands in the list.
+        """
+        self.wait()
+        found: list[Any] = []
+        for row in self._result_rows():
+            if row.status is JobStatus.SUCCESS:
+                found.append(self._decode(row.result if row.result is not None else "null"))
+                continue
+            failed = TaskFailed(
+                f"{self.id}-{row.number}", row.error_type, row.failure_class, _message(row.reason, row.error_message)
+            )
+            if not return_exceptions:
+                raise failed
+            found.append(failed)
+        return found
+
+    def work_items(self, limit: int = 500, **filters: Any) -> list[WorkItem]:
+        """Return the job's first work items that match; see `Client.work_items` for the filters, and for all of them."""
+        from mulligan.client.items import WorkItem
+
+        return [WorkItem(self._client, each) for each in self._client.details({**filters, "job": self._row.id}, limit)]
+
+    def cancel(self, reason: str = "", *, dry_run: bool = False) -> Plan:
+        """Cancel what has not ended. Waiting items are REVOKED at once, running ones asked to stop, then killed."""
+        return self._client.services.commands.cancel(self._target, self._client.asker(reason), dry_run=dry_run)
+
+    def retry(self, type: Literal["recover", "restart"] = "recover", reason: str = "", *, dry_run: bool = False) -> Plan:
+        """Retry the failed and the cancelled items: `recover` goes on from their checkpoints, `restart` begins anew."""
+        return self._client.services.commands.retry(self._target, type, self._client.asker(reason), dry_run=dry_run)
+
+    def retry_now(self, reason: str = "", *, dry_run: bool = False) -> Plan:
+        """Make the waiting items due at once, in the same generation and with the same budgets."""
+        return self._client.services.commands.retry_now(self._target, self._client.asker(reason), dry_run=dry_run)
+
+    def overwrite(
+        self,
+        start: datetime | date | str | None = None,
+        end: datetime | date | str | None = None,
+        accept_risk: bool = False,
+        forward: bool = False,
+        reason: str = "",
+        *,
+        dry_run: bool = False,
+    ) -> Plan:
+        """Run the successful items again, of a backfill only the windows between `start` and `end`.
+
+        Raises OverwriteUnsafe with the evidence, unless it is safe or the risk is accepted. `forward` also runs the later
+        windows again that were written since, one after the other in order.
+        """
+        window = tuple(None if each is None else to_ms(each, self._row.tz) for each in (start, end))
+        return self._client.services.commands.overwrite(
+            self._target,
+            self._client.asker(reason),
+            window=(window[0], window[1]),
+            accept_risk=accept_risk,
+            forward=forward,
+            dry_run=dry_run,
+        )
+
+    @property
+    def _target(self) -> Target:
+        return Target(job=self._row.id)
+
+    def _watch(self, deadline: float | None) -> Iterator[Self]:
+        """Yield after each look until the job has ended."""
+        services = self._client.services
+        warn_at = time.monotonic() + NO_WORKER_S
+        listener = services.listen()
+        try:
+            while True:
+                self.refresh()
+                yield self
+                if self.status in TERMINAL:
+                    return
+                now = time.monotonic()
+                if deadline is not None and now >= deadline:
+                    raise WaitTimeout(f"job {self.id} has not ended yet: {self.label}, {self.progress:.0f} %")
+                if now >= warn_at and not services.has_worker(self._row.task):
+                    warnings.warn(
+                        f"no worker knows task {self.task!r}: start one with `mulligan worker FILE`", stacklevel=4
+                    )
+                    warn_at = float("inf")
+                left = POLL_S if deadline is None else min(POLL_S, deadline - now)
+                if listener is None:
+                    time.sleep(left)
+                elif select.select([listener], [], [], left)[0]:
+                    listener.drain()
+        finally:
+            if listener is not None:
+                listener.close()
+
+    def _result_rows(self) -> Iterator[ResultRow]:
+        first = 0
+        while True:
+            with self._client.services.store.read() as session:
+                page = session.jobs.results(self._row.id, first, PAGE)
+            yield from page
+            if len(page) < PAGE:
+                return
+            first = page[-1].number + 1
+
+
+def parse_job_id(id: str | int) -> int:
+    """Return the number of a job id; raises NotFound, since what is no id names nothing."""
+    text = str(id)
+    if text.isascii() and text.isdigit() and len(text) < 19:
+        return int(text)
+    raise NotFound(f"there is no job {text[:80]!r}: a job's id is a number such as 12")
+
+
+def _status(row: JobRow) -> JobStatus:
+    status = job_status(row.counts)
+    return JobStatus.PENDING if status in TERMINAL and not row.sealed else status
+
+
+def _message(reason: Reason, message: str | None) -> str:
+    if message and reason in (Reason.WILL_RETRY, Reason.AT_MOST_ONCE, Reason.NOT_RETRIED, Reason.BUDGET_SPENT):
+        return message
+    said = labels.REASONS[reason]
+    return f"{said}; last error: {message}" if message else said

@@ -1,0 +1,117 @@
+"""Settings: from arguments, then MULLIGAN_… variables, then mulligan.toml, then what is built in."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from mulligan.core.durations import seconds
+from mulligan.core.errors import ConfigError
+
+FILE = "mulligan.toml"
+FOLDER = ".mulligan"
+DEFAULT_STORE = "mulligan.db"
+SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set. Each field is a key of mulligan.toml, a variable MULLIGAN_FIELD, and an argument."""
+
+    database: str = ""
+    """`sqlite:///relative/path.db`, `sqlite:////absolute/path.db` or `sqlite:///:memory:`; empty: `.mulligan/mulligan.db`,
+    searched upward from the working folder."""
+    namespace: str = "default"
+    """Task names are unique within it."""
+    synchronous: str = "FULL"
+    """SQLite: FULL survives a power cut, NORMAL may lose the last commits in one; neither ever corrupts."""
+    rules: str = ""
+    """A file of the project's own failure rules, which come before the built-in ones."""
+    processes: int = 0
+    """Child processes of a worker; 0: one for each processor."""
+    async_slots: int = 100
+    """How many `async def` tasks a worker runs at once."""
+    lease: float = 30.0
+    """Seconds without a heartbeat after which a worker counts as lost although its process exists."""
+    grace: float = 5.0
+    """Seconds that a cancelled task has to stop by itself, before SIGTERM."""
+    kill: float = 2.0
+    """Seconds between SIGTERM and SIGKILL."""
+    log_limit: int = 1_048_576
+    """Bytes of output kept for an attempt."""
+
+    @property
+    def sqlite_path(self) -> str:
+        """The file of the store, or `:memory:`."""
+        if self.database.startswith(SQLITE):
+            return self.database.removeprefix(SQLITE)
+        raise ConfigError(f"database {self.database!r}: expected sqlite:///path.db")
+
+
+def load_settings(start: Path | None = None, environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
+    """Return the settings that hold in a folder. Arguments that are None are taken as not given. Raises ConfigError."""
+    start = (start or Path.cwd()).absolute()
+    environ = os.environ if environ is None else environ
+    values: dict[str, tuple[Any, str]] = {}
+    file = _upward(start, FILE)
+    if file is not None:
+        values.update({key: (value, str(file)) for key, value in _read(file).items()})
+    for name in (each.name for each in fields(Settings)):
+        variable = f"MULLIGAN_{name.upper()}"
+        if environ.get(variable):
+            values[name] = (environ[variable], variable)
+        if given.get(name) is not None:
+            values[name] = (given[name], f"argument {name}")
+    checked = {name: _checked(name, value, where) for name, (value, where) in values.items()}
+    if not checked.get("database"):
+        checked["database"] = SQLITE + str(default_store(start))
+    return Settings(**checked)
+
+
+def default_store(start: Path) -> Path:
+    """Return the file of the default store: in the nearest .mulligan folder upward, else in one to be made here."""
+    folder = _upward(start, FOLDER)
+    return (folder or start / FOLDER) / DEFAULT_STORE
+
+
+def _upward(start: Path, name: str) -> Path | None:
+    for folder in (start, *start.parents):
+        if (folder / name).exists():
+            return folder / name
+    return None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}") from error
+
+
+_CHOICES = {"synchronous": ("FULL", "NORMAL")}
+_LEAST = {"processes": 0, "async_slots": 1, "lease": 0.5, "grace": 0, "kill": 0, "log_limit": 1024}
+
+
+def _checked(name: str, value: Any, where: str) -> Any:
+    kinds = {each.name: each.type for each in fields(Settings)}
+    if name not in kinds:
+        raise ConfigError(f"{where}: there is no setting {name!r}; there are {', '.join(sorted(kinds))}")
+    try:
+        match kinds[name]:
+            case "int":
+                result: Any = int(str(value))
+            case "float":
+                result = seconds(value, name)
+            case _:
+                result = str(value)
+    except (ValueError, ConfigError) as error:
+        raise ConfigError(f"{where}: {name} = {value!r} is not valid: {error}") from None
+    if name in _CHOICES and result not in _CHOICES[name]:
+        raise ConfigError(f"{where}: {name} = {value!r}: expected {' or '.join(_CHOICES[name])}")
+    if name in _LEAST and result < _LEAST[name]:
+        raise ConfigError(f"{where}: {name} = {value!r}: expected at least {_LEAST[name]}")
+    return result

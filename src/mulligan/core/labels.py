@@ -1,0 +1,86 @@
+"""What a status reads like for people, and what something waits for."""
+
+from __future__ import annotations
+
+import math
+
+from mulligan.core.job import Counts, FailureClass, Item, JobStatus, Reason, Wait, job_status
+
+PLAIN = {
+    JobStatus.PENDING: "Pending",
+    JobStatus.STARTED: "Running",
+    JobStatus.SUCCESS: "Success",
+    JobStatus.FAILURE: "Failed",
+    JobStatus.REVOKED: "Manually Cancelled",
+}
+CLASSES = tuple(FailureClass)
+CANCELLING = "Manual Cancellation Requested"
+
+_WAITS = {
+    Wait.SCHEDULE: "scheduled",
+    Wait.SNOOZE: "snoozed",
+    Wait.SUBMITTING: "being submitted",
+    Wait.PREDECESSOR: "the window before it",
+}
+
+REASONS = {
+    Reason.SUBMITTED: "it was submitted",
+    Reason.CLAIMED: "a worker took it",
+    Reason.SUCCEEDED: "the task returned",
+    Reason.CANCEL_TOO_LATE: "the task returned before the cancellation reached it",
+    Reason.WILL_RETRY: "the policy allows another attempt",
+    Reason.AT_MOST_ONCE: "the task has no retries, so it runs at most once",
+    Reason.OUTCOME_UNKNOWN: "the task has no retries and it is unknown whether it had finished: it is not run again by itself",
+    Reason.NOT_RETRIED: "the policy does not retry this class",
+    Reason.BUDGET_SPENT: "the policy's attempts for this class are used up",
+    Reason.CUTOFF: "the time for all attempts together is over, or would be before the next one",
+    Reason.POISON: "its process died three times since the last checkpoint",
+    Reason.SNOOZED: "the task asked to be run later",
+    Reason.SNOOZED_TOO_OFTEN: "the task asked a thousand times to be run later",
+    Reason.RELEASED: "the worker gave it back without having started it",
+    Reason.CANCEL_REQUESTED: "somebody asked to cancel it",
+    Reason.CANCELLED: "somebody cancelled it",
+    Reason.RECOVERED: "somebody asked to recover it: it goes on from its checkpoints",
+    Reason.RESTARTED: "somebody asked to restart it: it begins anew",
+    Reason.OVERWRITTEN: "somebody asked to overwrite it: it begins anew",
+    Reason.MADE_DUE: "somebody asked to try it now",
+}
+
+
+def in_minutes(due_ms: int, now_ms: int) -> str:
+    """Say how long it is until a moment, in whole minutes, rounded up."""
+    minutes = max(0, math.ceil((due_ms - now_ms) / 60_000))
+    return f"in {minutes} minute{'' if minutes == 1 else 's'}"
+
+
+def item_label(item: Item, now_ms: int, waits_for: str | None = None) -> str:
+    """Say an item's status. `waits_for` is what keeps it besides its due time: a paused task, no capable worker."""
+    if item.status is JobStatus.STARTED and item.cancel_ms is not None:
+        return CANCELLING
+    if item.status is JobStatus.RETRY:
+        return f"Waiting ({waits_for})" if waits_for else f"Retrying ({in_minutes(item.due_ms, now_ms)})"
+    if item.status is JobStatus.PENDING:
+        return _pending(item, now_ms, waits_for)
+    return PLAIN[item.status]
+
+
+def _pending(item: Item, now_ms: int, waits_for: str | None) -> str:
+    if item.wait in (Wait.SUBMITTING, Wait.PREDECESSOR):
+        return f"Waiting ({_WAITS[item.wait]})"
+    if item.due_ms > now_ms and item.wait is not None and item.wait in _WAITS:
+        return f"Waiting ({_WAITS[item.wait]}, due {in_minutes(item.due_ms, now_ms)})"
+    return f"Waiting ({waits_for})" if waits_for else PLAIN[JobStatus.PENDING]
+
+
+def job_label(counts: Counts, cancelling: bool, next_retry_ms: int | None, now_ms: int, waits_for: str | None = None) -> str:
+    """Say a job's status; `next_retry_ms` is the earliest moment at which one of its items is tried again."""
+    status = job_status(counts)
+    if cancelling and status not in (JobStatus.SUCCESS, JobStatus.FAILURE, JobStatus.REVOKED):
+        return CANCELLING
+    if status is JobStatus.RETRY:
+        if waits_for:
+            return f"Waiting ({waits_for})"
+        return f"Retrying ({in_minutes(next_retry_ms if next_retry_ms is not None else now_ms, now_ms)})"
+    if status is JobStatus.PENDING and waits_for:
+        return f"Waiting ({waits_for})"
+    return PLAIN[status]

@@ -1,0 +1,155 @@
+"""Says in words why a work item is in the state it is in: every decision with its rule, counters and arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from mulligan.core import labels
+from mulligan.core.definition import Definition
+from mulligan.core.durations import words
+from mulligan.core.failure import RuleSet, classify, failure_from_json
+from mulligan.core.job import WAITING, Attempt, Item, JobStatus, Outcome, Reason
+from mulligan.core.retry import Policy, describe
+
+
+class Known(NamedTuple):
+    """All that an explanation is made of."""
+
+    item: Item
+    key: str
+    label: str
+    waits_for: str | None
+    attempts: Sequence[Attempt]
+    definition: Definition
+    project: RuleSet
+    default: RuleSet
+    now_ms: int
+
+
+def explain(known: Known) -> str:
+    """Return the explanation as text, a line for each fact."""
+    return "\n".join(_lines(known))
+
+
+def _lines(known: Known) -> Iterator[str]:
+    item = known.item
+    yield f"Work item {item.key} ({known.key}) of task {known.definition.name}: {known.label}"
+    yield f"Because {labels.REASONS[item.reason]} [{item.reason}]."
+    yield ""
+    yield "Policy of this generation:"
+    yield from _policy(known.definition.policy)
+    yield from _limits(known)
+    generation = 0
+    for attempt in known.attempts:
+        if attempt.generation != generation:
+            generation = attempt.generation
+            yield ""
+            yield f"Generation {generation}:"
+        yield from _attempt(attempt, known)
+    if not known.attempts:
+        yield ""
+        yield "It has not been run yet."
+    yield ""
+    yield from _next(known)
+
+
+def _policy(policy: Policy) -> Iterator[str]:
+    if policy.at_most_once:
+        yield "  at most once: nothing is retried by itself, whatever happens (declare retries= to change that)"
+        return
+    for place, (classes, retry) in enumerate(policy.entries):
+        yield f"  entry {place}: {', '.join(classes)}: {describe(retry)}"
+    absent = [name for name in labels.CLASSES if policy.find(name) is None]
+    if absent:
+        yield f"  not retried: {', '.join(absent)}"
+
+
+def _limits(known: Known) -> Iterator[str]:
+    item, definition = known.item, known.definition
+    if definition.timeout_s is not None:
+        yield f"  each attempt may take {words(definition.timeout_s)}"
+    if item.cutoff_ms is not None:
+        yield f"  no attempt starts after {_time(item.cutoff_ms)} (total_timeout)"
+
+
+def _attempt(attempt: Attempt, known: Known) -> Iterator[str]:
+    began = attempt.started_ms if attempt.started_ms is not None else attempt.claimed_ms
+    took = words((attempt.ended_ms - began) / 1000)
+    yield f"  attempt {attempt.attempt} at {_time(began)}, {took}: {attempt.outcome}"
+    if attempt.error_type:
+        yield f"    {attempt.error_type}: {_short(attempt.error_message)}"
+    yield from _classified(attempt, known)
+    if attempt.charged is not None:
+        yield f"    charged to entry {attempt.entry}: failure {attempt.charged}{_of_budget(attempt, known)}"
+    elif attempt.outcome in (Outcome.SNOOZED, Outcome.CANCELLED):
+        yield "    charged to nothing"
+    yield f"    decision: {labels.REASONS[attempt.reason]} [{attempt.reason}]"
+    yield from _delay(attempt)
+
+
+def _classified(attempt: Attempt, known: Known) -> Iterator[str]:
+    if attempt.failure_class is None:
+        return
+    yield f"    class {attempt.failure_class} by rule {attempt.rule}"
+    if not attempt.failure:
+        return
+    again = classify(failure_from_json(attempt.failure), known.definition.classify, known.project, known.default)
+    if again.rule == attempt.rule:
+        yield f"    {again.why}"
+        for each in again.passed_over:
+            yield f"    passed over: {each}"
+    else:
+        yield f"    by the rules as they are now it would be {again.failure_class} by rule {again.rule}"
+
+
+def _of_budget(attempt: Attempt, known: Known) -> str:
+    entries = known.definition.policy.entries
+    if attempt.generation != known.item.generation or attempt.entry is None or attempt.entry >= len(entries):
+        return ""
+    return f" of {entries[attempt.entry][1].max_attempts}"
+
+
+def _delay(attempt: Attempt) -> Iterator[str]:
+    if attempt.delay_ms is None:
+        return
+    parts = []
+    if attempt.planned_ms is not None:
+        parts.append(f"planned {words(attempt.planned_ms / 1000)}")
+        if attempt.delay_ms != attempt.planned_ms:
+            parts.append(f"with jitter or Retry-After {words(attempt.delay_ms / 1000)}")
+    if attempt.retry_after_ms is not None:
+        parts.append(f"the other side asked for {words(attempt.retry_after_ms / 1000)}")
+    due = _time(attempt.ended_ms + attempt.delay_ms)
+    yield f"    wait: {', '.join(parts) or words(attempt.delay_ms / 1000)}; due about {due}"
+
+
+def _next(known: Known) -> Iterator[str]:
+    item = known.item
+    if item.status in WAITING:
+        yield f"Next: due {_time(item.due_ms)} ({labels.in_minutes(item.due_ms, known.now_ms)})."
+        if known.waits_for:
+            yield f"It is also held by this: {known.waits_for}."
+        yield f"To try it at once: mulligan retry {item.key} --now"
+    elif item.status is JobStatus.FAILURE:
+        yield "It is not tried again by itself. To change that, give the class that failed an entry in the task's policy."
+        yield f"To go on from its checkpoints: mulligan retry {item.key} --type recover"
+        yield f"To begin anew: mulligan retry {item.key} --type restart"
+    elif item.status is JobStatus.REVOKED:
+        yield f"It was cancelled. To run it after all: mulligan retry {item.key}"
+    elif item.status is JobStatus.STARTED:
+        yield f"Attempt {item.attempt} is running since {_time(item.claimed_ms or known.now_ms)}."
+    elif item.reason is Reason.CANCEL_TOO_LATE:
+        yield "It had succeeded before the cancellation reached it, and stays so."
+    else:
+        yield f"Nothing is left to do. To run it again: mulligan overwrite {item.key}"
+
+
+def _time(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _short(message: str | None) -> str:
+    line = (message or "").strip().splitlines()[0] if message and message.strip() else ""
+    return line if len(line) <= 200 else f"{line[:200]}…"

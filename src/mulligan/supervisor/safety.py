@@ -1,0 +1,77 @@
+"""The chores that keep promises when others have died: lost workers, deadlines, cancellations, half-released jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mulligan.engine.commands import Commands
+from mulligan.engine.engine import Engine
+from mulligan.engine.submitting import Submitting
+from mulligan.store.rows import WorkerRow
+from mulligan.supervisor.chore import Chore
+
+LOOK_S = 0.5
+
+
+@dataclass(slots=True)
+class _Watched:
+    beat: int
+    still_s: float
+    looked: float
+
+
+class LostWorkers:
+    """Finds workers that have died, and takes their work items back.
+
+    A worker is dead when its lock is free, or when its heartbeat stood still for a whole lease as seen here. The time
+    between two looks counts for at most twice the interval, so that a pause of this process condemns nobody.
+    """
+
+    def __init__(self, engine: Engine, is_free: Callable[[str], bool], own: Callable[[], int | None]) -> None:
+        self._engine = engine
+        self._is_free = is_free
+        self._own = own
+        self._watched: dict[int, _Watched] = {}
+
+    def run_once(self) -> int:
+        """Look at every other worker once; returns how many work items were taken back."""
+        with self._engine.store.read() as session:
+            there = session.workers.open()
+        own = self._own()
+        self._watched = {each.id: self._watched[each.id] for each in there if each.id in self._watched}
+        return sum(self._engine.reap(each) for each in there if each.id != own and self._is_dead(each))
+
+    def _is_dead(self, worker: WorkerRow) -> bool:
+        return bool(worker.ended) or self._is_free(worker.lock) or self._stands_still(worker)
+
+    def _stands_still(self, worker: WorkerRow) -> bool:
+        now = self._engine.clock.monotonic()
+        seen = self._watched.get(worker.id)
+        if seen is None or seen.beat != worker.beat:
+            self._watched[worker.id] = _Watched(worker.beat, 0.0, now)
+            return False
+        seen.still_s += min(now - seen.looked, 2 * LOOK_S)
+        seen.looked = now
+        return seen.still_s * 1000 > worker.lease_ms
+
+
+def safety_chores(
+    engine: Engine,
+    commands: Commands,
+    submitting: Submitting,
+    is_free: Callable[[str], bool],
+    own: Callable[[], int | None],
+) -> list[Chore]:
+    """Return the chores that every worker does."""
+
+    def release() -> int:
+        submitting.release_all()
+        return 0
+
+    return [
+        Chore("lost-workers", LOOK_S, LostWorkers(engine, is_free, own).run_once),
+        Chore("deadlines", 1.0, engine.expire),
+        Chore("cancellations", 1.0, commands.go_on_cancelling),
+        Chore("releases", 5.0, release),
+    ]

@@ -1,0 +1,32 @@
+"""What happened in a process as log lines: the only place that formats them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TextIO
+
+Tell = Callable[..., None]
+"""`tell(event, **facts)`: something happened; logic calls it and never formats."""
+
+
+def silent(event: str, **facts: Any) -> None:
+    """Tell nobody."""
+
+
+def line_teller(stream: TextIO | None = None) -> Tell:
+    """Return a teller that writes one line for each event: time, event, key=value."""
+    import structlog
+
+    logger = structlog.wrap_logger(
+        structlog.PrintLogger(stream or sys.stderr),
+        processors=[
+            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+            structlog.processors.KeyValueRenderer(key_order=["timestamp", "event"], drop_missing=True),
+        ],
+    )
+
+    def tell(event: str, **facts: Any) -> None:
+        logger.info(event, **facts)
+
+    return tell

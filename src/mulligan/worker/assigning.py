@@ -1,0 +1,49 @@
+"""From a claimed work item to what an executor needs of it."""
+
+from __future__ import annotations
+
+from mulligan.core.attempt import AttemptInfo
+from mulligan.core.definition import Definition
+from mulligan.engine.engine import Claim
+from mulligan.worker.executors.interface import Assignment
+
+
+def assignment_of(id: int, claim: Claim, loaded: Definition, now_ms: int) -> Assignment:
+    """Return the assignment for a claim; `loaded` is the task as it is loaded here."""
+    item, definition = claim.item, claim.definition
+    timeout_s, cutoff = _time_limit(definition.timeout_s, item.cutoff_ms, now_ms)
+    return Assignment(
+        id=id,
+        task=definition.name,
+        arguments=claim.input.arguments,
+        info=_info(claim) if loaded.context or loaded.window else None,
+        timeout_s=timeout_s,
+        cutoff=cutoff,
+        heartbeat_s=definition.heartbeat_timeout_s,
+        memory_bytes=definition.memory_bytes,
+        alone=item.crashes > 0,
+    )
+
+
+def _time_limit(timeout_s: float | None, cutoff_ms: int | None, now_ms: int) -> tuple[float | None, bool]:
+    if cutoff_ms is None:
+        return timeout_s, False
+    left_s = max(0.0, (cutoff_ms - now_ms) / 1000)
+    if timeout_s is not None and timeout_s <= left_s:
+        return timeout_s, False
+    return left_s, True
+
+
+def _info(claim: Claim) -> AttemptInfo:
+    item, window, saved = claim.item, claim.input.window, claim.saved
+    return AttemptInfo(
+        job=str(item.job),
+        run_id=claim.run_id,
+        key=claim.input.key,
+        number=item.number,
+        attempt=item.attempt,
+        generation=item.generation,
+        window=None if window is None else (*window, claim.tz),
+        cursor=saved.cursor if saved else None,
+        steps=tuple(saved.steps.items()) if saved else (),
+    )

@@ -1,0 +1,77 @@
+"""From what an executor reports to what has happened to a work item: failures are classified here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import assert_never
+
+from pydantic_core import from_json
+
+from mulligan.core import events
+from mulligan.core.events import AttemptEvent, Run
+from mulligan.core.failure import Classification, Failure, Kind, RuleSet, classify, failure_to_json
+from mulligan.core.job import FailureClass, Item
+from mulligan.worker.executors.interface import Call, Failed, Returned, Snoozed, Stopped, Succeeded
+
+MESSAGE_LENGTH = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """The rules by which this worker judges failures."""
+
+    project: RuleSet
+    default: RuleSet
+    task_rules: Callable[[int], tuple[tuple[str, FailureClass], ...]]
+    """The task's own rules under a definition."""
+
+    def judge(self, failure: Failure, definition: int) -> Classification:
+        """Classify a failure of a task under a definition."""
+        return classify(failure, self.task_rules(definition), self.project, self.default)
+
+    @staticmethod
+    def checkpoint(call: Call) -> tuple[str, str]:
+        """Return key and JSON value of what an attempt wants saved; a cursor has no key."""
+        if call.name == "cursor":
+            return "", call.payload
+        payload = from_json(call.payload)
+        return payload["key"], payload["value"]
+
+
+def ending(report: Succeeded | Failed | Snoozed | Stopped | Returned, item: Item, outcomes: Outcomes) -> AttemptEvent:
+    """Return the event that a report of an attempt's end amounts to."""
+    worker = item.worker or 0
+    match report:
+        case Succeeded():
+            run = Run(item.token, worker, report.ended_ms, report.started_ms, report.rows, report.pid)
+            return events.Succeeded(run, report.result)
+        case Returned():
+            return events.Released(Run(item.token, worker, item.claimed_ms or 0))
+        case Snoozed():
+            run = Run(item.token, worker, report.ended_ms, report.started_ms, report.rows, report.pid)
+            return events.Snoozed(run, report.delay_s)
+        case Stopped():
+            return events.Stopped(Run(item.token, worker, report.ended_ms, report.started_ms, report.rows, report.pid))
+        case Failed():
+            return _failed(report, item, outcomes)
+    assert_never(report)
+
+
+def _failed(report: Failed, item: Item, outcomes: Outcomes) -> events.Failed:
+    failure = report.failure
+    judged = outcomes.judge(failure, item.definition)
+    return events.Failed(
+        run=Run(item.token, item.worker or 0, report.ended_ms, report.started_ms, report.rows, report.pid),
+        failure_class=judged.failure_class,
+        rule=judged.rule,
+        error_type=failure.error_type,
+        error_message=failure.text[:MESSAGE_LENGTH],
+        failure=failure_to_json(failure),
+        retry_after_s=judged.retry_after_s,
+        timed_out=failure.kind in (Kind.TIMEOUT, Kind.HEARTBEAT, Kind.CUTOFF),
+        cutoff=failure.kind is Kind.CUTOFF,
+        crashed=failure.crashed,
+        exit_code=failure.exit_code,
+        signal=failure.signal,
+    )

@@ -1,0 +1,400 @@
+"""A worker: claims work items, has them run, settles what came of them. One loop, one thread."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mulligan.core.definition import Definition
+from mulligan.core.errors import MulliganError, StoreError
+from mulligan.core.events import AttemptEvent
+from mulligan.core.job import Item
+from mulligan.engine.definitions import Published
+from mulligan.engine.engine import Checkpoint, Claim, Engine, NewWorker, Notes
+from mulligan.telemetry import Tell
+from mulligan.worker.assigning import assignment_of
+from mulligan.worker.executors.interface import Call, Executor, Logged, Progressed, Report, Started
+from mulligan.worker.reporting import Outcomes, ending
+
+IDLE_S = 1.0
+"""How often an idle worker looks for work that nobody hinted at."""
+STOP_LOOK_S = 0.5
+"""How often a busy worker looks for cancellations that nobody hinted at."""
+LOG_FLUSH_S = 0.2
+PROGRESS_FLUSH_S = 0.5
+STORE_RETRY_S = 0.2
+
+
+class Hints(Protocol):
+    """Something that becomes readable when it is worth looking."""
+
+    def fileno(self) -> int: ...
+
+    def drain(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Lock(Protocol):
+    """The lock by which others see that this worker lives."""
+
+    @property
+    def path(self) -> object: ...
+
+    def release(self) -> None: ...
+
+
+class Chore(Protocol):
+    """Something to be done every so often."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def interval_s(self) -> float: ...
+
+    @property
+    def run_once(self) -> Callable[[], int]: ...
+
+
+@dataclass(slots=True)
+class Running:
+    """An attempt in the hands of the executor."""
+
+    claim: Claim
+    definition: int
+    """Under which definition its code was loaded here."""
+    parts: int = 0
+    asked: bool = False
+
+    @property
+    def item(self) -> Item:
+        return self.claim.item
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a worker is made of; put together by the app."""
+
+    engine: Engine
+    definitions: Sequence[Definition]
+    """Of the tasks that are loaded here."""
+    make_executor: Callable[[], Executor]
+    lock: Callable[[str], Lock]
+    hints: Hints | None
+    submit: Callable[[str, str], str]
+    """Stores what a running task submits: (payload, id of the caller) to the answer, both JSON."""
+    outcomes: Outcomes
+    chores: Callable[[Callable[[], int | None]], Sequence[Chore]]
+    tell: Tell
+    name: str
+    lease_s: float
+
+
+class Worker:
+    """Runs until it is stopped. `run` returns when everything is settled; `stop` may be called from a signal or a thread."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._engine = parts.engine
+        self._clock = parts.engine.clock
+        self._tell = parts.tell
+        self._executor = parts.make_executor()
+        self._running: dict[int, Running] = {}
+        self._ended: list[tuple[Item, AttemptEvent]] = []
+        self._notes = Notes()
+        self._calls: list[tuple[int, int]] = []
+        self._serial = 0
+        self._stops = 0
+        self._draining = False
+        self._handed_back = False
+        self._worker: int | None = None
+        self._lock: Lock | None = None
+        self._loaded = {each.name: each for each in parts.definitions}
+        self._published: dict[str, Published] = {}
+        self._names: dict[int, str] = {}
+        self._look_at = 0.0
+        self._flush_at = float("inf")
+        self._stop_look_at = 0.0
+        self._beat_at = 0.0
+        self._renewed = 0.0
+        self._store_down_until = 0.0
+        self._overdue = False
+        self._progress: dict[int, tuple[float, float]] = {}
+        self._waker, self._wakee = socket.socketpair()
+        self._waker.setblocking(False)
+        self._wakee.setblocking(False)
+        self._chores = [[0.0, each] for each in parts.chores(lambda: self._worker)]
+
+    @property
+    def id(self) -> int | None:
+        """The id of this worker instance in the store, once it has begun."""
+        return self._worker
+
+    def run(self, *, signals: bool = False) -> None:
+        """Work until stopped. With `signals`, SIGTERM and SIGINT stop it: the first drains, the second hands work back."""
+        previous = self._catch_signals() if signals else {}
+        try:
+            self._enlist()
+            while not self._done():
+                self._step()
+        finally:
+            self._executor.close()
+            self._leave()
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def stop(self) -> None:
+        """Ask the worker to stop: at the first call it drains, at the second it hands its work back."""
+        self._stops += 1
+        with_room = b"!"
+        try:
+            self._waker.send(with_room)
+        except (BlockingIOError, OSError):  # it is awake, or gone
+            return
+
+    def _done(self) -> bool:
+        return self._draining and not self._running and not self._ended and not self._notes
+
+    def _step(self) -> None:
+        self._wait()
+        self._obey()
+        for report in self._executor.poll():
+            self._take_in(report)
+        now = time.monotonic()
+        if now >= self._store_down_until:
+            try:
+                self._with_store(now)
+            except StoreError as error:
+                self._tell("store is away", error=str(error))
+                self._store_down_until = now + STORE_RETRY_S
+                self._give_up_when_overdue(now)
+
+    def _give_up_when_overdue(self, now: float) -> None:
+        """Nobody may believe in this worker any more once its lease is over: what runs could soon run elsewhere too."""
+        if now - self._renewed > self._parts.lease_s and not self._overdue:
+            self._overdue = True
+            self._executor.close()
+
+    def _with_store(self, now: float) -> None:
+        if self._overdue:
+            self._overdue = False
+            self._start_anew()
+        self._exchange(now)
+        if now >= self._beat_at:
+            self._beat(now)
+        if self._running and now >= self._stop_look_at:
+            self._stop_look_at = now + STOP_LOOK_S
+            self._stop_cancelled()
+        for chore in self._chores:
+            if now >= chore[0]:
+                chore[0] = now + chore[1].interval_s
+                chore[1].run_once()
+
+    def _wait(self) -> None:
+        poll = select.poll()
+        for fd in (*self._executor.files(), self._wakee.fileno()):
+            poll.register(fd, select.POLLIN)
+        hints = self._parts.hints
+        if hints is not None:
+            poll.register(hints.fileno(), select.POLLIN)
+        until = min(self._look_at, self._flush_at, self._beat_at, *(each[0] for each in self._chores))
+        if self._running:
+            until = min(until, self._stop_look_at)
+        until = max(until, self._store_down_until)
+        deadline = self._executor.deadline()
+        if deadline is not None:
+            until = min(until, deadline)
+        ready = poll.poll(max(0.0, until - time.monotonic()) * 1000 if not self._ended else 0)
+        for fd, _ in ready:
+            if hints is not None and fd == hints.fileno():
+                hints.drain()
+                self._look_at = self._stop_look_at = 0.0
+            elif fd == self._wakee.fileno():
+                self._wakee.recv(64)
+
+    def _obey(self) -> None:
+        if self._stops and not self._draining:
+            self._draining = True
+            self._tell("draining", running=len(self._running))
+        if self._stops > 1 and not self._handed_back:
+            self._handed_back = True
+            self._tell("handing back", running=len(self._running))
+            for id in list(self._running):  # noqa: A001 - the executor's name for it
+                self._executor.stop(id, "drain")
+
+    def _take_in(self, report: Report) -> None:
+        running = self._running.get(report.id)
+        if running is None:
+            return
+        if isinstance(report, Started):
+            return
+        if isinstance(report, Logged):
+            self._note_log(running, report)
+        elif isinstance(report, Progressed):
+            self._progress[report.id] = (report.done, report.total)
+            self._flush_at = min(self._flush_at, time.monotonic() + PROGRESS_FLUSH_S)
+        elif isinstance(report, Call):
+            self._call(running, report)
+        else:
+            self._flush_progress(report.id)
+            event = ending(report, running.item, self._parts.outcomes)
+            self._ended.append((running.item, event))
+            del self._running[report.id]
+
+    def _note_log(self, running: Running, report: Logged) -> None:
+        item = running.item
+        self._notes.logs.append((item.job, item.number, item.token, running.parts, report.text))
+        running.parts += 1
+        self._flush_at = min(self._flush_at, time.monotonic() + LOG_FLUSH_S)
+
+    def _flush_progress(self, id: int) -> None:
+        found = self._progress.pop(id, None)
+        if found is not None:
+            item = self._running[id].item
+            self._notes.progress.append((item.job, item.number, item.token, *found))
+
+    def _call(self, running: Running, call: Call) -> None:
+        if call.name == "submit":
+            try:
+                self._executor.answer(call.id, call.call, self._parts.submit(call.payload, str(running.item.key)), None)
+            except MulliganError as error:
+                self._executor.answer(call.id, call.call, None, f"{error.code}: {error}")
+            return
+        key, value = self._parts.outcomes.checkpoint(call)
+        self._notes.checkpoints.append(Checkpoint(running.item, call.name, key, value, running.definition))
+        self._calls.append((call.id, call.call))
+
+    def _exchange(self, now: float) -> None:
+        """Write what there is to write, and claim what there is room for, in one transaction."""
+        assert self._worker is not None  # noqa: S101 - enlisted before the first step
+        due = now >= self._look_at and not self._draining
+        flush = now >= self._flush_at
+        if flush:
+            for id in list(self._progress):  # noqa: A001 - the executor's name for it
+                self._flush_progress(id)
+        if not self._ended and not self._calls and not flush:
+            if not due:
+                return
+            next_due = self._engine.peek(list(self._names))
+            if next_due is None or next_due > self._clock.now_ms():
+                self._sleep_until(next_due)
+                return
+        room = None if self._draining else _Room(self._executor, self._names)
+        result = self._engine.exchange(self._worker, self._ended, list(self._names), room, self._notes)
+        ended, calls = self._ended, self._calls
+        self._ended, self._calls, self._notes = [], [], Notes()
+        self._flush_at = float("inf")
+        if result.refused:
+            self._tell("refused", count=result.refused, of=len(ended))
+        for (id, call), saved in zip(calls, result.saved, strict=True):  # noqa: A001
+            error = None if saved else "lease_lost: this attempt no longer owns its work item"
+            self._executor.answer(id, call, "null" if saved else None, error)
+        if not result.alive:
+            self._start_anew()
+            return
+        self._dispatch(result.claims)
+        if result.claims:
+            self._look_at = 0.0 if room is not None and room.left() else now + IDLE_S
+        else:
+            self._sleep_until(result.next_due_ms)
+
+    def _sleep_until(self, due_ms: int | None) -> None:
+        wait_s = IDLE_S if due_ms is None else max(0.0, (due_ms - self._clock.now_ms()) / 1000)
+        self._look_at = time.monotonic() + min(wait_s, IDLE_S)
+
+    def _dispatch(self, claims: Sequence[Claim]) -> None:
+        batch = []
+        for claim in claims:
+            self._serial += 1
+            name = self._names[claim.item.task]
+            self._running[self._serial] = Running(claim, self._published[name].definition)
+            batch.append(assignment_of(self._serial, claim, self._loaded[name], self._clock.now_ms()))
+        if batch:
+            self._executor.start(batch)
+
+    def _stop_cancelled(self) -> None:
+        assert self._worker is not None  # noqa: S101 - enlisted before the first step
+        asked = set(self._engine.asked_to_stop(self._worker))
+        if not asked:
+            return
+        for id, running in self._running.items():  # noqa: A001 - the executor's name for it
+            if not running.asked and (running.item.key, running.item.token) in asked:
+                running.asked = True
+                self._executor.stop(id, "cancel")
+
+    def _beat(self, now: float) -> None:
+        assert self._worker is not None  # noqa: S101 - enlisted before the first step
+        self._beat_at = now + self._parts.lease_s / 6
+        if self._engine.beat(self._worker):
+            self._renewed = now
+        else:
+            self._start_anew()
+
+    def _start_anew(self) -> None:
+        """This instance was declared lost, so its items belong to others: kill what runs, and begin as another one."""
+        self._tell("lost", worker=self._parts.name, running=len(self._running))
+        self._executor.close()
+        self._running.clear()
+        self._ended.clear()
+        self._progress.clear()
+        self._leave()
+        self._executor = self._parts.make_executor()
+        self._enlist()
+
+    def _enlist(self) -> None:
+        instance = uuid.uuid4().hex
+        self._lock = self._parts.lock(instance)
+        new = NewWorker(instance, self._parts.name, os.getpid(), str(self._lock.path), round(self._parts.lease_s * 1000))
+        self._worker, self._published = self._engine.enlist(new, self._parts.definitions)
+        self._names = {each.task: name for name, each in self._published.items()}
+        self._look_at = 0.0
+        self._renewed = time.monotonic()
+        self._beat_at = self._renewed + self._parts.lease_s / 6
+        self._tell("worker started", worker=self._parts.name, id=self._worker, tasks=sorted(self._published))
+
+    def _leave(self) -> None:
+        if self._worker is not None:
+            try:
+                self._engine.dismiss(self._worker, self._parts.name)
+            except StoreError as error:
+                self._tell("store is away", error=str(error))
+            self._worker = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _catch_signals(self) -> dict[int, object]:
+        def asked(number: int, frame: object) -> None:  # noqa: ARG001
+            self.stop()
+
+        return {number: signal.signal(number, asked) for number in (signal.SIGTERM, signal.SIGINT)}
+
+
+class _Room:
+    """What the executor can take, as the engine asks for it."""
+
+    def __init__(self, executor: Executor, names: Mapping[int, str]) -> None:
+        self._executor = executor
+        self._names = names
+        self._taken = 0
+        self._full = False
+
+    def limit(self, task: int, once: bool) -> int:
+        name = self._names[task]
+        room = self._executor.slots_for(name) if once else self._executor.room_for(name)
+        return room - self._taken
+
+    def took(self, task: int, count: int) -> None:  # noqa: ARG002
+        self._taken += count
+
+    def left(self) -> bool:
+        """Whether something more could be claimed at once, so that looking again is worth it."""
+        return any(self.limit(task, once=False) > 0 for task in self._names)

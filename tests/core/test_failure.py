@@ -1,0 +1,341 @@
+"""Facts of failures and the classes they amount to."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from mulligan.config.rules import default_rules
+from mulligan.core.failure import (
+    Classification,
+    ErrorFacts,
+    Failure,
+    Kind,
+    Rule,
+    RuleSet,
+    classify,
+    failure_from_json,
+    failure_to_json,
+    qualified_name,
+)
+from mulligan.core.job import FailureClass
+from mulligan.core.signals import InfrastructureError, PermanentError, RateLimited, TransientError
+
+TRANSIENT, RATE_LIMITED, INFRASTRUCTURE, TIMEOUT, PERMANENT, UNKNOWN = FailureClass
+
+NOTHING = RuleSet()
+
+
+def raised(*chain: ErrorFacts, declared: FailureClass | None = None) -> Failure:
+    return Failure(Kind.EXCEPTION, chain, declared=declared)
+
+
+def an(error: type[BaseException] | str, **facts: object) -> ErrorFacts:
+    if isinstance(error, str):
+        return ErrorFacts((error, "Exception"), **facts)
+    names = tuple(qualified_name(cls) for cls in error.__mro__ if cls not in {object, BaseException})
+    return ErrorFacts(names, **facts)
+
+
+def by_default(failure: Failure, task_rules: tuple[tuple[str, FailureClass], ...] = ()) -> Classification:
+    return classify(failure, task_rules, NOTHING, default_rules())
+
+
+@pytest.mark.parametrize(
+    ("status", "failure_class", "rule"),
+    [
+        (400, PERMANENT, "http.4xx"),
+        (401, PERMANENT, "http.4xx"),
+        (403, PERMANENT, "http.4xx"),
+        (404, PERMANENT, "http.4xx"),
+        (408, TRANSIENT, "http.408"),
+        (409, UNKNOWN, "http.409"),
+        (412, PERMANENT, "http.4xx"),
+        (413, PERMANENT, "http.4xx"),
+        (423, TRANSIENT, "http.423"),
+        (425, TRANSIENT, "http.425"),
+        (429, RATE_LIMITED, "http.429"),
+        (499, UNKNOWN, "http.499"),
+        (500, TRANSIENT, "http.5xx"),
+        (501, PERMANENT, "http.perm"),
+        (502, TRANSIENT, "http.5xx"),
+        (503, TRANSIENT, "http.503"),
+        (504, TRANSIENT, "http.504"),
+        (505, PERMANENT, "http.perm"),
+        (509, RATE_LIMITED, "http.509"),
+        (522, TRANSIENT, "http.5xx"),
+        (529, RATE_LIMITED, "http.529"),
+        (599, TRANSIENT, "http.5xx"),
+    ],
+)
+def test_an_http_status_has_the_class_that_its_meaning_asks_for(status, failure_class, rule):
+    found = by_default(raised(an("client.HTTPError", http_status=status)))
+    assert (found.failure_class, found.rule) == (failure_class, rule)
+
+
+@pytest.mark.parametrize(("status", "rule"), [(413, "http.413ra"), (429, "http.429"), (503, "http.503ra")])
+def test_a_retry_after_makes_a_refusal_for_now_rate_limited_and_is_carried_along(status, rule):
+    found = by_default(raised(an("client.HTTPError", http_status=status, retry_after_s=7.5)))
+    assert (found.failure_class, found.rule, found.retry_after_s) == (RATE_LIMITED, rule, 7.5)
+
+
+def test_the_reason_is_a_sentence_for_people():
+    found = by_default(raised(an("requests.exceptions.HTTPError", http_status=503)))
+    assert found.why == ("503 from requests.exceptions.HTTPError is TRANSIENT by rule http.503 (service unavailable)")
+    assert found.passed_over == (
+        "rule http.503ra does not fit 503 from requests.exceptions.HTTPError: no Retry-After came with it",
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [SyntaxError, IndentationError, ImportError, ModuleNotFoundError, NameError, UnboundLocalError, AttributeError, TypeError,
+     NotImplementedError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError],
+)  # fmt: skip
+def test_what_can_only_be_a_mistake_in_the_code_is_permanent(error):
+    assert by_default(raised(an(error))).failure_class is PERMANENT
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError, KeyError, IndexError, RuntimeError, Exception, AssertionError, ZeroDivisionError, RecursionError, UnicodeError,
+     EOFError, OSError, MemoryError, KeyboardInterrupt, StopIteration],
+)  # fmt: skip
+def test_what_may_be_bad_data_or_bad_luck_is_unknown(error):
+    assert by_default(raised(an(error))).failure_class is UNKNOWN
+
+
+@pytest.mark.parametrize("error", [ConnectionError, ConnectionResetError, ConnectionRefusedError, BrokenPipeError, TimeoutError])
+def test_a_broken_connection_is_transient(error):
+    assert by_default(raised(an(error))).failure_class is TRANSIENT
+
+
+def test_running_out_of_memory_is_unknown_and_says_what_to_do():
+    assert "more memory" in by_default(raised(an(MemoryError))).why
+    found = by_default(Failure(Kind.OUT_OF_MEMORY, crashed=True))
+    assert found.failure_class is UNKNOWN
+    assert "more memory" in found.why
+
+
+@pytest.mark.parametrize(
+    ("errno", "failure_class"),
+    [("ENOSPC", INFRASTRUCTURE), ("EIO", INFRASTRUCTURE), ("EMFILE", INFRASTRUCTURE), ("EDQUOT", PERMANENT),
+     ("ETIMEDOUT", TRANSIENT), ("EAI_AGAIN", TRANSIENT), ("EAI_NONAME", UNKNOWN), ("E2BIG", UNKNOWN)],
+)  # fmt: skip
+def test_an_errno_tells_more_than_the_type(errno, failure_class):
+    assert by_default(raised(an(OSError, errno=errno))).failure_class is failure_class
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "failure_class", "rule"),
+    [
+        ("UNAVAILABLE", "", TRANSIENT, "grpc.transient"),
+        ("RESOURCE_EXHAUSTED", "quota", RATE_LIMITED, "grpc.rate"),
+        ("RESOURCE_EXHAUSTED", "Received message larger than max (5 vs 4)", PERMANENT, "grpc.size"),
+        ("CANCELLED", "", UNKNOWN, "grpc.unknown"),
+        ("NOT_FOUND", "", PERMANENT, "grpc.permanent"),
+        ("08006", "", TRANSIENT, "sql.08"),
+        ("08004", "", UNKNOWN, "sql.08004"),
+        ("28P01", "", PERMANENT, "sql.login"),
+        ("40001", "", TRANSIENT, "sql.again"),
+        ("53300", "", RATE_LIMITED, "sql.53rate"),
+        ("53100", "", INFRASTRUCTURE, "sql.53"),
+        ("57014", "", UNKNOWN, "sql.57014"),
+        ("42P01", "", PERMANENT, "sql.permanent"),
+        ("23505", "", PERMANENT, "sql.permanent"),
+        ("4031", "", UNKNOWN, "unknown"),
+        ("HY000", "", UNKNOWN, "unknown"),
+        ("SQLITE_BUSY", "", TRANSIENT, "sqlite.busy"),
+    ],
+)
+def test_a_code_of_the_provider_has_its_class(code, message, failure_class, rule):
+    found = by_default(raised(an("db.OperationalError", code=code, message=message)))
+    assert (found.failure_class, found.rule) == (failure_class, rule)
+
+
+def test_status_beats_code_beats_errno_beats_exit_code_beats_type():
+    facts = {"errno": "ENOSPC", "code": "UNAVAILABLE", "http_status": 404, "exit_code": 2}
+    order = []
+    while facts:
+        order.append(by_default(raised(an(ConnectionError, **facts))).rule)
+        facts.pop(next(name for name in ("http_status", "code", "errno", "exit_code") if name in facts))
+    order.append(by_default(raised(an(ConnectionError))).rule)
+    assert order == ["http.4xx", "grpc.transient", "os.disk", "exit.permanent", "py.connection"]
+
+
+def test_a_derived_type_beats_the_type_it_derives_from():
+    mine = ErrorFacts(("job.Strange", "builtins.TypeError", "ConnectionError", "Exception"))
+    rules = RuleSet(
+        (Rule("base", TRANSIENT, exceptions=("ConnectionError",)), Rule("own", PERMANENT, exceptions=("job.Strange",)))
+    )
+    assert classify(raised(mine), (), NOTHING, rules).rule == "own"
+
+
+@pytest.mark.parametrize(
+    ("code", "failure_class"),
+    [(0, UNKNOWN), (1, UNKNOWN), (2, PERMANENT), (3, UNKNOWN), (65, PERMANENT), (69, TRANSIENT), (71, INFRASTRUCTURE),
+     (75, TRANSIENT), (127, PERMANENT), (130, UNKNOWN), (135, INFRASTRUCTURE), (137, INFRASTRUCTURE),
+     (139, UNKNOWN), (143, INFRASTRUCTURE)],
+)  # fmt: skip
+def test_an_exit_code_has_the_class_that_custom_gives_it(code, failure_class):
+    assert by_default(Failure(Kind.EXIT, exit_code=code, crashed=True)).failure_class is failure_class
+
+
+@pytest.mark.parametrize(
+    ("number", "failure_class"),
+    [(signal.SIGKILL, INFRASTRUCTURE), (signal.SIGTERM, INFRASTRUCTURE), (signal.SIGBUS, INFRASTRUCTURE),
+     (signal.SIGSEGV, UNKNOWN), (signal.SIGABRT, UNKNOWN), (signal.SIGINT, UNKNOWN), (signal.SIGUSR1, UNKNOWN), (99, UNKNOWN)],
+)  # fmt: skip
+def test_a_signal_that_ended_a_child_has_its_class(number, failure_class):
+    assert by_default(Failure(Kind.SIGNAL, signal=int(number), crashed=True)).failure_class is failure_class
+    called = an("subprocess.CalledProcessError", exit_code=-int(number))
+    assert by_default(raised(called)).failure_class is failure_class
+
+
+@pytest.mark.parametrize(
+    ("kind", "failure_class"),
+    [(Kind.TIMEOUT, TIMEOUT), (Kind.HEARTBEAT, TIMEOUT), (Kind.CUTOFF, TIMEOUT), (Kind.LOST, INFRASTRUCTURE),
+     (Kind.STOPPED, INFRASTRUCTURE), (Kind.OUT_OF_MEMORY, UNKNOWN)],
+)  # fmt: skip
+def test_what_the_worker_saw_has_a_class_without_any_rule_or_code(kind, failure_class):
+    found = classify(Failure(kind, (an(PermanentError),)), (), NOTHING, NOTHING)
+    assert (found.failure_class, found.rule) == (failure_class, f"kind.{kind}")
+
+
+def test_the_project_may_say_what_running_out_of_memory_is():
+    mine = RuleSet((Rule("mine", INFRASTRUCTURE, kinds=(Kind.OUT_OF_MEMORY,)),))
+    assert classify(Failure(Kind.OUT_OF_MEMORY), (), mine, default_rules()).rule == "mine"
+    by_task = classify(Failure(Kind.OUT_OF_MEMORY), (("MemoryError", PERMANENT),), mine, default_rules())
+    assert by_task.rule == "task.classify:MemoryError"
+
+
+@pytest.mark.parametrize(
+    ("error", "failure_class"),
+    [
+        (TransientError, TRANSIENT),
+        (RateLimited, RATE_LIMITED),
+        (InfrastructureError, INFRASTRUCTURE),
+        (PermanentError, PERMANENT),
+    ],
+)
+def test_what_the_code_raised_comes_before_everything(error, failure_class):
+    class Mine(error, ValueError): ...
+
+    everything = raised(an(Mine, http_status=404), declared=UNKNOWN)
+    found = classify(everything, (("ValueError", TIMEOUT),), NOTHING, default_rules())
+    assert (found.failure_class, found.rule) == (failure_class, f"raised:{error.__name__}")
+
+
+def test_callable_then_task_then_project_then_default_then_unknown():
+    project = RuleSet((Rule("mine", INFRASTRUCTURE, exceptions=("ConnectionError",)),))
+    task = (("builtins.ConnectionError", TIMEOUT),)
+    link = an(ConnectionResetError)
+    assert classify(raised(link, declared=PERMANENT), task, project, default_rules()).rule == "task.classify"
+    assert classify(raised(link), task, project, default_rules()).rule == "task.classify:ConnectionError"
+    assert classify(raised(link), (), project, default_rules()).rule == "mine"
+    assert classify(raised(link), (), NOTHING, default_rules()).rule == "py.connection"
+    assert classify(raised(link), (), NOTHING, NOTHING).rule == "unknown"
+
+
+def test_a_rule_of_the_task_for_an_exit_code_holds_for_its_own_process_and_for_one_it_called():
+    task = (("exit:3", TRANSIENT),)
+    assert by_default(Failure(Kind.EXIT, exit_code=3), task).rule == "task.classify:exit:3"
+    assert by_default(raised(an("subprocess.CalledProcessError", exit_code=3)), task).failure_class is TRANSIENT
+    assert by_default(Failure(Kind.EXIT, exit_code=4), task).failure_class is UNKNOWN
+
+
+def test_a_name_may_leave_out_the_inner_module_of_a_package():
+    task = (("requests.ConnectionError", PERMANENT),)
+    assert by_default(raised(an("requests.exceptions.ConnectionError")), task).failure_class is PERMANENT
+    assert by_default(raised(an("other.exceptions.ConnectionError")), task).failure_class is UNKNOWN
+
+
+def test_a_cause_is_looked_at_where_its_exception_has_no_class():
+    found = by_default(raised(an("job.Failed"), an(ValueError), an("client.HTTPError", http_status=503), an(TypeError)))
+    assert (found.failure_class, found.rule) == (TRANSIENT, "http.503")
+    assert found.why.endswith("found behind job.Failed")
+    assert found.passed_over[0] == "no rule knows job.Failed"
+    assert "py.data" in found.passed_over[1]
+
+
+def test_a_cause_is_not_looked_at_where_its_exception_has_a_class():
+    assert by_default(raised(an(ConnectionError), an(TypeError))).failure_class is TRANSIENT
+
+
+def test_a_wrapper_takes_the_class_of_its_cause_and_has_its_own_without_one():
+    wrapper = an("urllib3.exceptions.MaxRetryError")
+    assert by_default(raised(wrapper, an("ssl.SSLCertVerificationError"))).failure_class is PERMANENT
+    assert by_default(raised(wrapper, an("socket.gaierror", errno="EAI_NONAME"))).failure_class is UNKNOWN
+    assert by_default(raised(wrapper, an("job.Odd"))).rule == "u3.wrapper"
+    assert by_default(raised(an(ValueError), wrapper)).failure_class is TRANSIENT
+    assert by_default(raised(wrapper)).failure_class is TRANSIENT
+
+
+def test_the_first_unknown_is_kept_where_nothing_behind_it_says_more():
+    found = by_default(raised(an("client.HTTPError", http_status=409), an(KeyError), an("job.Odd")))
+    assert (found.failure_class, found.rule) == (UNKNOWN, "http.409")
+    assert found.why not in found.passed_over
+    assert len(found.passed_over) == 2
+
+
+@pytest.mark.parametrize(
+    ("members", "worst"),
+    [
+        ((TransientError, PermanentError, ValueError), PERMANENT),
+        ((TransientError, ValueError, RateLimited), UNKNOWN),
+        ((TransientError, RateLimited, InfrastructureError), RATE_LIMITED),
+        ((InfrastructureError, TransientError), TRANSIENT),
+        ((InfrastructureError, InfrastructureError), INFRASTRUCTURE),
+    ],
+)
+def test_a_group_has_the_class_of_its_worst_member_and_tells_of_the_others(members, worst):
+    group = an(ExceptionGroup, members=tuple((an(member),) for member in members))
+    found = by_default(raised(group))
+    assert found.failure_class is worst
+    assert len([line for line in found.passed_over if line.startswith("another member")]) == len(members) - 1
+
+
+def test_a_timeout_in_a_group_is_worse_than_a_rate_limit():
+    group = an(ExceptionGroup, members=((an("job.Slow"),), (an(RateLimited),)))
+    assert by_default(raised(group), (("job.Slow", TIMEOUT),)).failure_class is TIMEOUT
+
+
+def test_a_group_waits_for_the_member_that_asks_for_most_and_a_rule_for_any_exception_does_not_hide_members():
+    members = tuple((an("client.HTTPError", http_status=429, retry_after_s=wait),) for wait in (3.0, 9.0, 4.0))
+    group = an(ExceptionGroup, members=members)
+    assert by_default(raised(group)).retry_after_s == 9.0
+    widest = RuleSet((Rule("all", TRANSIENT, exceptions=("Exception",)),))
+    blocked = an(ExceptionGroup, members=((an(PermanentError),),))
+    assert classify(raised(blocked), (), widest, default_rules()).failure_class is PERMANENT
+
+
+def test_members_of_a_group_have_causes_of_their_own():
+    group = an(ExceptionGroup, members=((an(ValueError), an(FileNotFoundError)), (an(ConnectionError),)))
+    assert by_default(raised(an("job.Failed"), group)).failure_class is PERMANENT
+
+
+def test_the_error_type_says_what_happened_where_there_was_no_exception():
+    assert raised(an("job.Odd")).error_type == "job.Odd"
+    assert Failure(Kind.EXIT, exit_code=3).error_type == "exit 3"
+    assert Failure(Kind.SIGNAL, signal=9).error_type == "signal SIGKILL"
+    assert Failure(Kind.TIMEOUT).error_type == "timeout"
+    assert Failure(Kind.EXCEPTION).error_type == "exception"
+
+
+def test_the_text_is_the_message_or_what_happened():
+    assert raised(an("job.Odd", message="bad"), an(ValueError, message="worse")).text == "bad"
+    assert Failure(Kind.SIGNAL, signal=9, message="child process 7 ended with SIGKILL").text.startswith("child")
+    assert Failure(Kind.TIMEOUT).text == "timeout"
+
+
+def test_facts_leave_out_what_is_not_known_and_ignore_what_is_new():
+    bare = failure_to_json(raised(an("job.Odd")))
+    assert bare == '{"kind":"exception","chain":[{"types":["job.Odd","Exception"]}]}'
+    assert failure_from_json('{"kind":"exit","exit_code":0,"novel":1}') == Failure(Kind.EXIT, exit_code=0)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"kind":"odd"}', '{"kind":"exit","chain":[{}]}', '{"kind":"exit","chain":7}'])
+def test_what_is_no_failure_is_refused(text):
+    with pytest.raises(ValueError):
+        failure_from_json(text)

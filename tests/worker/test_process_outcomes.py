@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import json
+import signal
+import time
+
+from process_harness import INFO, Harness
+
+from mulligan.core.failure import Kind
+from mulligan.worker.executors.interface import Call, Failed, Progressed, Returned, Snoozed, Started, Stopped, Succeeded
+
+
+def test_a_result_comes_back_as_json_with_its_times(run: Harness) -> None:
+    before = time.time_ns() // 1_000_000
+    end = run.end(run.start("add", a=2, b=3))
+    after = time.time_ns() // 1_000_000
+    assert isinstance(end, Succeeded)
+    assert end.result == "5"
+    assert before <= end.started_ms <= end.ended_ms <= after
+    assert end.pid > 0
+
+
+def test_an_exception_comes_back_as_facts_with_the_users_frames(run: Harness) -> None:
+    end = run.end(run.start("fail", message="no such column"))
+    assert isinstance(end, Failed)
+    assert end.failure.kind is Kind.EXCEPTION
+    assert end.failure.chain[0].types[0] == "ValueError"
+    assert end.failure.chain[0].message == "no such column"
+    assert "raise ValueError(message)" in end.failure.traceback
+    assert not end.failure.crashed
+
+
+def test_snooze_is_not_a_failure(run: Harness) -> None:
+    end = run.end(run.start("snooze"))
+    assert isinstance(end, Snoozed)
+    assert end.delay_s == 90
+
+
+def test_sys_exit_is_a_failure_with_its_code_and_the_child_lives_on(run: Harness) -> None:
+    end = run.end(run.start("leave", code=7))
+    assert (end.failure.kind, end.failure.exit_code, end.failure.crashed) == (Kind.EXIT, 7, False)
+    assert run.end(run.start("pid")).pid
+
+
+def test_a_keyboard_interrupt_that_nobody_asked_for_is_a_failure(run: Harness) -> None:
+    end = run.end(run.start("interrupt"))
+    assert isinstance(end, Failed)
+    assert end.failure.chain[0].types[0] == "KeyboardInterrupt"
+
+
+def test_an_unknown_task_fails_and_says_where_it_was_looked_for(run: Harness) -> None:
+    end = run.end(run.start("nonsense"))
+    assert "no task is named 'nonsense'" in end.failure.chain[0].message
+    assert "process_tasks.py" in end.failure.chain[0].message
+
+
+def test_os_exit_is_a_crash_with_its_code(run: Harness) -> None:
+    end = run.end(run.start("vanish", code=3))
+    assert (end.failure.kind, end.failure.exit_code, end.failure.crashed) == (Kind.EXIT, 3, True)
+    assert "exit code 3" in end.failure.message
+    assert end.started_ms is not None
+
+
+def test_a_segmentation_fault_is_a_crash_with_its_signal(run: Harness) -> None:
+    end = run.end(run.start("crash"))
+    assert (end.failure.kind, end.failure.signal, end.failure.crashed) == (Kind.SIGNAL, signal.SIGSEGV, True)
+    assert "SIGSEGV" in end.failure.message
+
+
+def test_a_term_signal_that_nobody_here_sent_kills_the_child(run: Harness) -> None:
+    end = run.end(run.start("own_signal", number=int(signal.SIGTERM)))
+    assert (end.failure.kind, end.failure.signal, end.failure.crashed) == (Kind.SIGNAL, signal.SIGTERM, True)
+
+
+def test_rows_written_before_a_crash_are_known(run: Harness) -> None:
+    assert run.end(run.start("write_then_vanish", info=INFO)).rows == 3
+
+
+def test_after_a_crash_the_next_attempt_runs(run: Harness) -> None:
+    for _ in range(4):
+        assert run.end(run.start("vanish", code=1)).failure.crashed
+    assert run.end(run.start("add", a=1, b=1)).result == "2"
+
+
+def test_a_copy_made_by_fork_does_not_speak_for_the_attempt(run: Harness) -> None:
+    assert run.end(run.start("fork_and_return")).result == '"parent"'
+
+
+def test_a_megabyte_travels_both_ways(run: Harness) -> None:
+    text = "ü" * 1_000_000
+    ids = run.batch("echo", [{"text": text} for _ in range(6)])
+    # The limit on values is the sdk's; the wire itself carries more.
+    for end in run.ends(ids):
+        assert isinstance(end, (Succeeded, Failed))
+        said = end.result if isinstance(end, Succeeded) else end.failure.chain[0].message
+        assert said
+
+
+def test_memory_beyond_the_limit_is_said_to_be_that_and_the_limit_ends_with_the_attempt(run: Harness) -> None:
+    end = run.end(run.start("eat", megabytes=400, memory_bytes=100 << 20))
+    assert end.failure.kind is Kind.OUT_OF_MEMORY
+    assert run.end(run.start("eat", megabytes=20, memory_bytes=200 << 20)).result == str(20 << 20)
+    for one in run.batch("eat", [{"megabytes": 400}] * 2):
+        assert run.end(one).result == str(400 << 20)
+
+
+def test_steps_progress_and_rows_reach_the_worker(run: Harness) -> None:
+    one = run.start("reckon", info=INFO)
+    call = run.until(lambda: next((r for r in run.reports if isinstance(r, Call)), None))
+    assert (call.id, call.name, json.loads(call.payload)["value"]) == (one, "step", "42")
+    run.executor.answer(one, call.call, "null", None)
+    end = run.end(one)
+    assert (end.result, end.rows) == ("42", 7)
+    told = [report.done for report in run.reports if isinstance(report, Progressed)]
+    assert told[-1] == 1000
+    assert len(told) < 100, "progress is thinned out"
+
+
+def test_an_error_in_answer_to_a_call_is_raised_in_the_task(run: Harness) -> None:
+    one = run.start("reckon", info=INFO)
+    call = run.until(lambda: next((r for r in run.reports if isinstance(r, Call)), None))
+    run.executor.answer(one, call.call, None, "lease_lost: the attempt belongs to another worker")
+    end = run.end(one)
+    assert end.failure.chain[0].types[0] == "mulligan.core.errors.LeaseLost"
+
+
+def test_a_single_attempt_is_reported_as_started_before_it_ends(run: Harness, tmp_path) -> None:
+    one = run.start("wait_for_file", path=str(tmp_path / "go"))
+    started = run.started(one)
+    assert run.ended(one) is None
+    (tmp_path / "go").touch()
+    end = run.end(one)
+    assert started.pid == end.pid
+    assert abs(started.at_ms - end.started_ms) < 1000
+
+
+def test_a_module_that_fails_to_import_fails_the_attempts_and_not_the_children(make, tmp_path) -> None:
+    (tmp_path / "broken.py").write_text("import nothing_of_this_name\n")
+    run = make(sources=[str(tmp_path / "broken.py")])
+    ends = run.ends([run.start("any"), run.start("any"), run.start("any")])
+    assert all("nothing_of_this_name" in str(end.failure) for end in ends)
+    assert not any(end.failure.crashed for end in ends)
+    assert len({end.pid for end in ends}) <= 2, "children with a broken module are kept"
+
+
+def test_a_module_that_kills_its_process_does_not_start_a_storm(make, tmp_path) -> None:
+    log = tmp_path / "starts"
+    (tmp_path / "deadly.py").write_text(f"import os\nopen({str(log)!r}, 'a').write('x')\nos._exit(9)\n")
+    run = make(sources=[str(tmp_path / "deadly.py")])
+    end = run.end(run.start("any"))
+    assert (end.failure.kind, end.failure.exit_code, end.failure.crashed) == (Kind.EXIT, 9, True)
+    assert "imported" in end.failure.message
+    run.until(lambda: run.executor.room() == 0)
+    assert log.stat().st_size <= 8
+
+
+def test_stopping_what_has_not_started_gives_it_back(run: Harness) -> None:
+    waiting = [run.start("wait", info=INFO) for _ in range(2)]
+    behind = run.start("add", a=1, b=1)
+    run.executor.stop(behind, "cancel")
+    assert run.end(behind) == Returned(behind)
+    for one in waiting:
+        run.executor.stop(one, "drain")
+        assert isinstance(run.end(one), (Stopped, Returned))
+
+
+def test_room_is_what_can_start_at_once(run: Harness) -> None:
+    assert run.executor.room() == 2
+    assert run.executor.room(asynchronous=True) == 100
+    one = run.start("wait", info=INFO)
+    assert run.executor.room() == 1
+    assert run.executor.room_for("wait") == 1
+    run.executor.stop(one, "cancel")
+    run.end(one)
+    assert run.executor.room() == 2
+
+
+def test_more_room_is_told_for_tasks_measured_to_be_short(run: Harness) -> None:
+    assert run.executor.room_for("add") == 2
+    for _ in range(20):
+        run.end(run.start("add", a=1, b=1))
+    assert run.executor.room_for("add") > 50
+    assert any(isinstance(report, Started) for report in run.reports)
