@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mulligan.sdk.ports import AMBIENT, Backend
 
 if TYPE_CHECKING:
+    from mulligan.client import Client, Job, WorkItem, connect
     from mulligan.core.errors import MulliganError, TaskFailed, WaitTimeout
     from mulligan.core.job import FailureClass, JobStatus
     from mulligan.core.retry import BATCH, NEVER, Policy, Retry
@@ -30,7 +31,7 @@ _HOMES = {
     "mulligan.sdk.context": ("Context",),
     "mulligan.sdk.task": ("Task", "task"),
     "mulligan.sdk.window": ("Window",),
-    "mulligan.client": ("Client", "Job", "connect"),
+    "mulligan.client": ("Client", "Job", "WorkItem", "connect"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _CLASSES = ("TRANSIENT", "RATE_LIMITED", "INFRASTRUCTURE", "TIMEOUT", "PERMANENT", "UNKNOWN")
@@ -44,9 +45,11 @@ __all__ = [
     "TIMEOUT",
     "TRANSIENT",
     "UNKNOWN",
+    "Client",
     "Context",
     "FailureClass",
     "InfrastructureError",
+    "Job",
     "JobStatus",
     "MulliganError",
     "PermanentError",
@@ -60,6 +63,8 @@ __all__ = [
     "TransientError",
     "WaitTimeout",
     "Window",
+    "WorkItem",
+    "connect",
     "task",
 ]
 

@@ -18,7 +18,7 @@ NEW_YORK = "America/New_York"
 
 
 def lengths_h(*args: object, **kwargs: object) -> list[float]:
-    return [(end - start) / HOUR for start, end in windows(*args, **kwargs)]  # type: ignore[arg-type]
+    return [(end - start) / HOUR for start, end in windows(*args, **kwargs)]
 
 
 def test_a_year_of_days_is_365_windows_that_touch() -> None:
@@ -89,7 +89,7 @@ def test_the_newest_window_comes_first_when_asked() -> None:
     ],
 )
 def test_a_start_may_be_a_date_a_time_or_text_and_is_taken_in_the_zone(start: object) -> None:
-    assert instant_ms(start, NEW_YORK) == to_ms(datetime(2024, 3, 7, 5, tzinfo=UTC))  # type: ignore[arg-type]
+    assert instant_ms(start, NEW_YORK) == to_ms(datetime(2024, 3, 7, 5, tzinfo=UTC))
 
 
 @pytest.mark.parametrize(
@@ -114,9 +114,9 @@ def test_a_start_may_be_a_date_a_time_or_text_and_is_taken_in_the_zone(start: ob
 )
 def test_what_is_wrong_is_said_before_the_first_window(arguments: tuple[object, ...], words: str) -> None:
     with pytest.raises(WindowInvalid, match=words):
-        windows(*arguments)  # type: ignore[arg-type]
+        windows(*arguments)
     with pytest.raises(WindowInvalid, match=words):
-        count_windows(*arguments)  # type: ignore[arg-type]
+        count_windows(*arguments)
 
 
 def test_a_step_that_does_not_divide_says_by_how_much_and_which_end_fits() -> None:

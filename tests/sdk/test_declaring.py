@@ -143,7 +143,7 @@ def test_a_wrong_policy_keeps_its_kind_and_names_the_task() -> None:
 
 def test_an_option_that_does_not_exist_is_named() -> None:
     with pytest.raises(ConfigError, match="retires"):
-        task(retires=2)  # type: ignore[call-overload]
+        task(retires=2)
 
 
 @pytest.mark.parametrize("given", [2, "name", Context, print, flight_delays])
@@ -160,7 +160,7 @@ def test_memory_is_read_in_the_usual_units(size: Any, expected: int) -> None:
 
 
 def test_hints_are_read_only_when_needed_and_the_one_that_fails_is_named() -> None:
-    def uses_unknown(x: Missing) -> int:  # type: ignore[name-defined]  # noqa: F821
+    def uses_unknown(x: Missing) -> int:  # noqa: F821
         return 1
 
     declared = task(uses_unknown)
@@ -185,7 +185,7 @@ def test_parameters_that_cannot_be_filled_by_name_are_refused() -> None:
 
 
 def test_context_and_window_must_be_annotated_plainly_and_once() -> None:
-    def unannotated(ctx) -> None: ...  # type: ignore[no-untyped-def]
+    def unannotated(ctx) -> None: ...
     def optional(window: Window | None) -> None: ...
     def twice(one: Window, other: Window) -> None: ...
     def generator() -> Any:
@@ -198,7 +198,6 @@ def test_context_and_window_must_be_annotated_plainly_and_once() -> None:
 
 
 def test_a_type_that_cannot_travel_is_refused_by_its_parameter() -> None:
-    def takes_socket(x: int, connection: object.__class__) -> None: ...  # type: ignore[name-defined]
 
     class Frame: ...
 

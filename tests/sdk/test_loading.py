@@ -110,7 +110,7 @@ def test_a_source_that_does_not_exist_is_named(tmp_path: Path) -> None:
 
 def test_a_file_whose_name_is_taken_is_refused(tmp_path: Path) -> None:
     source = write(tmp_path, "json.py", ONE)
-    with pytest.raises(TaskError, match="belongs to another module.*rename"):
+    with pytest.raises(TaskError, match=r"belongs to another module.*rename"):
         load([source])
 
 

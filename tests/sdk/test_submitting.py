@@ -54,13 +54,15 @@ def test_a_call_is_one_item_with_its_arguments_by_name(backend: KeepingBackend) 
     assert backend.last.kind == "submit"
     assert backend.last.definition == plain.definition()
     assert backend.last.options == Options()
+    assert backend.last.decode is not None
+    assert backend.last.decode('"bb"') == "bb"
 
 
 def test_the_context_is_left_out_of_the_arguments(backend: KeepingBackend) -> None:
     with_context.submit(1, "m")
     assert json.loads(backend.items[0].arguments) == {"x": 1, "model": "m"}
     with pytest.raises(ArgumentsInvalid, match="'ctx' is the Context"):
-        with_context.submit(x=1, model="m", ctx=None)  # type: ignore[call-arg]
+        with_context.submit(x=1, model="m", ctx=None)
 
 
 def test_a_window_becomes_the_window_of_the_item(backend: KeepingBackend) -> None:
@@ -81,12 +83,12 @@ def test_a_window_keeps_its_time_zone(backend: KeepingBackend) -> None:
     ("submit", "words"),
     [
         (lambda: plain.submit("2"), "parameter 'x'"),
-        (lambda: plain.submit(), "'x' is missing"),
+        (plain.submit, "'x' is missing"),
         (lambda: plain.submit(1, "a", 3), "2 arguments by position"),
         (lambda: plain.submit(1, x=2), "'x' is given twice"),
         (lambda: plain.submit(1, colour=2), "no parameter 'colour'"),
         (lambda: windowed.submit("2024-03-07"), "'window' takes a Window"),
-        (lambda: windowed.submit(), "'window' is missing"),
+        (windowed.submit, "'window' is missing"),
         (lambda: plain.submit("x" * 300_000), "parameter 'x'"),
         (lambda: plain.submit(1, "x" * 300_000), "path or URI"),
         (lambda: plain.map("abc"), "map takes a list"),
@@ -127,7 +129,7 @@ def test_map_makes_an_item_of_each_element(backend: KeepingBackend) -> None:
     assert backend.items == [NewItem("0", '{"x":3,"name":"b"}'), NewItem("1", '{"x":4,"name":"b"}')]
     with_context.map([3], key=lambda x: f"n{x}", args={"model": "m"})
     assert backend.items == [NewItem("n3", '{"x":3,"model":"m"}')]
-    with_context.map(["m"], args={"x": 1})  # type: ignore[list-item]
+    with_context.map(["m"], args={"x": 1})
     assert json.loads(backend.items[0].arguments) == {"x": 1, "model": "m"}
     plain.map([])
     assert backend.items == []
@@ -169,24 +171,24 @@ def test_a_backfill_has_an_item_for_each_window(backend: KeepingBackend) -> None
     assert (backend.last.kind, backend.last.tz, backend.last.only) == ("backfill", "America/New_York", "failed")
 
 
-def test_a_backfill_of_a_million_windows_is_not_held_in_memory() -> None:
+def test_the_windows_of_a_backfill_are_never_held_in_memory() -> None:
     class CountingBackend:
         def take(self, submission: Submission) -> int:
             return sum(1 for _ in submission.items)
 
     before = AMBIENT.factory
     AMBIENT.factory = CountingBackend
-    only_window.check()
+    only_window.definition()
     start = datetime(2000, 1, 1, tzinfo=UTC)
     tracemalloc.start()
     try:
-        count: Any = only_window.backfill(start, start + timedelta(hours=100_000), "1h")
+        count: Any = only_window.backfill(start, start + timedelta(hours=20_000), "1h")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
         AMBIENT.factory = before
-    assert count == 100_000
-    assert peak < 1_000_000
+    assert count == 20_000
+    assert peak < 200_000
 
 
 def test_options_of_a_call_travel_with_it_and_leave_the_task_alone(backend: KeepingBackend) -> None:

@@ -7,6 +7,7 @@ import ctypes
 import itertools
 import logging
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -135,6 +136,11 @@ def leave_grandchild() -> int:
 @task
 def pid() -> int:
     return os.getpid()
+
+
+@task
+def roll() -> float:
+    return random.random()
 
 
 @task

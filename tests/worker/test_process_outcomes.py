@@ -86,6 +86,12 @@ def test_a_copy_made_by_fork_does_not_speak_for_the_attempt(run: Harness) -> Non
     assert run.end(run.start("fork_and_return")).result == '"parent"'
 
 
+def test_children_do_not_share_their_random_numbers(run: Harness) -> None:
+    ends = run.ends([run.start("roll"), run.start("roll")])
+    assert ends[0].pid != ends[1].pid
+    assert ends[0].result != ends[1].result
+
+
 def test_a_megabyte_travels_both_ways(run: Harness) -> None:
     text = "ü" * 1_000_000
     ids = run.batch("echo", [{"text": text} for _ in range(6)])

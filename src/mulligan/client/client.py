@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 from mulligan.app import Services, whoami
 from mulligan.client.items import WorkItem, parse_item_id
 from mulligan.client.job import Job, parse_job_id
 from mulligan.config.settings import Settings, load_settings
+from mulligan.core.definition import Definition
 from mulligan.core.errors import ConfigError, NotFound
 from mulligan.core.job import ItemKey
-from mulligan.core.submission import NewItem, Options, Submission
+from mulligan.core.submission import Options, Submission
 from mulligan.engine.commands import Asker, Plan, Target
 from mulligan.engine.explain import Known, explain
 from mulligan.engine.verify import Finding, verify
+from mulligan.sdk.ports import RUNNING
+from mulligan.sdk.published import named_call, named_range
 from mulligan.sdk.task import Task
 from mulligan.store.listing import ItemDetail
+
+R = TypeVar("R")
 
 
 class Client:
@@ -43,36 +49,28 @@ class Client:
         taken = self.services.submitting.take(submission)
         return Job(self, self._job_row(taken.job), submission.decode)
 
-    def submit(self, task: Task[..., Any] | str, *args: Any, options: Options | None = None, **kwargs: Any) -> Job[Any]:
-        """Submit one work item. A task given by its published name takes its arguments by name only.
+    def submit(self, task: Task[..., R] | str, *args: Any, options: Options | None = None, **kwargs: Any) -> Job[R]:
+        """Submit one work item. A task given by its published name takes its arguments by name, checked by its schema.
 
         Raises UnknownTask, ArgumentsInvalid.
         """
         if isinstance(task, str):
-            return self.submit_items(task, "submit", [("0", kwargs, None)], options)
-        return self.take(task.submission("submit", args, kwargs))
+            definition = self._published(task)
+            return self.take(named_call(definition, args, kwargs, options or Options()))
+        with self._taking():
+            return cast("Job[R]", task.submit(*args, **kwargs))
 
-    def map(self, task: Task[..., Any], xs: Iterable[Any], **options: Any) -> Job[Any]:
+    def map(self, task: Task[..., R], xs: Iterable[Any], **more: Any) -> Job[R]:
         """Submit a work item for each element; see `Task.map`."""
-        return self.take(task.map_submission(xs, **options))
+        with self._taking():
+            return cast("Job[R]", cast("Any", task).map(xs, **more))
 
-    def backfill(self, task: Task[..., Any], start: Any, end: Any, **options: Any) -> Job[Any]:
-        """Submit a work item for each window; see `Task.backfill`."""
-        return self.take(task.backfill_submission(start, end, **options))
-
-    def submit_items(
-        self,
-        task: str,
-        kind: Literal["submit", "map", "backfill"],
-        items: Iterable[tuple[str, dict[str, Any], tuple[int, int] | None]],
-        options: Options | None = None,
-        **more: Any,
-    ) -> Job[Any]:
-        """Submit work items to a task by its published name, checked against its published schema."""
-        with self.services.store.read() as session:
-            _, definition = self.services.definitions.current(session, task)
-        checked = (NewItem(key, _checked_arguments(definition, values), window) for key, values, window in items)
-        return self.take(Submission(definition, kind, checked, options or Options(), **more))
+    def backfill(self, task: Task[..., R] | str, start: Any, end: Any, *, options: Options | None = None, **more: Any) -> Job[R]:
+        """Submit a work item for each window; see `Task.backfill`. A task may be given by its published name."""
+        if isinstance(task, str):
+            return self.take(named_range(self._published(task), start, end, options or Options(), **more))
+        with self._taking():
+            return cast("Job[R]", cast("Any", task).backfill(start, end, **more))
 
     def job(self, id: str | int) -> Job[Any]:
         """Return a job by its id; raises NotFound."""
@@ -158,6 +156,19 @@ class Client:
         """Return a page of work items with all that is known of them."""
         return self.services.store.listing.items(plain_filters(filters), limit)
 
+    def _published(self, task: str) -> Definition:
+        with self.services.store.read() as session:
+            return self.services.definitions.current(session, task)[1]
+
+    @contextlib.contextmanager
+    def _taking(self) -> Iterator[None]:
+        """Be where tasks submit to, instead of the default client."""
+        token = RUNNING.set(self)
+        try:
+            yield
+        finally:
+            RUNNING.reset(token)
+
     def _job_row(self, id: int) -> Any:
         with self.services.store.read() as session:
             row = session.jobs.read(id)
@@ -209,9 +220,3 @@ def plain_filters(filters: dict[str, Any]) -> dict[str, Any]:
         if isinstance(plain.get(name), datetime):
             plain[name] = round(plain[name].timestamp() * 1000)
     return plain
-
-
-def _checked_arguments(definition: Any, values: dict[str, Any]) -> str:
-    from mulligan.sdk.published import arguments_of
-
-    return arguments_of(definition, values)

@@ -201,9 +201,7 @@ class WorkItem:
         """Make it due at once."""
         return self._client.services.commands.retry_now(self._target, self._client.asker(reason), dry_run=dry_run)
 
-    def overwrite(
-        self, accept_risk: bool = False, forward: bool = False, reason: str = "", *, dry_run: bool = False
-    ) -> Plan:
+    def overwrite(self, accept_risk: bool = False, forward: bool = False, reason: str = "", *, dry_run: bool = False) -> Plan:
         """Run it again although it succeeded; raises OverwriteUnsafe with the evidence."""
         return self._client.services.commands.overwrite(
             self._target, self._client.asker(reason), accept_risk=accept_risk, forward=forward, dry_run=dry_run

@@ -14,7 +14,7 @@ from mulligan.core import labels
 from mulligan.core.errors import NotFound, TaskFailed, WaitTimeout
 from mulligan.core.job import TERMINAL, Counts, JobStatus, Reason, job_status
 from mulligan.core.job import Job as JobRow
-from mulligan.core.schedule import to_ms
+from mulligan.core.schedule import instant_ms
 from mulligan.engine.commands import Plan, Target
 from mulligan.store.verbs.jobs import ResultRow
 
@@ -182,7 +182,7 @@ class Job(Generic[R]):
         Raises OverwriteUnsafe with the evidence, unless it is safe or the risk is accepted. `forward` also runs the later
         windows again that were written since, one after the other in order.
         """
-        window = tuple(None if each is None else to_ms(each, self._row.tz) for each in (start, end))
+        window = tuple(None if each is None else instant_ms(each, self._row.tz) for each in (start, end))
         return self._client.services.commands.overwrite(
             self._target,
             self._client.asker(reason),
@@ -211,9 +211,7 @@ class Job(Generic[R]):
                 if deadline is not None and now >= deadline:
                     raise WaitTimeout(f"job {self.id} has not ended yet: {self.label}, {self.progress:.0f} %")
                 if now >= warn_at and not services.has_worker(self._row.task):
-                    warnings.warn(
-                        f"no worker knows task {self.task!r}: start one with `mulligan worker FILE`", stacklevel=4
-                    )
+                    warnings.warn(f"no worker knows task {self.task!r}: start one with `mulligan worker FILE`", stacklevel=4)
                     warn_at = float("inf")
                 left = POLL_S if deadline is None else min(POLL_S, deadline - now)
                 if listener is None:

@@ -124,12 +124,4 @@ class MadeDue:
 
 
 AttemptEvent = Succeeded | Failed | Snoozed | Stopped | WorkerLost | Released
-Event = (
-    Claimed
-    | AttemptEvent
-    | CancelRequested
-    | DeadlinePassed
-    | RetryRequested
-    | OverwriteRequested
-    | MadeDue
-)
+Event = Claimed | AttemptEvent | CancelRequested | DeadlinePassed | RetryRequested | OverwriteRequested | MadeDue

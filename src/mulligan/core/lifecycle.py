@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Any, assert_never
 
 from mulligan.core.events import (
     AttemptEvent,
@@ -275,9 +275,7 @@ def _snoozed(item: Item, event: Snoozed, now_ms: int) -> Transition:
     if reason is Reason.SNOOZED:
         after = changed._replace(status=PENDING, reason=reason, wait=Wait.SNOOZE, due_ms=due_ms)
     else:
-        after = changed._replace(
-            status=FAILURE, reason=reason, failure_class=FailureClass.TIMEOUT, ended_ms=attempt.ended_ms
-        )
+        after = changed._replace(status=FAILURE, reason=reason, failure_class=FailureClass.TIMEOUT, ended_ms=attempt.ended_ms)
     return Transition(item, after, attempt)
 
 
@@ -295,7 +293,7 @@ def _released(item: Item, now_ms: int) -> Transition:
 
 
 def _cancelled(item: Item, event: Failed | Snoozed | Stopped | WorkerLost, now_ms: int) -> Transition:
-    facts: dict[str, str | FailureClass] = {}
+    facts: dict[str, Any] = {}
     if isinstance(event, Failed):
         facts = {
             "failure_class": event.failure_class,
@@ -304,7 +302,7 @@ def _cancelled(item: Item, event: Failed | Snoozed | Stopped | WorkerLost, now_m
             "error_message": event.error_message,
             "failure": event.failure,
         }
-    attempt = _attempt(item, event.run, Outcome.CANCELLED, Reason.CANCELLED, **facts)  # type: ignore[arg-type]
+    attempt = _attempt(item, event.run, Outcome.CANCELLED, Reason.CANCELLED, **facts)
     after = item._replace(
         status=REVOKED,
         reason=Reason.CANCELLED,
@@ -388,7 +386,7 @@ def _made_due(item: Item, now_ms: int) -> Transition | None:
     return Transition(item, item._replace(due_ms=now_ms, wait=Wait.READY, version=item.version + 1))
 
 
-def _attempt(item: Item, run: Run, outcome: Outcome, reason: Reason, **facts: object) -> Attempt:
+def _attempt(item: Item, run: Run, outcome: Outcome, reason: Reason, **facts: Any) -> Attempt:
     claimed_ms = item.claimed_ms if item.claimed_ms is not None else run.ended_ms
     started_ms = None if run.started_ms is None else max(claimed_ms, run.started_ms)
     return Attempt(

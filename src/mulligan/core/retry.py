@@ -200,7 +200,7 @@ def _factor(value: object) -> float:
 
 def _jitter(value: object) -> Jitter:
     if value is None or value == "full" or value == "equal":
-        return value  # type: ignore[return-value]  # compared just now
+        return value
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1:
         return float(value)
     raise PolicyError(f"jitter: expected a share from 0 to 1, 'full', 'equal' or None, not {value!r}")

@@ -56,7 +56,9 @@ def to_ms(moment: datetime, name: str = "time") -> int:
 
 def from_ms(moment_ms: int, tz: str = "UTC") -> datetime:
     """Return milliseconds since 1970 UTC as an aware datetime in a time zone."""
-    return (_EPOCH + timedelta(milliseconds=moment_ms)).astimezone(zone(tz))
+    whole_s, rest_ms = divmod(moment_ms, 1000)
+    moment = datetime.fromtimestamp(whole_s, zone(tz))
+    return moment.replace(microsecond=rest_ms * 1000) if rest_ms else moment
 
 
 @lru_cache(maxsize=256)

@@ -149,9 +149,7 @@ class Engine:
         """Publish what a worker has loaded and note that it is there; returns its id and its tasks by name."""
         now_ms = self.clock.now_ms()
         with self.store.write() as session:
-            published = {
-                each.name: self.definitions.publish(session, each, now_ms, current=True) for each in definitions
-            }
+            published = {each.name: self.definitions.publish(session, each, now_ms, current=True) for each in definitions}
             tasks = {each.task: each.definition for each in published.values()}
             worker = session.workers.add(new.instance, new.name, new.pid, new.lock, new.lease_ms, tasks, now_ms)
         return worker, published

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from mulligan.core.definition import Definition
+from mulligan.core.durations import Duration
 from mulligan.core.errors import ArgumentsInvalid, ValueTooLarge
-from mulligan.core.submission import MAX_VALUE_BYTES
+from mulligan.core.schedule import Instant, windows
+from mulligan.core.submission import MAX_VALUE_BYTES, NewItem, Only, Options, Submission
 from mulligan.sdk.values import dump_any
+from mulligan.sdk.window import Window
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -19,6 +23,48 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
     "null": (type(None),),
 }
+
+
+def named_call(definition: Definition, args: tuple[Any, ...], values: dict[str, Any], options: Options) -> Submission:
+    """Return the submission of one work item of a published task; raises ArgumentsInvalid."""
+    if args:
+        raise ArgumentsInvalid(f"task {definition.name!r} is given by its name: give its arguments by name too")
+    if definition.window is None:
+        return Submission(definition, "submit", [NewItem("0", arguments_of(definition, values))], options)
+    window = values.pop(definition.window, None)
+    if not isinstance(window, Window):
+        raise ArgumentsInvalid(f"task {definition.name!r}: parameter {definition.window!r} takes a Window, not {window!r}")
+    item = NewItem(window.key, arguments_of(definition, values), (window.start_ms, window.end_ms))
+    return Submission(definition, "submit", [item], options, window.tz)
+
+
+def named_range(
+    definition: Definition,
+    start: Instant,
+    end: Instant,
+    options: Options,
+    *,
+    every: Duration = "1d",
+    tz: str = "UTC",
+    only: Only = "missing",
+    order: str = "oldest",
+    args: dict[str, Any] | None = None,
+    accept_risk: bool = False,
+    run_id: str | None = None,
+) -> Submission:
+    """Return the submission of a backfill of a published task; raises ArgumentsInvalid, WindowInvalid."""
+    if definition.window is None:
+        raise ArgumentsInvalid(f"task {definition.name!r} takes no Window: a backfill is for tasks that do")
+    if only not in ("missing", "failed", "all"):
+        raise ArgumentsInvalid(f"only: expected 'missing', 'failed' or 'all', not {only!r}")
+    if order not in ("oldest", "newest"):
+        raise ArgumentsInvalid(f"order: expected 'oldest' or 'newest', not {order!r}")
+    text = arguments_of(definition, args or {})
+    cut = windows(start, end, every, tz, order == "newest")
+    items = (NewItem(Window.of_ms(first, last, tz).key, text, (first, last)) for first, last in cut)
+    if run_id is not None:
+        options = replace(options, run_id=run_id)
+    return Submission(definition, "backfill", items, options, tz, only, None, accept_risk)
 
 
 def arguments_of(definition: Definition, values: dict[str, Any]) -> str:

@@ -84,7 +84,7 @@ def submission_from_json(payload: str, caller: str) -> Submission:
     values: dict[str, Any] = json.loads(payload)
     options = Options(**values["options"])
     if options.run_id is None:
-        options = Options(**{**values["options"], "run_id": f"{caller}/{values['call']}"})
+        options = Options(**{**values["options"], "run_id": f"{caller}.{values['call']}"})
     return Submission(
         definition=definition_from_json(values["definition"]),
         kind=values["kind"],

@@ -306,6 +306,15 @@ def _hand_over(
         if AMBIENT.factory is None:
             raise TaskError(f"{task.declared.owner}: nothing takes submissions in this process")
         backend = AMBIENT.factory()
-    options = Options() if task.call is None else task.call.now()
-    job: JobHandle[R] = backend.take(Submission(task.definition(), kind, items, options, tz, only, accept_risk))
+    submission = Submission(
+        definition=task.definition(),
+        kind=kind,
+        items=items,
+        options=Options() if task.call is None else task.call.now(),
+        tz=tz,
+        only=only,
+        decode=task.declared.signature.result.load,
+        accept_risk=accept_risk,
+    )
+    job: JobHandle[R] = backend.take(submission)
     return job

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 from mulligan.core.errors import WindowInvalid
 from mulligan.core.schedule import from_ms, to_ms
 
 _HOUR_MS = 3_600_000
+_SHORTEST_DAY_MS = 12 * _HOUR_MS
 _DAY = timedelta(days=1)
 
 
@@ -22,14 +24,17 @@ class Window:
 
     start: datetime
     end: datetime
+    _range_ms: ClassVar[tuple[int, int]]
+    """The same in milliseconds: set on each window, but no field of it."""
 
     def __post_init__(self) -> None:
         for name, moment in (("start", self.start), ("end", self.end)):
             if not isinstance(moment, datetime) or moment.utcoffset() is None:
                 raise WindowInvalid(f"{name}: a window takes datetimes that have a time zone, not {moment!r}")
         object.__setattr__(self, "end", self.end.astimezone(self.start.tzinfo))
+        object.__setattr__(self, "_range_ms", (to_ms(self.start, "start"), to_ms(self.end, "end")))
         # Compared as instants: in one zone Python compares wall clocks, which run back where summer time ends.
-        if to_ms(self.end, "end") <= to_ms(self.start, "start"):
+        if self.end_ms <= self.start_ms:
             raise WindowInvalid(f"a window must end after it starts: {self.start.isoformat()} to {self.end.isoformat()}")
 
     @classmethod
@@ -40,12 +45,12 @@ class Window:
     @property
     def start_ms(self) -> int:
         """The start in milliseconds since 1970 UTC."""
-        return to_ms(self.start)
+        return self._range_ms[0]
 
     @property
     def end_ms(self) -> int:
         """The end in milliseconds since 1970 UTC."""
-        return to_ms(self.end)
+        return self._range_ms[1]
 
     @property
     def tz(self) -> str:
@@ -71,10 +76,10 @@ class Window:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Window):
             return NotImplemented
-        return (self.start_ms, self.end_ms) == (other.start_ms, other.end_ms)
+        return self._range_ms == other._range_ms
 
     def __hash__(self) -> int:
-        return hash((self.start_ms, self.end_ms))
+        return hash(self._range_ms)
 
     def __str__(self) -> str:
         return self.key
@@ -88,6 +93,8 @@ def normal(window: Window) -> Window:
 
 
 def _is_day(window: Window) -> bool:
+    if window.start.minute or window.start.second or window.end_ms - window.start_ms < _SHORTEST_DAY_MS:
+        return False
     midnight = datetime(window.start.year, window.start.month, window.start.day, tzinfo=window.start.tzinfo)
     try:
         next_midnight = midnight + _DAY

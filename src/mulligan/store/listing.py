@@ -21,7 +21,7 @@ _JOB_STATUS = """case
     when j.success + j.failure + j.revoked > 0 then 'STARTED' else 'PENDING' end"""
 
 JOB_FILTERS = {
-    "status": f"{_JOB_STATUS} in (select value from json_each(:status))",
+    "status": _JOB_STATUS + " in (select value from json_each(:status))",
     "task": "t.name = :task",
     "namespace": "t.namespace = :namespace",
     "run_id": "j.run_id = :run_id",

@@ -53,7 +53,7 @@ class Presence:
     def _wake(self, audience: Audience) -> None:
         if self._fd < 0:
             return
-        for name in os.listdir(self._fd):
+        for name in os.listdir(self._fd):  # noqa: PTH208 - through the descriptor, quicker than Path
             if name.startswith(audience) and name.endswith(".sock"):
                 self._send(name)
 

@@ -26,9 +26,7 @@ from mulligan.store.statements import statements
 APPLICATION_ID = 0x4D554C47
 """`MULG` in the file's header tells our files from others."""
 BUSY_MS = 10_000
-NETWORK_FILE_SYSTEMS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "glusterfs"}
-)
+NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "glusterfs"})
 
 Run = Callable[[str, Mapping[str, Any]], apsw.Cursor]
 
@@ -120,11 +118,9 @@ class SqliteDatabase:
 
 def migrations() -> list[tuple[int, str]]:
     """Return the numbered migrations in order."""
-    found = []
-    for each in (files("mulligan.store") / "migrations").iterdir():
-        if match := re.fullmatch(r"(\d{4})_\w+\.sqlite\.sql", each.name):
-            found.append((int(match[1]), each.read_text("utf-8")))
-    return sorted(found)
+    scripts = (files("mulligan.store") / "migrations").iterdir()
+    named = ((re.fullmatch(r"(\d{4})_\w+\.sqlite\.sql", each.name), each) for each in scripts)
+    return sorted((int(match[1]), each.read_text("utf-8")) for match, each in named if match)
 
 
 def _connect(path: str, synchronous: str, busy_ms: int) -> apsw.Connection:
@@ -213,9 +209,7 @@ def _translated(path: str) -> Iterator[None]:
     except apsw.ReadOnlyError as error:
         raise StoreReadOnly(f"{path} cannot be written: check the rights of the file and of its folder") from error
     except apsw.BusyError as error:
-        raise StoreBusy(
-            f"{path} was locked by another process for over {BUSY_MS // 1000} s: nothing was changed"
-        ) from error
+        raise StoreBusy(f"{path} was locked by another process for over {BUSY_MS // 1000} s: nothing was changed") from error
     except apsw.FullError as error:
         raise StoreFull(f"no room left on the disk of {path}: nothing was changed; make room and try again") from error
     except apsw.CantOpenError as error:

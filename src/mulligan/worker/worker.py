@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from mulligan.core.definition import Definition
 from mulligan.core.errors import MulliganError, StoreError
@@ -62,6 +62,12 @@ class Chore(Protocol):
 
     @property
     def run_once(self) -> Callable[[], int]: ...
+
+
+@dataclass(slots=True)
+class _Due:
+    chore: Chore
+    at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -131,7 +137,7 @@ class Worker:
         self._waker, self._wakee = socket.socketpair()
         self._waker.setblocking(False)
         self._wakee.setblocking(False)
-        self._chores = [[0.0, each] for each in parts.chores(lambda: self._worker)]
+        self._chores = [_Due(each) for each in parts.chores(lambda: self._worker)]
 
     @property
     def id(self) -> int | None:
@@ -194,9 +200,9 @@ class Worker:
             self._stop_look_at = now + STOP_LOOK_S
             self._stop_cancelled()
         for chore in self._chores:
-            if now >= chore[0]:
-                chore[0] = now + chore[1].interval_s
-                chore[1].run_once()
+            if now >= chore.at:
+                chore.at = now + chore.chore.interval_s
+                chore.chore.run_once()
 
     def _wait(self) -> None:
         poll = select.poll()
@@ -205,7 +211,7 @@ class Worker:
         hints = self._parts.hints
         if hints is not None:
             poll.register(hints.fileno(), select.POLLIN)
-        until = min(self._look_at, self._flush_at, self._beat_at, *(each[0] for each in self._chores))
+        until = min(self._look_at, self._flush_at, self._beat_at, *(each.at for each in self._chores))
         if self._running:
             until = min(until, self._stop_look_at)
         until = max(until, self._store_down_until)
@@ -371,7 +377,7 @@ class Worker:
             self._lock.release()
             self._lock = None
 
-    def _catch_signals(self) -> dict[int, object]:
+    def _catch_signals(self) -> dict[int, Any]:
         def asked(number: int, frame: object) -> None:  # noqa: ARG001
             self.stop()
 

@@ -43,9 +43,7 @@ class Items:
         rows = self._run("heads", {"tasks": json.dumps(tasks)})
         return [Head(task, bool(once), priority, due_ms) for task, once, priority, due_ms in rows]
 
-    def claim(
-        self, worker: int, task: int, once: bool, priority: int, limit: int, now_ms: int
-    ) -> list[tuple[Item, Input]]:
+    def claim(self, worker: int, task: int, once: bool, priority: int, limit: int, now_ms: int) -> list[tuple[Item, Input]]:
         """Start the first due items of a task for a worker; returns them as they are now, with their inputs."""
         where = {"task": task, "once": int(once), "priority": priority, "now": now_ms, "limit": limit}
         found = self._run("claimable", where).fetchall()
@@ -129,9 +127,7 @@ class Items:
 
     def forgive_crashes(self, key: ItemKey, token: int, worker: int) -> None:
         """Forget deaths of the child process before the checkpoint that was just saved."""
-        self._run(
-            "forgive_crashes", {"job": key.job, "number": key.number, "token": token, "worker": worker}
-        ).fetchall()
+        self._run("forgive_crashes", {"job": key.job, "number": key.number, "token": token, "worker": worker}).fetchall()
 
     def attempts(self, key: ItemKey) -> list[Attempt]:
         """Return the ended attempts of an item, oldest first."""

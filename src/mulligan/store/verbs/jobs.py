@@ -82,8 +82,7 @@ class Jobs:
         numbers = as_json([number] for number in range(first, first + len(items)))
         self._run("add_items", {**shared, "rows": numbers}).fetchall()
         rows = as_json(
-            (first + place, each.key, each.arguments, *(each.window or (None, None)))
-            for place, each in enumerate(items)
+            (first + place, each.key, each.arguments, *(each.window or (None, None))) for place, each in enumerate(items)
         )
         self._run("add_inputs", {"job": job, "task": defaults.task, "rows": rows}).fetchall()
         self._run("grow_job", {"job": job, "count": len(items), "now": now_ms}).fetchall()
@@ -117,7 +116,7 @@ class Jobs:
     def run_ids(self, jobs: Iterable[int]) -> dict[int, tuple[str, str]]:
         """Return run id and time zone of jobs."""
         rows = self._run("read_jobs", {"jobs": json.dumps(list(jobs))})
-        return {id: (run_id, tz) for id, run_id, tz in rows}
+        return {job: (run_id, tz) for job, run_id, tz in rows}
 
     def next_retry(self, job: int) -> int | None:
         """Return when the first item of a job is tried again."""

@@ -15,9 +15,7 @@ class Workers:
     def __init__(self, run: Run) -> None:
         self._run = run
 
-    def add(
-        self, instance: str, name: str, pid: int, lock: str, lease_ms: int, tasks: Mapping[int, int], now_ms: int
-    ) -> int:
+    def add(self, instance: str, name: str, pid: int, lock: str, lease_ms: int, tasks: Mapping[int, int], now_ms: int) -> int:
         """Add a worker instance that has loaded tasks (task to definition); returns its id."""
         values = {"instance": instance, "name": name, "pid": pid, "lock": lock, "lease_ms": lease_ms, "now": now_ms}
         self._run("add_worker", values).fetchall()

@@ -25,6 +25,7 @@ class AsyncChild:
     def __init__(self, line: Line, hello: list[Any]) -> None:
         self._line = line
         self._loaded = Loaded(hello)
+        self._pid = os.getpid()
         self._loop = asyncio.new_event_loop()
         self._channels: dict[int, AttemptChannel] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -79,6 +80,8 @@ class AsyncChild:
                 end = channel.succeeded(await self._execute(channel))
             except BaseException as error:  # noqa: BLE001 - whatever users' code raises becomes the outcome
                 end = ending(channel, error, self._loaded.find(channel.task))
+        if os.getpid() != self._pid:  # the task forked, and its copy came back here
+            os._exit(1)
         del self._channels[channel.id], self._tasks[channel.id]
         self._line.send(end)
 
@@ -102,7 +105,7 @@ class _Log:
         with self._lock:
             if attempt != self._current:
                 self._current = attempt
-                data = marker(self._line.secret, attempt) + data
+                os.write(self._line.log, marker(self._line.secret, attempt))  # small enough to arrive in one piece
             while data:
                 data = data[os.write(self._line.log, data) :]
 

@@ -10,8 +10,8 @@ from mulligan.core.attempt import StopCause
 from mulligan.core.durations import words
 from mulligan.core.failure import Failure, Kind, signal_name
 from mulligan.worker.executors.interface import Assignment, Failed, Report, Stopped
-from mulligan.worker.executors.line import touch_interval
 from mulligan.worker.executors.logs import AttemptLog
+from mulligan.worker.executors.wire import touch_interval
 
 if TYPE_CHECKING:
     from mulligan.worker.executors.children import Child
@@ -58,8 +58,8 @@ class Attempt:
         return None if self.started is None else time.time_ns() // 1_000_000 - round((now - self.started) * 1000)
 
     def limits(self) -> list[tuple[float, Kind]]:
-        """Return when its time limits end, if it still has any."""
-        if self.started is None or self.limit is not None:
+        """Return when its time limits end; what is being stopped has none."""
+        if self.started is None or self.cause is not None:
             return []
         limits = []
         if self.assignment.timeout_s is not None:
@@ -108,9 +108,7 @@ def death(status: int | None, *, out_of_memory: bool, ready: bool, overdue: bool
             message = f"the kernel killed the child process for want of memory{when}"
             return Failure(Kind.OUT_OF_MEMORY, signal=-status, message=message, crashed=True)
         return Failure(Kind.SIGNAL, signal=-status, message=f"child process ended with {name}{when}", crashed=True)
-    return Failure(
-        Kind.EXIT, exit_code=status, message=f"child process ended with exit code {status}{when}", crashed=True
-    )
+    return Failure(Kind.EXIT, exit_code=status, message=f"child process ended with exit code {status}{when}", crashed=True)
 
 
 def neighbour_killed() -> Failure:

@@ -27,14 +27,14 @@ class Brood:
         self._hello = (load, sources)
         self._numbers = 0
         self._selector = selectors.DefaultSelector()
-        self._nursery = Nursery()
-        self._selector.register(self._nursery.fileno(), selectors.EVENT_READ, None)
+        self._nursery: Nursery | None = None
+        self._open_nursery()
         self.children: dict[int, Child] = {}
 
     @property
-    def forkserver(self) -> int:
-        """Process id of the forkserver."""
-        return self._nursery.pid
+    def forkserver(self) -> int | None:
+        """Process id of the forkserver, while there is one."""
+        return self._nursery.pid if self._nursery else None
 
     def fileno(self) -> int:
         """Return the one file descriptor that becomes readable when there is something to do."""
@@ -42,9 +42,10 @@ class Brood:
 
     def spawn(self, asynchronous: bool) -> Child:
         """Start a child; it can be sent to at once."""
+        nursery = self._nursery or self._open_nursery()
         self._numbers += 1
         child = Child(self._numbers, asynchronous)
-        self._nursery.fork(child.number, asynchronous, *child.hand_over())
+        nursery.fork(child.number, asynchronous, *child.hand_over())
         child.handed_over()
         child.hello(*self._hello)
         self.children[child.number] = child
@@ -61,7 +62,8 @@ class Brood:
 
     def kill(self, child: Child, signum: int) -> None:
         """Signal the process group of a child."""
-        self._nursery.kill(child.number, signum)
+        if self._nursery is not None:
+            self._nursery.kill(child.number, signum)
 
     def read(self) -> tuple[list[News], list[Fate]]:
         """Read whatever is there, once from each child."""
@@ -70,7 +72,7 @@ class Brood:
         for key, mask in self._selector.select(0):
             child: Child | None = key.data
             if child is None:
-                fates = self._nursery.fates()
+                fates = self._hear_fates()
                 continue
             if mask & selectors.EVENT_WRITE:
                 child.flush()
@@ -78,8 +80,6 @@ class Brood:
                     self._selector.modify(child.sock, selectors.EVENT_READ, child)
             if mask & selectors.EVENT_READ and child.number not in news:
                 news[child.number] = self._hear(child, key.fd != child.log)
-        if self._nursery.gone:
-            self._renew()
         return list(news.values()), fates
 
     def bury(self, number: int) -> Iterator[News]:
@@ -99,7 +99,8 @@ class Brood:
 
     def close(self) -> None:
         """Kill and reap all children, end the forkserver, close all files."""
-        self._nursery.close()
+        if self._nursery is not None:
+            self._nursery.close()
         for child in self.children.values():
             child.close()
         self.children.clear()
@@ -118,8 +119,18 @@ class Brood:
                 self._selector.unregister(child.log)
         return News(child, output, frames or [])
 
-    def _renew(self) -> None:
-        self._selector.unregister(self._nursery.fileno())
-        self._nursery.close()
-        self._nursery = Nursery()
-        self._selector.register(self._nursery.fileno(), selectors.EVENT_READ, None)
+    def _open_nursery(self) -> Nursery:
+        self._nursery = nursery = Nursery()
+        self._selector.register(nursery.fileno(), selectors.EVENT_READ, None)
+        return nursery
+
+    def _hear_fates(self) -> list[Fate]:
+        nursery = self._nursery
+        if nursery is None:
+            return []
+        fates = nursery.fates()
+        if nursery.gone:  # the next child that is wanted starts another one
+            self._selector.unregister(nursery.fileno())
+            nursery.close()
+            self._nursery = None
+        return fates

@@ -149,4 +149,3 @@ def _next_dead() -> tuple[int, int | None] | None:
 def _kill_group(pid: int, number: int) -> None:
     with suppress(OSError):
         os.killpg(pid, number)
-

@@ -15,7 +15,7 @@ class Assignment:
     """A claimed work item, as far as running it is concerned."""
 
     id: int
-    """Unique among all that this worker process ever starts."""
+    """At least 1, and unique among all that this worker process ever starts."""
     task: str
     arguments: str
     """JSON object of keyword arguments, without Context and Window."""
@@ -149,7 +149,7 @@ class Executor(Protocol):
         ...
 
     def answer(self, id: int, call: int, value: str | None, error: str | None) -> None:
-        """Answer a Call with JSON or with an error message."""
+        """Answer a Call with JSON, or with an error as `code: message`, which is raised in the task as that error."""
         ...
 
     def files(self) -> Sequence[int]:

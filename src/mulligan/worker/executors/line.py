@@ -221,7 +221,7 @@ class AttemptChannel:
         """Tell that the attempt is alive, where somebody watches."""
         if self._heartbeat_s is not None:
             now = time.monotonic()
-            if now - self._touched >= touch_interval(self._heartbeat_s):
+            if now - self._touched >= wire.touch_interval(self._heartbeat_s):
                 self._touched = now
                 self._line.send(wire.frame(wire.TOUCH, self.id))
 
@@ -287,11 +287,6 @@ def ending(channel: AttemptChannel, error: BaseException, task: Any) -> bytes:
     except Exception as trouble:  # noqa: BLE001 - an attempt must end, whatever its exception does when looked at
         message = f"{type(error).__qualname__}, and it could not be described: {type(trouble).__qualname__}"
         return channel.end(wire.FAILED, failure_to_json(Failure(Kind.EXCEPTION, message=message)))
-
-
-def touch_interval(heartbeat_s: float) -> float:
-    """Return how often a touch is passed on at most: the worker allows as much beyond the limit."""
-    return min(0.5, heartbeat_s / 10)
 
 
 def _declared(task: Any, error: BaseException) -> Any:

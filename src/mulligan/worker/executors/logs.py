@@ -31,7 +31,7 @@ class Splitter:
             if not end:
                 self._rest = self._sign + part
                 break
-            self.current = int(number)
+            self.current = int(number) if number.isdigit() else 0
             if place == len(others):
                 text = self._without_start(text)
             if text:

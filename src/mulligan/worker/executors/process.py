@@ -252,7 +252,11 @@ class ProcessExecutor:
 
     def _begin(self, attempt: Attempt, now: float) -> None:
         attempt.begin(now)
-        self._watch(attempt, now)
+        assignment = attempt.assignment
+        if assignment.timeout_s is None and assignment.heartbeat_s is None and not attempt.forces:
+            self._deadlines.set(assignment.id, now + ANNOUNCE_S)
+        else:
+            self._watch(attempt, now)
 
     def _announce(self, child: Child, attempt: Attempt, now: float) -> None:
         attempt.announced = True

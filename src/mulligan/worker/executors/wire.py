@@ -86,3 +86,8 @@ def info_of(entry: list[Any]) -> AttemptInfo | None:
     window = fields.pop("window")
     steps = fields.pop("steps")
     return AttemptInfo(**fields, window=window and tuple(window), steps=tuple((key, value) for key, value in steps))
+
+
+def touch_interval(heartbeat_s: float) -> float:
+    """Return how often a touch is passed on at most, in seconds: the worker allows as much beyond the limit."""
+    return min(0.5, heartbeat_s / 10)
