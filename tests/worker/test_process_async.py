@@ -68,7 +68,7 @@ def test_a_coroutine_that_blocks_the_loop_is_killed_and_its_neighbours_say_why(r
     other = run.end(neighbour)
     assert isinstance(other, Failed)
     assert other.failure.kind is Kind.STOPPED
-    assert "another coroutine" in other.failure.message
+    assert "another attempt" in other.failure.message
     assert run.end(run.start("a_sleep", s=0)).result == '"slept"'
 
 
@@ -81,3 +81,10 @@ def test_a_coroutine_alone_has_a_process_of_its_own_and_can_be_stopped_there(run
     assert isinstance(run.end(one), Stopped)
     assert run.end(run.start("a_sleep", s=600, alone=True, timeout_s=0.1)).failure.kind is Kind.TIMEOUT
     assert str(pid) != shared
+
+
+def test_an_import_that_kills_the_asynchronous_child_fails_the_attempt(make, tmp_path) -> None:
+    (tmp_path / "deadly_async.py").write_text("import os\nos._exit(9)\n")
+    run = make(sources=[str(tmp_path / "deadly_async.py")], processes=1)
+    end = run.end(run.start("a_any"))
+    assert isinstance(end, Returned) or end.failure.crashed

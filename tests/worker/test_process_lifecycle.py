@@ -169,3 +169,13 @@ def test_children_inherit_no_file_of_the_worker(run: Harness, tmp_path) -> None:
         finally:
             fresh.close()
     assert str(tmp_path / "store") not in links
+
+
+def test_a_forkserver_that_cannot_start_is_not_started_over_and_over(make, monkeypatch) -> None:
+    monkeypatch.setattr("mulligan.worker.executors.nursery._START", "raise SystemExit(1)")
+    run = make(processes=1)
+    run.until(lambda: run.executor.room() == 0)
+    assert run.executor.deadline() is not None
+    monkeypatch.undo()
+    ends = [run.end(run.start("add", a=1, b=1))]
+    assert ends[0].result == "2"

@@ -8,7 +8,7 @@ import pytest
 from process_harness import INFO, Harness, alive, pid_in
 
 from mulligan.core.failure import Kind
-from mulligan.worker.executors.interface import Failed, Progressed, Returned, Stopped, Succeeded
+from mulligan.worker.executors.interface import Call, Failed, Progressed, Returned, Stopped, Succeeded
 
 
 def test_a_task_that_calls_its_context_stops_by_itself(run: Harness) -> None:
@@ -147,3 +147,13 @@ def test_a_stop_that_comes_too_late_does_nothing(run: Harness) -> None:
     assert run.end(one).result == "2"
     run.executor.stop(one, "cancel")
     assert run.end(run.start("add", a=1, b=2)).result == "3"
+
+
+def test_waiting_for_the_worker_is_no_silence(run: Harness) -> None:
+    one = run.start("reckon", info=INFO, heartbeat_s=0.1)
+    call = run.until(lambda: next((r for r in run.reports if isinstance(r, Call)), None))
+    other = run.start("spin", heartbeat_s=0.3)
+    assert run.end(other).failure.kind is Kind.HEARTBEAT
+    assert run.ended(one) is None
+    run.executor.answer(one, call.call, "null", None)
+    assert run.end(one).result == "42"

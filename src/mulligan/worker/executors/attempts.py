@@ -36,6 +36,8 @@ class Attempt:
     announced: bool = False
     rows: int | None = None
     log: AttemptLog | None = None
+    open_calls: int = 0
+    """Calls that the worker has not answered: waiting for them is no silence."""
     cause: StopCause | None = None
     limit: Kind | None = None
     """Which time limit it is being stopped for."""
@@ -65,7 +67,7 @@ class Attempt:
         if self.assignment.timeout_s is not None:
             kind = Kind.CUTOFF if self.assignment.cutoff else Kind.TIMEOUT
             limits.append((self.started + self.assignment.timeout_s, kind))
-        if self.assignment.heartbeat_s is not None:
+        if self.assignment.heartbeat_s is not None and not self.open_calls:
             allowed = self.assignment.heartbeat_s + touch_interval(self.assignment.heartbeat_s)
             limits.append((self.touched + allowed, Kind.HEARTBEAT))
         return limits
@@ -112,9 +114,9 @@ def death(status: int | None, *, out_of_memory: bool, ready: bool, overdue: bool
 
 
 def neighbour_killed() -> Failure:
-    """Return the failure of an attempt in an asynchronous child that was killed for another one's sake."""
+    """Return the failure of an attempt whose child was killed for another one's sake."""
     return Failure(
-        Kind.STOPPED, message="its child process had to be killed: another coroutine in it did not end when asked to stop"
+        Kind.STOPPED, message="its child process had to be killed: another attempt in it did not end when asked to stop"
     )
 
 

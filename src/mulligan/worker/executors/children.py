@@ -33,6 +33,8 @@ class Child:
         self.killed_for: Attempt | None = None
         self.overdue = False
         """Whether it was killed since importing the tasks took too long."""
+        self.retiring = False
+        """Whether it gets nothing more, and is killed when it has nothing left."""
         self.unsent = bytearray()
         self._secret = secrets.token_hex(8)
         self._inbox = wire.Inbox()
@@ -61,7 +63,7 @@ class Child:
 
     def lives(self) -> bool:
         """Return whether it can still run attempts, as far as is known."""
-        return not self.gone and not self.overdue and self.killed_for is None
+        return not (self.gone or self.overdue or self.retiring or self.killed_for)
 
     def add(self, attempt: Attempt) -> None:
         """Note that it has this attempt now."""

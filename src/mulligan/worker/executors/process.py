@@ -115,6 +115,8 @@ class ProcessExecutor:
         """Answer a Call with JSON, or with an error as `code: message`."""
         attempt = self._attempts.get(id)
         if attempt is not None and attempt.child is not None:
+            attempt.open_calls -= 1
+            attempt.touched = time.monotonic()
             self._brood.send(attempt.child, wire.frame(wire.ANSWER, id, call, value, error))
 
     def files(self) -> Sequence[int]:
@@ -191,12 +193,9 @@ class ProcessExecutor:
             self._reports.append(Failed(number, started_ms, ended_ms, failure, attempt.rows, child.pid))
         else:
             self._reports.append(Snoozed(number, started_ms, ended_ms, frame[4], attempt.rows, child.pid or 0))
-        if attempt.forced and not child.asynchronous:
-            # It may have left processes behind, or anything half done: the next one gets a fresh child.
-            child.killed_for = attempt
-            self._brood.kill(child, signal.SIGKILL)
-        else:
-            self._advance(child, now)
+        # What was made to stop may have left processes behind, or anything half done: the next one gets a fresh child.
+        child.retiring = child.retiring or (attempt.forced and not child.asynchronous)
+        self._advance(child, now)
 
     def _note(self, child: Child, frame: list[Any], now: float) -> None:
         match frame:
@@ -222,6 +221,7 @@ class ProcessExecutor:
         attempt.touched = now
         match frame:
             case [wire.CALL, id, call, name, payload]:
+                attempt.open_calls += 1
                 self._reports.append(Call(id, call, name, payload))
             case [wire.PROGRESS, id, done, total]:
                 self._reports.append(Progressed(id, done, total))
@@ -245,6 +245,8 @@ class ProcessExecutor:
 
     def _advance(self, child: Child, now: float) -> None:
         """Note that the next attempt of a child that runs one after the other has begun."""
+        if child.retiring and not child.attempts:
+            self._brood.kill(child, signal.SIGKILL)
         if not child.asynchronous and child.ready:
             head = child.head()
             if head is not None and head.started is None:
@@ -372,7 +374,7 @@ class ProcessExecutor:
         for news in self._brood.bury(child.number):
             self._hear(news, now)
         self._deadlines.discard(-child.number)
-        again = self._pool.lost(child, now, unfit=not child.ready and child.killed_for is None)
+        again = self._pool.lost(child, now, unfit=not child.ready and child.killed_for is None and not child.retiring)
         if again is not None:
             self._deadlines.set(_RETRY_SPAWNING, again)
         self._mourn(child, fate, now)
@@ -381,7 +383,7 @@ class ProcessExecutor:
         """End all attempts of a dead child."""
         status = None if fate.status is None or not fate.pid else os.waitstatus_to_exitcode(fate.status)
         starved = status == -signal.SIGKILL and child.killed_for is None and self._kill_counter.rose()
-        blamed = None if child.asynchronous or child.ready else child.head()
+        blamed = None if child.ready else child.head()
         for attempt in list(child.attempts.values()):
             if not child.ran(attempt):
                 if attempt is blamed and status is not None and attempt.cause is None:
@@ -392,7 +394,7 @@ class ProcessExecutor:
                     self._return(attempt)
                 continue
             self._release(attempt)
-            if attempt.forced:
+            if attempt.forced or (attempt.cause is not None and child.killed_for is not None):
                 attempt.killed = True
                 self._reports.append(stopped(attempt, now, child.pid, None))
                 continue

@@ -1,0 +1,50 @@
+# Everything a contributor or CI runs. `make demo` and `make test` need nothing but Python 3.11+, make and git.
+.PHONY: setup demo test check lint types contracts bench docs clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+JOBS ?= 2
+
+demo: $(VENV)/.demo        ## run the main job on real data, kill things, recover, check the result
+	@$(BIN)/mulligan demo $(ARGS)
+
+setup: $(VENV)/.dev        ## set up everything for development
+
+test: $(VENV)/.dev         ## pass the tests
+	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+check: lint types contracts test  ## exactly what CI runs
+
+lint: $(VENV)/.dev
+	@$(BIN)/ruff format --check src tests bench
+	@$(BIN)/ruff check src tests bench
+
+types: $(VENV)/.dev
+	@$(BIN)/mypy
+
+contracts: $(VENV)/.dev
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/.dev        ## measure, side by side with a peer
+	@$(BIN)/python -m bench $(ARGS)
+
+docs: $(VENV)/.dev         ## write the pages that are made from the code
+	@$(BIN)/python -m mulligan.testing.pages
+
+clean:
+	rm -rf $(VENV) .mulligan .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(BIN)/python:
+	@echo "Setting up a virtual environment in $(VENV)"
+	@sh tools/make-venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Mulligan and what the demo computes with (a minute at most)"
+	@$(PIP) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Mulligan and what its tests need (a minute or two)"
+	@$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.demo
