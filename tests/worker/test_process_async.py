@@ -87,4 +87,4 @@ def test_an_import_that_kills_the_asynchronous_child_fails_the_attempt(make, tmp
     (tmp_path / "deadly_async.py").write_text("import os\nos._exit(9)\n")
     run = make(sources=[str(tmp_path / "deadly_async.py")], processes=1)
     end = run.end(run.start("a_any"))
-    assert isinstance(end, Returned) or end.failure.crashed
+    assert (end.failure.kind, end.failure.crashed) == (Kind.EXIT, True)

@@ -133,6 +133,11 @@ def test_close_leaves_no_process_and_no_file_behind(make) -> None:
     assert run.executor.poll() == []
 
 
+def test_the_process_that_forks_has_one_thread(run: Harness) -> None:
+    run.end(run.start("add", a=1, b=1))
+    assert "Threads:\t1\n" in Path(f"/proc/{run.executor._brood.forkserver}/status").read_text()
+
+
 def test_many_deaths_leave_no_files_behind(make) -> None:
     run = make(processes=1)
     run.end(run.start("vanish", code=1))
@@ -153,8 +158,7 @@ def test_the_first_attempt_runs_soon_after_the_start() -> None:
     try:
         run = Harness(executor)
         assert run.end(run.start("add", a=1, b=1)).result == "2"
-        assert made < 0.1, "the start waits for nothing"
-        assert time.monotonic() - began < 3
+        assert made < (time.monotonic() - began) / 2, "the start waits for nothing"
     finally:
         executor.close()
 
