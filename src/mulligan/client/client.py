@@ -11,12 +11,13 @@ from typing import Any, Literal, TypeVar, cast
 from mulligan.app import Services, whoami
 from mulligan.client.items import WorkItem, parse_item_id
 from mulligan.client.job import Job, parse_job_id
+from mulligan.client.started import Started
 from mulligan.config.settings import Settings, load_settings
 from mulligan.core.definition import Definition
 from mulligan.core.errors import ConfigError, NotFound
 from mulligan.core.job import ItemKey
 from mulligan.core.submission import Options, Submission
-from mulligan.engine.commands import Asker, Plan, Target
+from mulligan.engine.commands import Asker, Target
 from mulligan.engine.explain import Known, explain
 from mulligan.engine.verify import Finding, verify
 from mulligan.sdk.ports import RUNNING
@@ -94,26 +95,28 @@ class Client:
         for each in self.services.store.listing.all_items(plain_filters(filters)):
             yield WorkItem(self, each)
 
-    def cancel(self, *, dry_run: bool = False, reason: str = "", **filters: Any) -> Plan:
+    def cancel(self, *, dry_run: bool = False, reason: str = "", **filters: Any) -> Started:
         """Cancel all work items that match; see `work_items` for the filters."""
-        return self.services.commands.cancel(self._matching(filters), self.asker(reason), dry_run=dry_run)
+        return Started(self.services.commands.cancel(self._matching(filters), self.asker(reason), dry_run=dry_run))
 
     def retry(
         self, type: Literal["recover", "restart"] = "recover", *, dry_run: bool = False, reason: str = "", **filters: Any
-    ) -> Plan:
+    ) -> Started:
         """Retry all FAILED and REVOKED work items that match."""
-        return self.services.commands.retry(self._matching(filters), type, self.asker(reason), dry_run=dry_run)
+        return Started(self.services.commands.retry(self._matching(filters), type, self.asker(reason), dry_run=dry_run))
 
-    def retry_now(self, *, dry_run: bool = False, reason: str = "", **filters: Any) -> Plan:
+    def retry_now(self, *, dry_run: bool = False, reason: str = "", **filters: Any) -> Started:
         """Make all waiting work items that match due at once."""
-        return self.services.commands.retry_now(self._matching(filters), self.asker(reason), dry_run=dry_run)
+        return Started(self.services.commands.retry_now(self._matching(filters), self.asker(reason), dry_run=dry_run))
 
     def overwrite(
         self, *, accept_risk: bool = False, forward: bool = False, dry_run: bool = False, reason: str = "", **filters: Any
-    ) -> Plan:
+    ) -> Started:
         """Run all successful work items that match again; raises OverwriteUnsafe with the evidence."""
-        return self.services.commands.overwrite(
-            self._matching(filters), self.asker(reason), accept_risk=accept_risk, forward=forward, dry_run=dry_run
+        return Started(
+            self.services.commands.overwrite(
+                self._matching(filters), self.asker(reason), accept_risk=accept_risk, forward=forward, dry_run=dry_run
+            )
         )
 
     def pause(self, task: str, reason: str = "") -> bool:

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from mulligan.client.job import _message as message_of
+from mulligan.client.started import Started
 from mulligan.core import labels
 from mulligan.core.errors import NotFound
 from mulligan.core.job import Attempt as AttemptRow
 from mulligan.core.job import FailureClass, Item, ItemKey, JobStatus, Outcome, Reason
-from mulligan.engine.commands import Plan, Target
+from mulligan.engine.commands import Target
 from mulligan.sdk.window import Window
 from mulligan.store.listing import ItemDetail
 
@@ -189,22 +190,24 @@ class WorkItem:
         """Say why it is in the state it is in."""
         return self._client.explain(self.id)
 
-    def cancel(self, reason: str = "", *, dry_run: bool = False) -> Plan:
+    def cancel(self, reason: str = "", *, dry_run: bool = False) -> Started:
         """Cancel it."""
-        return self._client.services.commands.cancel(self._target, self._client.asker(reason), dry_run=dry_run)
+        return Started(self._client.services.commands.cancel(self._target, self._client.asker(reason), dry_run=dry_run))
 
-    def retry(self, type: Literal["recover", "restart"] = "recover", reason: str = "", *, dry_run: bool = False) -> Plan:
+    def retry(self, type: Literal["recover", "restart"] = "recover", reason: str = "", *, dry_run: bool = False) -> Started:
         """Retry it, if it failed or was cancelled and nobody else did since it was read."""
-        return self._client.services.commands.retry(self._target, type, self._client.asker(reason), dry_run=dry_run)
+        return Started(self._client.services.commands.retry(self._target, type, self._client.asker(reason), dry_run=dry_run))
 
-    def retry_now(self, reason: str = "", *, dry_run: bool = False) -> Plan:
+    def retry_now(self, reason: str = "", *, dry_run: bool = False) -> Started:
         """Make it due at once."""
-        return self._client.services.commands.retry_now(self._target, self._client.asker(reason), dry_run=dry_run)
+        return Started(self._client.services.commands.retry_now(self._target, self._client.asker(reason), dry_run=dry_run))
 
-    def overwrite(self, accept_risk: bool = False, forward: bool = False, reason: str = "", *, dry_run: bool = False) -> Plan:
+    def overwrite(self, accept_risk: bool = False, forward: bool = False, reason: str = "", *, dry_run: bool = False) -> Started:
         """Run it again although it succeeded; raises OverwriteUnsafe with the evidence."""
-        return self._client.services.commands.overwrite(
-            self._target, self._client.asker(reason), accept_risk=accept_risk, forward=forward, dry_run=dry_run
+        return Started(
+            self._client.services.commands.overwrite(
+                self._target, self._client.asker(reason), accept_risk=accept_risk, forward=forward, dry_run=dry_run
+            )
         )
 
     @property

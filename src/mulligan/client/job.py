@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
+from mulligan.client.started import Started
 from mulligan.core import labels
 from mulligan.core.errors import NotFound, TaskFailed, WaitTimeout
 from mulligan.core.job import TERMINAL, Counts, JobStatus, Reason, job_status
 from mulligan.core.job import Job as JobRow
 from mulligan.core.schedule import instant_ms
-from mulligan.engine.commands import Plan, Target
+from mulligan.engine.commands import Target
 from mulligan.store.verbs.jobs import ResultRow
 
 if TYPE_CHECKING:
@@ -155,17 +156,17 @@ class Job(Generic[R]):
 
         return [WorkItem(self._client, each) for each in self._client.details({**filters, "job": self._row.id}, limit)]
 
-    def cancel(self, reason: str = "", *, dry_run: bool = False) -> Plan:
+    def cancel(self, reason: str = "", *, dry_run: bool = False) -> Started:
         """Cancel what has not ended. Waiting items are REVOKED at once, running ones asked to stop, then killed."""
-        return self._client.services.commands.cancel(self._target, self._client.asker(reason), dry_run=dry_run)
+        return Started(self._client.services.commands.cancel(self._target, self._client.asker(reason), dry_run=dry_run))
 
-    def retry(self, type: Literal["recover", "restart"] = "recover", reason: str = "", *, dry_run: bool = False) -> Plan:
+    def retry(self, type: Literal["recover", "restart"] = "recover", reason: str = "", *, dry_run: bool = False) -> Started:
         """Retry the failed and the cancelled items: `recover` goes on from their checkpoints, `restart` begins anew."""
-        return self._client.services.commands.retry(self._target, type, self._client.asker(reason), dry_run=dry_run)
+        return Started(self._client.services.commands.retry(self._target, type, self._client.asker(reason), dry_run=dry_run))
 
-    def retry_now(self, reason: str = "", *, dry_run: bool = False) -> Plan:
+    def retry_now(self, reason: str = "", *, dry_run: bool = False) -> Started:
         """Make the waiting items due at once, in the same generation and with the same budgets."""
-        return self._client.services.commands.retry_now(self._target, self._client.asker(reason), dry_run=dry_run)
+        return Started(self._client.services.commands.retry_now(self._target, self._client.asker(reason), dry_run=dry_run))
 
     def overwrite(
         self,
@@ -176,20 +177,22 @@ class Job(Generic[R]):
         reason: str = "",
         *,
         dry_run: bool = False,
-    ) -> Plan:
+    ) -> Started:
         """Run the successful items again, of a backfill only the windows between `start` and `end`.
 
         Raises OverwriteUnsafe with the evidence, unless it is safe or the risk is accepted. `forward` also runs the later
         windows again that were written since, one after the other in order.
         """
         window = tuple(None if each is None else instant_ms(each, self._row.tz) for each in (start, end))
-        return self._client.services.commands.overwrite(
-            self._target,
-            self._client.asker(reason),
-            window=(window[0], window[1]),
-            accept_risk=accept_risk,
-            forward=forward,
-            dry_run=dry_run,
+        return Started(
+            self._client.services.commands.overwrite(
+                self._target,
+                self._client.asker(reason),
+                window=(window[0], window[1]),
+                accept_risk=accept_risk,
+                forward=forward,
+                dry_run=dry_run,
+            )
         )
 
     @property

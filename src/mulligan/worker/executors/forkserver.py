@@ -19,7 +19,17 @@ from typing import NoReturn
 from mulligan.worker.executors import child
 from mulligan.worker.executors.wire import EXITED, FORK, FORKED, REPLY, REQUEST
 
-_PRELOAD = ("pydantic", "logging", "mulligan.sdk.task", "mulligan.sdk.context", "mulligan.sdk.facts", "mulligan.sdk.loading")
+_PRELOAD = (
+    "logging",
+    "pydantic.json_schema",
+    "pydantic.types",
+    "mulligan.sdk.context",
+    "mulligan.sdk.facts",
+    "mulligan.sdk.loading",
+    "mulligan.sdk.signature",
+    "mulligan.sdk.submitting",
+    "mulligan.sdk.values",
+)
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -27,14 +37,23 @@ def main(control: int, lifeline: int) -> None:
     """Serve the worker at the other end of `control` until it is gone."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
-    for name in _PRELOAD:
-        with suppress(ImportError):  # whoever needs it will say so better
-            import_module(name)
+    _warm_up()
     with suppress(OSError, AttributeError):  # Linux: orphans of a killed group are reaped here, whatever process 1 does
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     gc.collect()
     gc.freeze()
     Forkserver(socket.socket(fileno=control), lifeline).serve()
+
+
+def _warm_up() -> None:
+    """Import once what every child needs; pydantic imports most of itself only when the first type is looked at."""
+    for name in _PRELOAD:
+        with suppress(ImportError):  # whoever needs it will say so better
+            import_module(name)
+    with suppress(ImportError):
+        from pydantic import TypeAdapter
+
+        TypeAdapter(dict[str, int])
 
 
 class Forkserver:
