@@ -20,7 +20,7 @@ from mulligan.engine.engine import Engine
 from mulligan.engine.submitting import Submitting
 from mulligan.sdk.submitting import submission_from_json
 from mulligan.sdk.task import Task
-from mulligan.store.presence import Listener, NoPresence, Presence, is_free
+from mulligan.store.presence import Listener, NoPresence, Presence
 from mulligan.store.sqlite import SqliteDatabase
 from mulligan.store.store import Session, Store
 from mulligan.supervisor.chore import Chore
@@ -110,7 +110,7 @@ class Services:
         )
 
     def _chores(self, own: Callable[[], int | None]) -> list[Chore]:
-        return safety_chores(self.engine, self.commands, self.submitting, is_free, own)
+        return safety_chores(self.engine, self.commands, self.submitting, self.presence, own)
 
     def _task_rules(self, definition: int) -> tuple[tuple[str, FailureClass], ...]:
         with self.store.read() as session:

@@ -88,15 +88,19 @@ def duration_or_moment(text: str | None, option: str) -> Duration | datetime | N
 
 
 def _value(name: str, text: str) -> Any:
+    if text.strip("-") in ("NaN", "Infinity"):
+        return text
     try:
         return json.loads(text, parse_constant=lambda word: _no_constant(name, word))
     except json.JSONDecodeError as error:
         if text[:1] in ("{", "[", '"'):
             raise typer.BadParameter(
-                f"{name}: {text!r} begins like JSON but is none ({error.msg} at {error.pos}): quote it for the shell, "
+                f"{name}: {text!r} begins like JSON but is none ({error.msg}, character {error.pos}): quote it for the shell, "
                 f"such as '{name}={{\"a\": 1}}'"
             ) from None
         return text
+    except (ValueError, RecursionError) as error:
+        raise typer.BadParameter(f"{name}: is no usable JSON: {error}") from None
 
 
 def _no_constant(name: str, word: str) -> Any:

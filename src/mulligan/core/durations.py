@@ -36,9 +36,11 @@ def seconds(value: Duration, name: str = "duration") -> float:
 
 
 def words(duration_s: float) -> str:
-    """Say a duration for people, rounded to its two largest units: `2 h 5 min`, `45 s`."""
+    """Say a duration for people, rounded to its two largest units: `2 h 5 min`, `45 s`, `1.6 s`, `225 ms`."""
     if duration_s < 1:
         return f"{round(duration_s * 1000)} ms" if duration_s else "0 s"
+    if duration_s < 9.95:
+        return f"{duration_s:.1f}".removesuffix(".0") + " s"
     left = round(duration_s)
     parts = []
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Literal, overload
 
-from mulligan.core.durations import Duration, seconds
+from mulligan.core.durations import Duration, seconds, words
 from mulligan.core.errors import ConfigError, PolicyError
 from mulligan.core.job import FailureClass
 
@@ -224,7 +223,7 @@ def describe(retry: Retry) -> str:
     """Say a Retry in one line for people."""
     if retry.max_attempts == 1:
         return "never retried"
-    waits = [str(timedelta(seconds=round(each))) for each in retry.delays()[:3]]
+    waits = [words(each) for each in retry.delays()[:3]]
     return f"up to {retry.max_attempts} failures, waits {', '.join(waits)}{', …' if retry.max_attempts > 4 else ''}"
 
 

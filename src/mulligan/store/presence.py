@@ -30,6 +30,26 @@ class Presence:
         """Take the lock of a worker instance; the kernel frees it when the process dies."""
         return WorkerLock(self.folder / f"worker-{instance}.lock")
 
+    def is_free(self, lock: str) -> bool:
+        """Return whether nobody holds a worker's lock any more."""
+        try:
+            fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return True
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(fd)
+        return True
+
+    def forget(self, lock: str) -> None:
+        """Remove the lock of a worker that is lost, unless it still holds it."""
+        if self.is_free(lock):
+            with contextlib.suppress(OSError):
+                Path(lock).unlink()
+
     def listen(self, audience: Audience) -> Listener:
         """Listen for hints; the listener's `fileno` becomes readable when there is one."""
         name = f"{audience}-{uuid.uuid4().hex[:12]}.sock"
@@ -88,21 +108,6 @@ class WorkerLock:
             self._fd = -1
 
 
-def is_free(lock: str) -> bool:
-    """Return whether nobody holds a worker's lock any more."""
-    try:
-        fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return True
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(fd)
-    return True
-
-
 class Listener:
     """A socket that becomes readable when somebody hints."""
 
@@ -137,6 +142,13 @@ class NoPresence:
 
     def wake_waiters(self) -> None:
         """Wake nobody."""
+
+    def is_free(self, lock: str) -> bool:
+        """There are no locks to hold."""
+        return not lock
+
+    def forget(self, lock: str) -> None:
+        """Forget nothing."""
 
     def close(self) -> None:
         """Close nothing."""

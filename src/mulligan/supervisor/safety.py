@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from mulligan.engine.commands import Commands
 from mulligan.engine.engine import Engine
@@ -12,6 +13,14 @@ from mulligan.store.rows import WorkerRow
 from mulligan.supervisor.chore import Chore
 
 LOOK_S = 0.5
+
+
+class Locks(Protocol):
+    """Tells which workers' locks are held."""
+
+    def is_free(self, lock: str) -> bool: ...
+
+    def forget(self, lock: str) -> None: ...
 
 
 @dataclass(slots=True)
@@ -28,9 +37,9 @@ class LostWorkers:
     between two looks counts for at most twice the interval, so that a pause of this process condemns nobody.
     """
 
-    def __init__(self, engine: Engine, is_free: Callable[[str], bool], own: Callable[[], int | None]) -> None:
+    def __init__(self, engine: Engine, locks: Locks, own: Callable[[], int | None]) -> None:
         self._engine = engine
-        self._is_free = is_free
+        self._locks = locks
         self._own = own
         self._watched: dict[int, _Watched] = {}
 
@@ -40,10 +49,15 @@ class LostWorkers:
             there = session.workers.open()
         own = self._own()
         self._watched = {each.id: self._watched[each.id] for each in there if each.id in self._watched}
-        return sum(self._engine.reap(each) for each in there if each.id != own and self._is_dead(each))
+        return sum(self._take_back(each) for each in there if each.id != own and self._is_dead(each))
+
+    def _take_back(self, worker: WorkerRow) -> int:
+        count = self._engine.reap(worker)
+        self._locks.forget(worker.lock)
+        return count
 
     def _is_dead(self, worker: WorkerRow) -> bool:
-        return bool(worker.ended) or self._is_free(worker.lock) or self._stands_still(worker)
+        return bool(worker.ended) or self._locks.is_free(worker.lock) or self._stands_still(worker)
 
     def _stands_still(self, worker: WorkerRow) -> bool:
         now = self._engine.clock.monotonic()
@@ -60,7 +74,7 @@ def safety_chores(
     engine: Engine,
     commands: Commands,
     submitting: Submitting,
-    is_free: Callable[[str], bool],
+    locks: Locks,
     own: Callable[[], int | None],
 ) -> list[Chore]:
     """Return the chores that every worker does."""
@@ -70,7 +84,7 @@ def safety_chores(
         return 0
 
     return [
-        Chore("lost-workers", LOOK_S, LostWorkers(engine, is_free, own).run_once),
+        Chore("lost-workers", LOOK_S, LostWorkers(engine, locks, own).run_once),
         Chore("deadlines", 1.0, engine.expire),
         Chore("cancellations", 1.0, commands.go_on_cancelling),
         Chore("releases", 5.0, release),

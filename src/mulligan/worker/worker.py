@@ -154,6 +154,8 @@ class Worker:
         finally:
             self._executor.close()
             self._leave()
+            if self._parts.hints is not None:
+                self._parts.hints.close()
             for number, handler in previous.items():
                 signal.signal(number, handler)
 

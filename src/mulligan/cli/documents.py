@@ -1,0 +1,128 @@
+"""Jobs, work items and what was done with them as JSON documents; the keys are stable."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mulligan.cli.words import by_status, iso
+from mulligan.client.items import Attempt, WorkItem
+from mulligan.client.job import Job
+from mulligan.engine.commands import Plan
+from mulligan.engine.verify import Finding
+from mulligan.store.rows import AuditRow
+
+
+def of_job(job: Job[Any]) -> dict[str, Any]:
+    """Return a job as a document."""
+    row = job.row
+    return {
+        "id": job.id,
+        "task": job.task,
+        "run_id": job.run_id,
+        "kind": row.kind,
+        "status": str(job.status),
+        "label": job.label,
+        "progress": round(job.progress, 1),
+        "counts": {"total": row.counts.total} | {str(status): count for status, count in by_status(row.counts).items()},
+        "labels": row.labels,
+        "cancel_requested": row.cancel_ms is not None,
+        "error_message": job.error_message,
+        "created_at": iso(row.created_ms),
+        "ended_at": iso(row.ended_ms),
+    }
+
+
+def of_item(item: WorkItem) -> dict[str, Any]:
+    """Return a work item as a document, without its attempts."""
+    row, window = item.row, item.window
+    return {
+        "id": item.id,
+        "job": str(row.job),
+        "key": item.key,
+        "window": None if window is None else {"start": window.start.isoformat(), "end": window.end.isoformat()},
+        "args": item.args,
+        "status": str(item.status),
+        "label": item.label,
+        "reason": str(item.reason),
+        "generation": item.generation,
+        "attempt": item.attempt,
+        "failure_class": item.failure_class and str(item.failure_class),
+        "error_message": item.error_message,
+        "result": item.result,
+        "progress": round(item.progress, 1),
+        "due_at": item.due_at and item.due_at.isoformat(timespec="milliseconds"),
+        "worker": item.worker,
+        "safe_to_retry": item.safe_to_retry,
+        "created_at": iso(row.created_ms),
+        "ended_at": iso(row.ended_ms),
+    }
+
+
+def of_attempt(place: int, attempt: Attempt) -> dict[str, Any]:
+    """Return an ended attempt as a document; `place` counts the item's attempts from 1."""
+    row = attempt.row
+    return {
+        "place": place,
+        "generation": attempt.generation,
+        "attempt": attempt.number,
+        "outcome": str(attempt.outcome),
+        "failure_class": attempt.failure_class and str(attempt.failure_class),
+        "rule": attempt.rule,
+        "error_type": attempt.error_type,
+        "error_message": attempt.error_message,
+        "decision": str(attempt.decision),
+        "delay_s": attempt.delay_s,
+        "charged": attempt.charged,
+        "claimed_at": iso(row.claimed_ms),
+        "started_at": iso(row.started_ms),
+        "ended_at": iso(row.ended_ms),
+        "rows": row.rows,
+        "exit_code": row.exit_code,
+        "signal": row.signal,
+    }
+
+
+def of_plan(plan: Plan, *, dry_run: bool) -> dict[str, Any]:
+    """Return what a command did, or with `dry_run` would do, as a document."""
+    return {
+        "total": plan.total,
+        "dry_run": dry_run,
+        "examples": plan.examples,
+        "left_alone": dict(plan.skipped),
+        "warnings": plan.warnings,
+        "unsafe": {id: {"verdict": str(each.verdict), "evidence": each.evidence} for id, each in plan.judgements.items()},
+    }
+
+
+def of_finding(finding: Finding) -> dict[str, Any]:
+    """Return an invariant that does not hold as a document."""
+    return {
+        "invariant": finding.invariant,
+        "wrong": finding.wrong,
+        "count": finding.count,
+        "examples": finding.examples,
+    }
+
+
+def of_audit(row: AuditRow) -> dict[str, Any]:
+    """Return a line of the audit as a document."""
+    return {
+        "id": row.id,
+        "at": iso(row.at_ms),
+        "actor": row.actor,
+        "source": row.source,
+        "action": row.action,
+        "target": row.target,
+        "reason": row.reason,
+        "expected": row.expected,
+        "found": _parsed(row.found),
+        "changed": row.changed,
+    }
+
+
+def _parsed(found: str) -> Any:
+    try:
+        return json.loads(found)
+    except ValueError:
+        return found

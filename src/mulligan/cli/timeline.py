@@ -1,0 +1,153 @@
+"""The attempts of a work item on one scale of time: when each was queued, waited for its retry, ran, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from mulligan.cli.words import end_letter, moment
+from mulligan.client.items import Attempt
+from mulligan.core.durations import words
+from mulligan.core.job import FAR_FUTURE_MS, WAITING, Item, JobStatus, Outcome
+
+MAX_ROWS = 25
+LABEL = 10
+FACTS = 27
+
+_GLYPHS = {"queued": ("·", "."), "waiting": ("░", "-"), "running": ("█", "#")}
+_COLOURS = {"queued": "dim", "waiting": "yellow", "running": "cyan"}
+_SAID = {"queued": "queued", "waiting": "waiting for its retry", "running": "running"}
+_MEANING = {
+    "S": ("succeeded", "green"),
+    "T": ("transient", "red"),
+    "L": ("rate limited", "red"),
+    "I": ("infrastructure", "red"),
+    "O": ("timeout", "red"),
+    "P": ("permanent", "red"),
+    "U": ("unknown", "red"),
+    "C": ("cancelled", "magenta"),
+    "Z": ("snoozed", "yellow"),
+    ">": ("goes on", "cyan"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time of one kind: queued, waiting or running."""
+
+    start_ms: int
+    end_ms: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An attempt, or what is going on now: its stretches, its end mark, and what stands beside it."""
+
+    label: str
+    spans: tuple[Span, ...]
+    mark: str
+    facts: str
+
+
+def draw(item: Item, attempts: Sequence[Attempt], now_ms: int, width: int, *, fancy: bool = True) -> Iterator[Text]:
+    """Yield the timeline line by line, with its scale and its legend; the newest rows, where there are many."""
+    rows = [*_ended(item, attempts), *_going_on(item, attempts, now_ms)]
+    left_out = max(0, len(rows) - MAX_ROWS)
+    shown = rows[left_out:]
+    spans = [span for row in shown for span in row.spans]
+    if not spans:
+        return
+    start, end = min(each.start_ms for each in spans), max(each.end_ms for each in spans)
+    room = max(10, width - LABEL - FACTS)
+    yield Text(f"{moment(start)} to {moment(end)}: {words((end - start) / 1000)}", "dim")
+    if left_out:
+        yield Text(f"({left_out} earlier attempts are not drawn; --json has them)", "dim")
+    for row in shown:
+        yield _line(row, start, max(1, end - start), room, fancy=fancy)
+    yield _legend(shown, fancy=fancy)
+
+
+def cells(spans: Sequence[Span], start_ms: int, length_ms: int, room: int) -> list[str | None]:
+    """Return what each cell shows; a run always has a cell of its own, however short it was."""
+    row: list[str | None] = [None] * room
+    for span in sorted(spans, key=lambda each: each.kind == "running"):
+        first = min(room - 1, (span.start_ms - start_ms) * room // length_ms)
+        last = min(room, -(-(span.end_ms - start_ms) * room // length_ms))
+        if span.kind == "running":
+            last = max(last, first + 1)
+        row[first:last] = [span.kind] * max(0, last - first)
+    return row
+
+
+def _ended(item: Item, attempts: Sequence[Attempt]) -> Iterator[Row]:
+    before: Attempt | None = None
+    for place, attempt in enumerate(attempts, start=1):
+        began = attempt.row.started_ms if attempt.row.started_ms is not None else attempt.row.claimed_ms
+        spans = [*_before(item, before, attempt.generation, began), Span(began, attempt.row.ended_ms, "running")]
+        took = words(max(0, attempt.row.ended_ms - began) / 1000)
+        yield Row(_label(place, attempt.generation), tuple(spans), end_letter(attempt), f"{took}, {_ending(attempt)}")
+        before = attempt
+
+
+def _ending(attempt: Attempt) -> str:
+    if attempt.failure_class is not None:
+        return str(attempt.failure_class)
+    return {Outcome.SUCCEEDED: "success"}.get(attempt.outcome, str(attempt.outcome).lower())
+
+
+def _before(item: Item, before: Attempt | None, generation: int, until_ms: int) -> Iterator[Span]:
+    """Yield what came before an attempt began: the wait that was decided, then the queue."""
+    if before is None:
+        yield Span(min(item.created_ms, until_ms), until_ms, "queued")
+    elif before.generation == generation:
+        due = min(until_ms, before.row.ended_ms + (before.row.delay_ms or 0))
+        yield Span(before.row.ended_ms, due, "waiting")
+        yield Span(due, until_ms, "queued")
+
+
+def _going_on(item: Item, attempts: Sequence[Attempt], now_ms: int) -> Iterator[Row]:
+    before = attempts[-1] if attempts else None
+    label = _label(len(attempts) + 1, item.generation)
+    if item.status is JobStatus.STARTED:
+        began = item.claimed_ms if item.claimed_ms is not None else now_ms
+        spans = (*_before(item, before, item.generation, began), Span(began, max(began, now_ms), "running"))
+        yield Row(label, spans, ">", f"{words(max(0, now_ms - began) / 1000)}, running")
+    elif item.status in WAITING and item.due_ms < FAR_FUTURE_MS:
+        since = before.row.ended_ms if before is not None else item.created_ms
+        kind = "waiting" if item.status is JobStatus.RETRY else "queued"
+        left = max(0, item.due_ms - now_ms) / 1000
+        facts = f"due in {words(left)}" if left else "due now"
+        yield Row(label, (Span(since, max(since, now_ms, item.due_ms), kind),), " ", facts)
+
+
+def _label(place: int, generation: int) -> str:
+    return f"#{place}" if generation == 1 else f"#{place} gen {generation}"
+
+
+def _line(row: Row, start_ms: int, length_ms: int, room: int, *, fancy: bool) -> Text:
+    bar = cells(row.spans, start_ms, length_ms, room)
+    last = max((place for place, kind in enumerate(bar) if kind is not None), default=-1)
+    line = Text(f"{row.label:<{LABEL}}"[:LABEL])
+    for kind in bar[: last + 1]:
+        line.append(" " if kind is None else _GLYPHS[kind][not fancy], None if kind is None else _COLOURS[kind])
+    line.append(row.mark, f"bold {_MEANING[row.mark][1]}" if row.mark in _MEANING else None)
+    line.append(" " * (room - last))
+    line.append(row.facts[: FACTS - 2])
+    return line
+
+
+def _legend(rows: Sequence[Row], *, fancy: bool) -> Text:
+    kinds = {span.kind for row in rows for span in row.spans if span.end_ms > span.start_ms or span.kind == "running"}
+    line = Text()
+    for kind, glyphs in _GLYPHS.items():
+        if kind in kinds:
+            line.append("  " if line else "").append(glyphs[not fancy], _COLOURS[kind]).append(f" {_SAID[kind]}")
+    for mark in dict.fromkeys(row.mark for row in rows if row.mark in _MEANING):
+        meaning, colour = _MEANING[mark]
+        line.append("  ").append(mark, f"bold {colour}").append(f" {meaning}")
+    return line
+
+

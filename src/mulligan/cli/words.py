@@ -1,0 +1,82 @@
+"""Statuses, times and counts as the command line says them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from mulligan.client.items import Attempt
+from mulligan.core.durations import words
+from mulligan.core.job import Counts, FailureClass, JobStatus, Outcome
+
+STYLES = {
+    JobStatus.PENDING: "dim",
+    JobStatus.STARTED: "cyan",
+    JobStatus.RETRY: "yellow",
+    JobStatus.SUCCESS: "green",
+    JobStatus.FAILURE: "red",
+    JobStatus.REVOKED: "magenta",
+}
+NAMES = {
+    JobStatus.PENDING: "waiting",
+    JobStatus.STARTED: "running",
+    JobStatus.RETRY: "retrying",
+    JobStatus.SUCCESS: "succeeded",
+    JobStatus.FAILURE: "failed",
+    JobStatus.REVOKED: "cancelled",
+}
+CLASS_LETTERS = {
+    FailureClass.TRANSIENT: "T",
+    FailureClass.RATE_LIMITED: "L",
+    FailureClass.INFRASTRUCTURE: "I",
+    FailureClass.TIMEOUT: "O",
+    FailureClass.PERMANENT: "P",
+    FailureClass.UNKNOWN: "U",
+}
+OUTCOME_LETTERS = {Outcome.CANCELLED: "C", Outcome.SNOOZED: "Z"}
+
+
+def by_status(counts: Counts) -> dict[JobStatus, int]:
+    """Return the counts by status."""
+    return {
+        JobStatus.PENDING: counts.pending,
+        JobStatus.STARTED: counts.started,
+        JobStatus.RETRY: counts.retry,
+        JobStatus.SUCCESS: counts.success,
+        JobStatus.FAILURE: counts.failure,
+        JobStatus.REVOKED: counts.revoked,
+    }
+
+
+def counted(counts: Counts) -> str:
+    """Say counts in words: `31: 30 succeeded, 1 failed`."""
+    some = [f"{count:,} {NAMES[status]}" for status, count in by_status(counts).items() if count]
+    return f"{counts.total:,}: {', '.join(some)}" if some else "none"
+
+
+def items(count: int) -> str:
+    """Say how many work items."""
+    return f"{count:,} work item{'' if count == 1 else 's'}"
+
+
+def moment(ms: int) -> str:
+    """Say a moment, in UTC to the second."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def iso(ms: int | None) -> str | None:
+    """Return a moment as ISO text for programs."""
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+def ago(ms: int, now_ms: int) -> str:
+    """Say how long ago a moment was."""
+    return f"{words(max(0, round((now_ms - ms) / 1000)))} ago"
+
+
+def end_letter(attempt: Attempt) -> str:
+    """Return the mark of how an attempt ended: the class of its failure, or what else came of it."""
+    if attempt.outcome is Outcome.SUCCEEDED:
+        return "S"
+    if attempt.failure_class is not None:
+        return CLASS_LETTERS[attempt.failure_class]
+    return OUTCOME_LETTERS.get(attempt.outcome, "I")
