@@ -74,14 +74,14 @@ class Job(Generic[R]):
     @property
     def label(self) -> str:
         """The status as people read it, such as `Retrying (in 5 minutes)`."""
+        status = self.status
+        if status in TERMINAL:
+            return labels.PLAIN[status]
         services = self._client.services
         with services.store.read() as session:
             next_retry = session.jobs.next_retry(self._row.id) if self._row.counts.retry else None
-            waits_for = self._client.services.waits_for(session, self._row.task)
-        if self.status in TERMINAL:
-            return labels.PLAIN[self.status]
-        now_ms = services.clock.now_ms()
-        return labels.job_label(self._row.counts, self._row.cancel_ms is not None, next_retry, now_ms, waits_for)
+            waits_for = services.waits_for(session, self._row.task) if self._row.sealed else "being submitted"
+        return labels.job_label(status, self._row.cancel_ms is not None, next_retry, services.clock.now_ms(), waits_for)
 
     @property
     def progress(self) -> float:

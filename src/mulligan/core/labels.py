@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from mulligan.core.job import Counts, FailureClass, Item, JobStatus, Reason, Wait, job_status
+from mulligan.core.job import TERMINAL, FailureClass, Item, JobStatus, Reason, Wait
 
 PLAIN = {
     JobStatus.PENDING: "Pending",
@@ -58,7 +58,8 @@ def item_label(item: Item, now_ms: int, waits_for: str | None = None) -> str:
     if item.status is JobStatus.STARTED and item.cancel_ms is not None:
         return CANCELLING
     if item.status is JobStatus.RETRY:
-        return f"Waiting ({waits_for})" if waits_for else f"Retrying ({in_minutes(item.due_ms, now_ms)})"
+        overdue = waits_for and item.due_ms <= now_ms
+        return f"Waiting ({waits_for})" if overdue else f"Retrying ({in_minutes(item.due_ms, now_ms)})"
     if item.status is JobStatus.PENDING:
         return _pending(item, now_ms, waits_for)
     return PLAIN[item.status]
@@ -72,15 +73,17 @@ def _pending(item: Item, now_ms: int, waits_for: str | None) -> str:
     return f"Waiting ({waits_for})" if waits_for else PLAIN[JobStatus.PENDING]
 
 
-def job_label(counts: Counts, cancelling: bool, next_retry_ms: int | None, now_ms: int, waits_for: str | None = None) -> str:
+def job_label(
+    status: JobStatus, cancelling: bool, next_retry_ms: int | None, now_ms: int, waits_for: str | None = None
+) -> str:
     """Say a job's status; `next_retry_ms` is the earliest moment at which one of its items is tried again."""
-    status = job_status(counts)
-    if cancelling and status not in (JobStatus.SUCCESS, JobStatus.FAILURE, JobStatus.REVOKED):
+    if status in TERMINAL:
+        return PLAIN[status]
+    if cancelling:
         return CANCELLING
     if status is JobStatus.RETRY:
-        if waits_for:
-            return f"Waiting ({waits_for})"
-        return f"Retrying ({in_minutes(next_retry_ms if next_retry_ms is not None else now_ms, now_ms)})"
+        due_ms = now_ms if next_retry_ms is None else next_retry_ms
+        return f"Waiting ({waits_for})" if waits_for and due_ms <= now_ms else f"Retrying ({in_minutes(due_ms, now_ms)})"
     if status is JobStatus.PENDING and waits_for:
         return f"Waiting ({waits_for})"
     return PLAIN[status]

@@ -14,7 +14,9 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mulligan.core.attempt import StopCause
+from mulligan.core.errors import Refused
 from mulligan.core.signals import Stopped
+from mulligan.sdk.ports import AMBIENT
 from mulligan.worker.executors import memory, wire
 from mulligan.worker.executors.line import AttemptChannel, Line, Loaded, ending, listen, plain_streams, set_up, use_streams
 
@@ -28,11 +30,20 @@ _STRAY_S = 60.0
 def main(asynchronous: bool, control: int, log: int, lifeline: int) -> NoReturn:
     """Serve the worker at the other end of the socket `control`; never returns."""
     line, hello = set_up(socket.socket(fileno=control), log, lifeline)
+    AMBIENT.factory = _refuse
     if asynchronous:
         from mulligan.worker.executors.asyncio_child import AsyncChild
 
         AsyncChild(line, hello).serve()
     ProcessChild(line, hello).serve()
+
+
+def _refuse() -> NoReturn:
+    """A child reaches the store through its worker only; a thread that a task started does not know which attempt it is of."""
+    raise Refused(
+        "submitting from a thread that a task started: submit from the task itself, or start the thread with "
+        "contextvars.copy_context().run"
+    )
 
 
 class ProcessChild:
