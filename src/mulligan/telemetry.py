@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from typing import Any, TextIO
@@ -27,7 +28,8 @@ def line_teller(stream: TextIO | None = None) -> Tell:
     )
 
     def tell(event: str, **facts: Any) -> None:
-        logger.info(event, **facts)
+        with contextlib.suppress(OSError, ValueError):
+            logger.info(event, **facts)
 
     return tell
 
@@ -40,7 +42,9 @@ def plain_teller(stream: TextIO | None = None) -> Tell:
 
     def tell(event: str, **facts: Any) -> None:
         said = " ".join(f"{name}={value!r}" for name, value in facts.items())
-        out.write(f"{time.strftime('%H:%M:%S')} {event}{' ' if said else ''}{said}\n")
-        out.flush()
+        # The disk of the log may be full or its reader gone: that is no reason to stop working.
+        with contextlib.suppress(OSError, ValueError):
+            out.write(f"{time.strftime('%H:%M:%S')} {event}{' ' if said else ''}{said}\n")
+            out.flush()
 
     return tell

@@ -91,7 +91,7 @@ def of_plan(plan: Plan, *, dry_run: bool) -> dict[str, Any]:
         "examples": plan.examples,
         "left_alone": dict(plan.skipped),
         "warnings": plan.warnings,
-        "unsafe": {id: {"verdict": str(each.verdict), "evidence": each.evidence} for id, each in plan.judgements.items()},
+        "unsafe": {item: {"verdict": str(each.verdict), "evidence": each.evidence} for item, each in plan.judgements.items()},
     }
 
 

@@ -20,15 +20,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 when what was asked for is so, 1 when it is not, 2 when the call makes no sense, 130 after Ctrl-C.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _open_closed()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, OSError):  # replaced by a test or a notebook
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         code = _guarded(arguments)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except BrokenPipeError:  # whoever read it has seen enough
         _forget_output()
         return FAILED
+    except OSError as error:
+        _forget_output()
+        return _complain(f"the output could not be written: {error}", "os_error")
     return code
 
 
@@ -40,10 +44,12 @@ def _guarded(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except MulliganError as error:
+        sys.stdout.flush()
         return _complain(str(error), error.code)
     except BrokenPipeError:
         raise
     except OSError as error:
+        sys.stdout.flush()
         return _complain(str(error), "os_error")
 
 
@@ -65,17 +71,23 @@ def _complain(message: str, code: str) -> int:
     from mulligan.cli.plain import plain
 
     first, newline, rest = plain(message).partition("\n")
-    sys.stdout.flush()
     sys.stderr.write(f"mulligan: {first} ({code}){newline}{rest}\n")
     return FAILED
 
 
 def _forget_output() -> None:
-    """Keep the interpreter's last flush from failing again on a pipe whose reader has gone."""
+    """Keep the interpreter's last flush from failing again where nothing can be written."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(nowhere, stream.fileno())
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def _open_closed() -> None:
+    """Give a process that was started with closed streams somewhere to write."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - for as long as the process lives
 
 
 if __name__ == "__main__":

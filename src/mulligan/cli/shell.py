@@ -38,7 +38,7 @@ class Shell:
 
     def __init__(self, database: str | None, namespace: str | None, *, as_json: bool) -> None:
         self.as_json = as_json
-        self._given = {"database": database, "namespace": namespace}
+        self._given: dict[str, Any] = {"database": database, "namespace": namespace}
 
     @cached_property
     def settings(self) -> Settings:
@@ -95,9 +95,10 @@ class Shell:
         sys.stdout.write("\n")
 
     def each(self, things: Sequence[T], title: str) -> Iterator[T]:
-        """Yield things one by one, with a bar on a terminal where there are many."""
+        """Yield things one by one; on a terminal with a bar where there are many, else with a sign that something goes on."""
         if len(things) < 2 or not self.errors.is_terminal:
-            yield from things
+            with self.busy(title):
+                yield from things
             return
         from rich.progress import track
 

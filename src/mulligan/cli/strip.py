@@ -124,9 +124,9 @@ def _wrapped(cells: Sequence[Cell], tz: str, width: int, share: int) -> Iterator
 def _legend(cells: Sequence[Cell], marks: dict[JobStatus, str]) -> Text:
     there = {each.status for each in cells}
     line = Text()
-    for status in marks:
+    for status, mark in marks.items():
         if status in there:
-            line.append(f"{'  ' if line else ''}")
-            line.append(marks[status], STYLES[status])
+            line.append("  " if line else "")
+            line.append(mark, STYLES[status])
             line.append(f" {NAMES[status]}")
     return line

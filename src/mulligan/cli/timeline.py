@@ -116,7 +116,9 @@ def _going_on(item: Item, attempts: Sequence[Attempt], now_ms: int) -> Iterator[
         spans = (*_before(item, before, item.generation, began), Span(began, max(began, now_ms), "running"))
         yield Row(label, spans, ">", f"{words(max(0, now_ms - began) / 1000)}, running")
     elif item.status in WAITING and item.due_ms < FAR_FUTURE_MS:
-        since = before.row.ended_ms if before is not None else item.created_ms
+        since = item.created_ms if before is None else before.row.ended_ms
+        if before is not None and before.generation != item.generation:
+            since = min(item.due_ms, now_ms)
         kind = "waiting" if item.status is JobStatus.RETRY else "queued"
         left = max(0, item.due_ms - now_ms) / 1000
         facts = f"due in {words(left)}" if left else "due now"
@@ -149,5 +151,3 @@ def _legend(rows: Sequence[Row], *, fancy: bool) -> Text:
         meaning, colour = _MEANING[mark]
         line.append("  ").append(mark, f"bold {colour}").append(f" {meaning}")
     return line
-
-

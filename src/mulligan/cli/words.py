@@ -48,9 +48,9 @@ def by_status(counts: Counts) -> dict[JobStatus, int]:
 
 
 def counted(counts: Counts) -> str:
-    """Say counts in words: `31: 30 succeeded, 1 failed`."""
+    """Say counts in words: `31 work items: 30 succeeded, 1 failed`."""
     some = [f"{count:,} {NAMES[status]}" for status, count in by_status(counts).items() if count]
-    return f"{counts.total:,}: {', '.join(some)}" if some else "none"
+    return f"{items(counts.total)}: {', '.join(some)}" if some else items(0)
 
 
 def items(count: int) -> str:

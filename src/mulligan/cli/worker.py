@@ -49,5 +49,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("sources", nargs="+")
     parser.add_argument("--database")
     parser.add_argument("--namespace")
-    parser.add_argument("--processes", type=int)
+    parser.add_argument("--processes", type=_count)
     return parser
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise ValueError(text)
+    return count

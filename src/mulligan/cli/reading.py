@@ -1,0 +1,263 @@
+"""The commands that look closely at jobs and work items: show, logs and explain."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from mulligan.cli import documents, parsing, strip, timeline
+from mulligan.cli.plain import one_line, without_control
+from mulligan.cli.shell import Shell, command, write_pieces
+from mulligan.cli.table import Cell, Column, cut
+from mulligan.cli.words import STYLES, ago, counted, iso, moment
+from mulligan.client.items import Attempt, WorkItem
+from mulligan.client.job import Job
+from mulligan.core import labels
+from mulligan.core.durations import words
+from mulligan.core.job import TERMINAL, WAITING, ItemKey, JobStatus
+from mulligan.store.listing import MAX_PAGE, ItemDetail
+
+MAX_CELLS = 100_000
+"""A backfill of more windows is not drawn: reading it would take too long."""
+FOLLOW_S = 0.2
+LISTED = 20
+ATTEMPTS_IN_WORDS = 5
+
+Ids = Annotated[list[str], typer.Argument(metavar="JOB|ITEM", help="Ids: jobs are like 12, work items like 12-345.")]
+Items = Annotated[list[str], typer.Argument(metavar="ITEM", help="Ids of work items, such as 12-345.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    command(app, "show 12-345")(show)
+    command(app, "logs 12-345 --follow")(logs)
+    command(app, "explain 12-345")(explain)
+
+
+def show(shell: Shell, ids: Ids) -> None:
+    """Show jobs and work items.
+
+    A job with its windows and failures, a work item with its attempts drawn as a timeline.
+    """
+    found = find(shell, parsing.check_ids(ids))
+    if shell.as_json:
+        shown = [_document(each) for each in found]
+        shell.document(shown[0] if len(shown) == 1 else shown)
+        return
+    for place, each in enumerate(found):
+        if place:
+            shell.say()
+        if isinstance(each, Job):
+            _show_job(shell, each)
+        else:
+            _show_item(shell, each)
+
+
+def logs(
+    shell: Shell,
+    item: Annotated[str, typer.Argument(metavar="ITEM", help="Id of a work item, such as 12-345.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the work item has ended.")] = False,
+    attempt: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Only this attempt, counted as `show` does.", show_default=False)
+    ] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Leave colours and other control sequences in.")] = False,
+) -> None:
+    """Print what a work item wrote to stdout, stderr and logging."""
+    if follow and shell.as_json:
+        raise typer.BadParameter("--json prints one document, which --follow never ends: use one of them")
+    found = shell.client.work_item(parsing.check_item_ids([item])[0])
+    places = _places(found)
+    if attempt is not None and attempt not in places.values() and not follow:
+        raise typer.BadParameter(f"work item {found.id} has {len(places)} attempts: there is no attempt {attempt}")
+    if shell.as_json:
+        rows = [row for row in found.log_rows() if attempt in (None, places.get(row[0]))]
+        shell.document([{"attempt": places.get(row[0]), "at": iso(row[2]), "text": row[3]} for row in rows])
+        return
+    written = False
+    for piece in _pieces(found, attempt, follow=follow):
+        write_pieces([piece if raw else without_control(piece)])
+        written = True
+    if not written:
+        shell.hint(f"Work item {found.id} has written nothing yet ({found.label})")
+
+
+def explain(shell: Shell, ids: Items) -> None:
+    """Say why work items are in the state they are in.
+
+    Each decision is told with its rule, counters and arithmetic, and what would have to change.
+    """
+    found = [(item, shell.client.explain(item)) for item in parsing.check_item_ids(ids)]
+    if shell.as_json:
+        shown = [{"id": item, "lines": text.splitlines()} for item, text in found]
+        shell.document(shown[0] if len(shown) == 1 else shown)
+        return
+    shell.say("\n\n".join(text for _, text in found))
+
+
+def find(shell: Shell, ids: list[str]) -> list[Job[Any] | WorkItem]:
+    """Return what the ids name, all of it before anything is done; raises NotFound."""
+    return [shell.client.work_item(each) if parsing.is_item(each) else shell.client.job(each) for each in ids]
+
+
+def next_of_job(job: Job[Any]) -> list[str]:
+    """Return the next useful commands for a job."""
+    if job.status is JobStatus.FAILURE:
+        failed = job.work_items(1, status=JobStatus.FAILURE)
+        why = [f"mulligan explain {failed[0].id}"] if failed else []
+        return [*why, f"mulligan retry {job.id}"]
+    if job.status is JobStatus.REVOKED:
+        return [f"mulligan retry {job.id}"]
+    return [f"mulligan show {job.id}"]
+
+
+def _document(found: Job[Any] | WorkItem) -> dict[str, Any]:
+    if isinstance(found, Job):
+        return documents.of_job(found)
+    attempts = [documents.of_attempt(place, each) for place, each in enumerate(found.attempts(), start=1)]
+    return documents.of_item(found) | {"attempts": attempts}
+
+
+def _show_job(shell: Shell, job: Job[Any]) -> None:
+    row, now_ms = job.row, shell.client.services.clock.now_ms()
+    shell.say(Text(f"Job {job.id} ", "bold").append(f" {one_line(job.task)}  ").append(job.label, STYLES[job.status]))
+    shell.say(f"run id     {one_line(job.run_id)}")
+    shell.say(f"submitted  {moment(row.created_ms)} ({ago(row.created_ms, now_ms)})")
+    if row.ended_ms is not None:
+        shell.say(f"ended      {moment(row.ended_ms)}, after {words((row.ended_ms - row.created_ms) / 1000)}")
+    shell.say(f"items      {counted(job.counts)} ({job.progress:.0f} % done)")
+    if row.labels:
+        shell.say(f"labels     {one_line(', '.join(f'{name}={value}' for name, value in row.labels.items()))}")
+    if row.kind == "backfill":
+        _show_strip(shell, job)
+    if job.counts.failure:
+        _list_failed(shell, job)
+    elif row.kind != "backfill":
+        _list_items(shell, job)
+    shell.say()
+    if job.status in TERMINAL and job.status is not JobStatus.SUCCESS:
+        shell.next(*next_of_job(job))
+    elif job.counts.total:
+        shell.next(f"mulligan show {job.id}-0")
+
+
+def _show_strip(shell: Shell, job: Job[Any]) -> None:
+    if job.counts.total > MAX_CELLS:
+        shell.say(f"(windows are drawn up to {MAX_CELLS:,})")
+        return
+    cells = [strip.Cell(*each.input.window, each.item.status) for each in _details(shell, job) if each.input.window is not None]
+    shell.say()
+    for line in strip.draw(cells, job.row.tz, shell.console.width, fancy=shell.fancy):
+        shell.say(line)
+
+
+def _details(shell: Shell, job: Job[Any]) -> Iterator[ItemDetail]:
+    after: ItemKey | None = None
+    while True:
+        page = shell.client.details({"job": job.row.id, "after": after}, MAX_PAGE)
+        yield from page
+        if len(page) < MAX_PAGE:
+            return
+        after = page[-1].item.key
+
+
+def _list_failed(shell: Shell, job: Job[Any]) -> None:
+    shell.say()
+    columns = (Column("FAILED", fixed=True), Column("KEY"), Column("CLASS", fixed=True), Column("ERROR"))
+    failed = job.work_items(LISTED, status=JobStatus.FAILURE)
+    rows: list[list[Cell]] = [[each.id, each.key, (str(each.failure_class or ""), "red"), _error(each)] for each in failed]
+    shell.table(columns, rows)
+    if job.counts.failure > LISTED:
+        shell.say(f"and {job.counts.failure - LISTED:,} more")
+
+
+def _list_items(shell: Shell, job: Job[Any]) -> None:
+    shell.say()
+    columns = (Column("ITEM", fixed=True), Column("KEY"), Column("STATUS"), Column("RESULT OR ERROR"))
+    rows: list[list[Cell]] = []
+    for item in job.work_items(LISTED):
+        said = repr(item.result) if item.status is JobStatus.SUCCESS else _error(item)
+        rows.append([item.id, item.key, (item.label, STYLES[item.status]), said])
+    shell.table(columns, rows)
+    if job.counts.total > LISTED:
+        shell.say(f"and {job.counts.total - LISTED:,} more")
+
+
+def _error(item: WorkItem) -> str:
+    message = (item.error_message or "").strip().partition("\n")[0]
+    return message or (labels.REASONS[item.reason] if item.status is JobStatus.FAILURE else "")
+
+
+def _show_item(shell: Shell, item: WorkItem) -> None:
+    now_ms = shell.client.services.clock.now_ms()
+    shell.say(Text(f"Work item {item.id} ", "bold").append(f" {one_line(item.key)}  ").append(item.label, STYLES[item.status]))
+    shell.say(f"because    {labels.REASONS[item.reason]}")
+    shell.say(f"arguments  {cut(one_line(repr(item.args)), shell.console.width - 11)}")
+    if item.status is JobStatus.SUCCESS:
+        shell.say(f"result     {cut(one_line(repr(item.result)), shell.console.width - 11)}")
+    elif item.status is JobStatus.STARTED:
+        shell.say(f"worker     {one_line(item.worker)}, {item.progress:.0f} % done")
+    attempts = item.attempts()
+    shell.say()
+    for line in timeline.draw(item.row, attempts, now_ms, shell.console.width, fancy=shell.fancy):
+        shell.say(line)
+    for place, attempt in list(enumerate(attempts, start=1))[-ATTEMPTS_IN_WORDS:]:
+        _say_attempt(shell, place, attempt)
+    _say_next(shell, item)
+
+
+def _say_attempt(shell: Shell, place: int, attempt: Attempt) -> None:
+    shell.say()
+    rule = f" by rule {attempt.rule}" if attempt.rule else ""
+    said = f"{attempt.failure_class}{rule}" if attempt.failure_class else str(attempt.outcome)
+    shell.say(cut(f"#{place} {said}", shell.console.width))
+    if attempt.error_type:
+        message = one_line(f"{attempt.error_type}: {attempt.error_message or ''}")
+        shell.say(f"   {cut(message, shell.console.width - 3)}")
+    wait = f"; next after {words(attempt.delay_s)}" if attempt.delay_s is not None else ""
+    shell.say(f"   {labels.REASONS[attempt.decision]}{wait}")
+
+
+def _say_next(shell: Shell, item: WorkItem) -> None:
+    shell.say()
+    if item.status in WAITING:
+        shell.say(f"{item.label}: tried again by itself" if item.status is JobStatus.RETRY else f"{item.label}: not started yet")
+        shell.next(f"mulligan explain {item.id}", f"mulligan retry {item.id} --now", f"mulligan cancel {item.id}")
+    elif item.status is JobStatus.STARTED:
+        shell.next(f"mulligan logs {item.id} -f", f"mulligan cancel {item.id}")
+    elif item.status is JobStatus.SUCCESS:
+        shell.next(f"mulligan logs {item.id}", f"mulligan overwrite {item.id}")
+    else:
+        shell.say("It is not tried again by itself.")
+        shell.next(f"mulligan explain {item.id}", f"mulligan logs {item.id}", f"mulligan retry {item.id}")
+
+
+def _places(item: WorkItem) -> dict[int, int]:
+    """Return the place of each attempt by its token; the one that runs comes last."""
+    tokens = [each.row.token for each in item.attempts()]
+    if item.status is JobStatus.STARTED and item.row.token not in tokens:
+        tokens.append(item.row.token)
+    return {token: place for place, token in enumerate(tokens, start=1)}
+
+
+def _pieces(item: WorkItem, attempt: int | None, *, follow: bool) -> Iterator[str]:
+    """Yield the log piece by piece, with a line before each attempt where there are several."""
+    after, before = (0, -1), 0
+    while True:
+        ended = item.status in TERMINAL  # asked before reading: so nothing that was written before the end is missed
+        places = _places(item)
+        for token, part, _, text in item.log_rows(after):
+            after = (token, part)
+            if attempt is not None and places.get(token) != attempt:
+                continue
+            if attempt is None and token != before and (before or len(places) > 1):
+                yield f"--- attempt {places.get(token, '?')} ---\n"
+            before = token
+            yield text
+        if ended or not follow:
+            return
+        time.sleep(FOLLOW_S)
+        item.refresh()

@@ -1,0 +1,96 @@
+"""The commands that run work: dev, worker and demo."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mulligan.cli import worker as quick_worker
+from mulligan.cli.shell import Shell, command
+from mulligan.core.definition import Definition
+
+Sources = Annotated[list[str], typer.Argument(metavar="FILE", help="Python files, or dotted modules, that define tasks.")]
+Processes = Annotated[
+    int | None,
+    typer.Option("--processes", min=1, help="Processes that run tasks; one for each processor if not given.", show_default=False),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    command(app, "dev pipeline.py", prints=False)(dev)
+    command(app, "worker pipeline.py --database sqlite:///runs.db --processes 4", prints=False)(worker)
+    command(app, "demo --processes 2", prints=False)(demo)
+
+
+def dev(shell: Shell, sources: Sources, processes: Processes = None) -> int:
+    """Run a worker here, and say how to submit work to it.
+
+    It works on this folder's store unless another is named. Ctrl-C ends it: once to finish what runs, twice to hand it back.
+    """
+    from mulligan.app import Services
+    from mulligan.config.settings import load_settings
+    from mulligan.sdk.loading import load
+    from mulligan.telemetry import line_teller
+
+    tasks = load(sources)
+    settings = load_settings(database=shell.settings.database, namespace=shell.settings.namespace, processes=processes)
+    services = Services(settings)
+    try:
+        made = services.make_worker(tasks, sources, line_teller())
+        _introduce(shell, settings.sqlite_path, [each.definition() for each in tasks.values()])
+        made.run(signals=True)
+    finally:
+        services.close()
+    return 0
+
+
+def worker(shell: Shell, sources: Sources, processes: Processes = None) -> int:
+    """Run a worker: claim work items and run them.
+
+    SIGTERM or Ctrl-C ends it: the first finishes what runs, the second hands it back. The exit code is 0 after that.
+    """
+    return quick_worker.run(sources, shell.settings.database, shell.settings.namespace, processes)
+
+
+def demo(
+    shell: Shell,
+    folder: Annotated[Path, typer.Option("--folder", help="Where the demo keeps everything.")] = Path("mulligan-demo"),
+    stay: Annotated[bool, typer.Option("--stay", help="Keep everything up at the end, until Ctrl-C.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of going on.")] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Chooses what fails and what is killed.")] = 2013,
+    processes: Annotated[int, typer.Option("--processes", min=1, help="Processes of each of its two workers.")] = 2,
+) -> int:
+    """Run the demo: a year of flights through failures.
+
+    An object store fails, processes are killed, a bad release is fixed and recovered from; in the end the result is checked.
+    """
+    from mulligan.demo.story import run
+
+    return run(folder, stay=stay, fresh=fresh, seed=seed, processes=processes, console=shell.console)
+
+
+def _introduce(shell: Shell, path: str, tasks: list[Definition]) -> None:
+    shell.say(f"Store: {path}")
+    shell.say(f"Loaded {len(tasks)} task{'' if len(tasks) == 1 else 's'}. In another terminal, in this folder:")
+    for each in tasks:
+        shell.say(f"  mulligan {_how_to(each)}")
+    shell.say("Then: mulligan jobs. Ctrl-C ends this: once to finish what runs, twice to hand it back.")
+
+
+def _how_to(task: Definition) -> str:
+    """Say how a task is submitted, with an example for each parameter that must be given."""
+    schema = json.loads(task.parameters)
+    known: dict[str, Any] = schema.get("properties", {})
+    pairs = [f"{name}={_example(known.get(name, {}))}" for name in schema.get("required", [])]
+    if task.window is None:
+        return " ".join(["submit", task.name, *pairs])
+    return " ".join(["backfill", task.name, "2024-01-01", "2024-02-01", *(f"--arg {pair}" for pair in pairs)])
+
+
+def _example(schema: dict[str, Any]) -> str:
+    examples = {"integer": "1", "number": "1.5", "boolean": "true", "array": "'[]'", "object": "'{}'"}
+    return examples.get(str(schema.get("type")), "…")

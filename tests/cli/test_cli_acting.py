@@ -1,0 +1,200 @@
+"""What operators do from the command line."""
+
+from __future__ import annotations
+
+import pytest
+from cli_harness import ADDED, FEATURES, FLAKY, LOUD, TWICE, Run
+
+FAILED = f"{FEATURES}-4"
+
+
+def status(mulligan: Run, id: str) -> str:
+    found: str = mulligan("show", id, "--json").data["status"]
+    return found
+
+
+def test_retry_of_a_job_recovers_its_failed_items_and_says_what_to_look_at(mulligan: Run) -> None:
+    done = mulligan("retry", FEATURES)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("2 work items recovered (left alone: 58 SUCCESS).")
+    assert f"mulligan show {FEATURES}" in done.out
+    assert status(mulligan, FAILED) == "PENDING"
+    assert mulligan("show", FAILED, "--json").data["reason"] == "recovered"
+
+
+def test_retry_of_items_restarts_only_those(mulligan: Run) -> None:
+    done = mulligan("retry", FAILED, f"{LOUD}-0", "--type", "restart", "--json")
+    assert done.code == 0
+    assert (done.data["total"], done.data["by_id"]) == (2, {FAILED: 1, f"{LOUD}-0": 1})
+    assert mulligan("show", FAILED, "--json").data["reason"] == "restarted"
+    assert status(mulligan, f"{FEATURES}-37") == "FAILURE"
+
+
+@pytest.mark.parametrize(
+    ("filters", "total"),
+    [
+        (["--job", FEATURES], 2),
+        (["--task", "features", "--class", "permanent"], 2),
+        (["--error", "missing on 2024-02-07"], 1),
+        (["--status", "FAILURE"], 3),
+        (["--run-id", "early-2024"], 2),
+        (["--class", "TIMEOUT"], 0),
+        (["--job", ADDED], 0),
+    ],
+)
+def test_retry_of_all_that_match_a_filter(mulligan: Run, filters: list[str], total: int) -> None:
+    done = mulligan("retry", *filters, "--json")
+    assert (done.data["total"], done.code) == (total, 0 if total else 1)
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(mulligan: Run) -> None:
+    done = mulligan("retry", FEATURES, "--dry-run")
+    assert done.code == 0
+    assert "2 work items would be recovered" in done.out
+    assert f"recover {FAILED}" in done.out
+    assert status(mulligan, FAILED) == "FAILURE"
+    assert mulligan("audit", "--json").data == []
+
+
+def test_a_retry_that_starts_nothing_ends_with_one_and_says_what_it_found(mulligan: Run) -> None:
+    done = mulligan("retry", ADDED)
+    assert (done.code, done.out) == (1, "Nothing to retry: 1 SUCCESS.\n")
+
+
+def test_when_one_of_several_cannot_be_retried_the_others_are_and_the_code_is_one(mulligan: Run) -> None:
+    done = mulligan("retry", FAILED, f"{ADDED}-0")
+    assert done.code == 1
+    assert f"left as it is: {ADDED}-0" in done.err
+    assert status(mulligan, FAILED) == "PENDING"
+
+
+def test_when_one_of_several_does_not_exist_nothing_is_done(mulligan: Run) -> None:
+    done = mulligan("retry", FAILED, "2-999")
+    assert (done.code, done.out) == (1, "")
+    assert "there is no work item 2-999" in done.err
+    assert status(mulligan, FAILED) == "FAILURE"
+
+
+def test_retry_now_makes_a_waiting_item_due(mulligan: Run) -> None:
+    before = mulligan("show", f"{FLAKY}-0", "--json").data
+    assert mulligan("retry", FLAKY, "--now").code == 0
+    after = mulligan("show", f"{FLAKY}-0", "--json").data
+    assert after["due_at"] < before["due_at"]
+    assert after["generation"] == before["generation"]
+    assert mulligan("retry", ADDED, "--now").code == 1
+
+
+def test_cancel_ends_what_waits(mulligan: Run) -> None:
+    done = mulligan("cancel", FLAKY, "--reason", "nobody needs it")
+    assert done.code == 0
+    assert status(mulligan, FLAKY) == "REVOKED"
+    again = mulligan("cancel", FLAKY)
+    assert again.code == 1
+    assert again.out.startswith("Nothing to cancel: 1 ended already")
+
+
+def test_cancel_by_filter_takes_only_what_has_not_ended(mulligan: Run) -> None:
+    assert mulligan("cancel", "--task", "flaky", "--json").data["total"] == 1
+    assert mulligan("cancel", "--task", "features").code == 1
+    assert status(mulligan, FEATURES) == "FAILURE"
+
+
+def test_overwrite_that_is_not_safe_is_refused_with_the_evidence_and_how_to_go_on(mulligan: Run) -> None:
+    refused = mulligan("overwrite", f"{FEATURES}-58")
+    assert (refused.code, refused.out) == (1, "")
+    assert f"{FEATURES}-58: overwriting it is UNSAFE" in refused.err
+    assert "wrote 3 rows" in refused.err
+    assert "--accept-risk" in refused.err
+    assert "accept_risk=" not in refused.err
+    assert refused.err.splitlines()[-1].endswith("(overwrite_unsafe)")
+    assert status(mulligan, f"{FEATURES}-58") == "SUCCESS"
+    assert mulligan("audit", "--json").data[0]["action"] == "overwrite refused"
+
+
+def test_overwrite_starts_nothing_when_one_of_several_is_not_safe(mulligan: Run) -> None:
+    assert mulligan("overwrite", FEATURES, f"{ADDED}-0").code == 1
+    assert (status(mulligan, FEATURES), status(mulligan, f"{ADDED}-0")) == ("FAILURE", "SUCCESS")
+
+
+def test_overwrite_with_the_risk_accepted_takes_the_windows_of_a_range(mulligan: Run) -> None:
+    done = mulligan("overwrite", FEATURES, "--start", "2024-02-01", "--end", "2024-02-04", "--accept-risk", "--json")
+    assert (done.code, done.data["total"]) == (0, 3)
+    assert set(done.data["unsafe"]) == {f"{FEATURES}-{number}" for number in (31, 32, 33)}
+    assert [status(mulligan, f"{FEATURES}-{number}") for number in (30, 31, 33, 34)] == [
+        "SUCCESS",
+        "PENDING",
+        "PENDING",
+        "SUCCESS",
+    ]
+
+
+def test_overwrite_forward_takes_the_later_windows_too(mulligan: Run) -> None:
+    done = mulligan("overwrite", f"{FEATURES}-57", "--accept-risk", "--forward", "--json")
+    assert done.data["total"] >= 1
+    assert status(mulligan, f"{FEATURES}-57") == "PENDING"
+
+
+def test_overwrite_dry_run_shows_the_verdicts_and_starts_nothing(mulligan: Run) -> None:
+    done = mulligan("overwrite", f"{FEATURES}-58", "--dry-run")
+    assert done.code == 0
+    assert "1 work item would be started again." in done.out
+    assert "UNSAFE" in done.err
+    assert status(mulligan, f"{FEATURES}-58") == "SUCCESS"
+
+
+def test_overwrite_of_a_failed_item_ends_with_one(mulligan: Run) -> None:
+    done = mulligan("overwrite", FAILED)
+    assert (done.code, done.out) == (1, "Nothing to overwrite: 1 FAILURE.\n")
+
+
+def test_pause_and_resume_say_whether_that_changed_anything(mulligan: Run) -> None:
+    assert "is paused." in mulligan("pause", "features").out
+    again = mulligan("pause", "features")
+    assert (again.code, "it was before" in again.out) == (0, True)
+    assert mulligan("resume", "features", "--json").data == [{"task": "features", "paused": False, "changed": True}]
+    assert "was not before" in mulligan("resume", "features").out
+
+
+def test_a_paused_task_is_what_its_items_wait_for(mulligan: Run) -> None:
+    mulligan("pause", "add")
+    mulligan("submit", "add", "a=5")
+    assert "paused" in mulligan("jobs", "--task", "add").out
+
+
+def test_pause_of_an_unknown_task_pauses_none(mulligan: Run) -> None:
+    refused = mulligan("pause", "features", "unheard-of")
+    assert refused.code == 1
+    assert "no task 'unheard-of'" in refused.err
+    assert mulligan("resume", "features", "--json").data[0]["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["retry"], "give ids, or filters"),
+        (["cancel"], "give ids, or filters"),
+        (["overwrite"], "Missing argument"),
+        (["retry", TWICE, "--task", "twice"], "not both"),
+        (["retry", "--type", "again", TWICE], "again"),
+        (["retry", "--job", "x"], "jobs are like 12"),
+        (["retry", "--class", "SAD"], "SAD"),
+        (["overwrite", f"{FEATURES}-1", "--start", "2024-01-01"], "choose windows of a job"),
+        (["overwrite", FEATURES, "--sart", "2024-01-01"], "--sart"),
+    ],
+)
+def test_a_call_that_makes_no_sense_is_a_usage_error(mulligan: Run, command: list[str], said: str) -> None:
+    refused = mulligan(*command)
+    assert (refused.code, refused.out) == (2, "")
+    assert said in refused.err
+
+
+def test_a_range_that_is_no_time_is_said(mulligan: Run) -> None:
+    refused = mulligan("overwrite", FEATURES, "--start", "soon")
+    assert refused.code == 1
+    assert "soon" in refused.err
+
+
+def test_retry_by_a_job_that_does_not_exist_is_not_found(mulligan: Run) -> None:
+    refused = mulligan("retry", "--job", "999")
+    assert refused.code == 1
+    assert "there is no job 999" in refused.err
