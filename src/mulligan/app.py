@@ -12,7 +12,7 @@ from pathlib import Path
 from mulligan.config.rules import default_rules, load_rules
 from mulligan.config.settings import FOLDER, Settings
 from mulligan.core.failure import RuleSet
-from mulligan.core.job import FailureClass
+from mulligan.core.job import FailureClass, job_status
 from mulligan.engine.clock import Chance, Clock, SystemClock, system_chance
 from mulligan.engine.commands import Commands
 from mulligan.engine.definitions import Definitions
@@ -39,7 +39,8 @@ class Services:
         path = settings.sqlite_path
         if Path(path).parent.name == FOLDER:
             Path(path).parent.mkdir(exist_ok=True)
-        self.store = Store(SqliteDatabase(path, settings.synchronous))
+        self._database = SqliteDatabase(path, settings.synchronous)
+        self.store = Store(self._database)
         self.presence = NoPresence() if path == ":memory:" else Presence(path)
         self.clock: Clock = clock or SystemClock()
         self.definitions = Definitions(settings.namespace)
@@ -78,6 +79,8 @@ class Services:
         settings, presence = self.settings, self.presence
         if isinstance(presence, NoPresence):
             raise NotImplementedError("a store in memory has no workers of its own process")
+        # Its loop enforces time limits too, so it must not stand before a locked store for long: it comes back instead.
+        self._database.wait_at_most(round(min(2.0, settings.lease / 6) * 1000))
         project, default = self.rules()
         definitions = [task.definition() for task in tasks.values()]
         asynchronous = {each.name for each in definitions if each.executor == "async"}
@@ -121,7 +124,7 @@ class Services:
         with self.store.read() as session:
             job = session.jobs.read(taken.job)
         assert job is not None  # noqa: S101 - just stored
-        return json.dumps({"id": str(job.id), "run_id": job.run_id, "status": "PENDING"})
+        return json.dumps({"id": str(job.id), "run_id": job.run_id, "status": job_status(job.counts)})
 
 
 def whoami() -> str:

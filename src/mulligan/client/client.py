@@ -14,7 +14,7 @@ from mulligan.client.job import Job, parse_job_id
 from mulligan.client.started import Started
 from mulligan.config.settings import Settings, load_settings
 from mulligan.core.definition import Definition
-from mulligan.core.errors import ConfigError, NotFound
+from mulligan.core.errors import ArgumentsInvalid, ConfigError, NotFound
 from mulligan.core.job import ItemKey
 from mulligan.core.submission import Options, Submission
 from mulligan.engine.commands import Asker, Target
@@ -92,7 +92,7 @@ class Client:
         Filters: job, status, task, failure_class, run_id, key, window_start and window_end (datetimes), error (a piece of
         its text).
         """
-        for each in self.services.store.listing.all_items(plain_filters(filters)):
+        for each in self.services.store.listing.all_items(self._filters(filters)):
             yield WorkItem(self, each)
 
     def cancel(self, *, dry_run: bool = False, reason: str = "", **filters: Any) -> Started:
@@ -153,11 +153,11 @@ class Client:
 
     def asker(self, reason: str = "") -> Asker:
         """Say who asks, for the audit."""
-        return Asker(whoami(), self._source, reason)
+        return Asker(whoami(), self._source, storable(reason, "reason"))
 
     def details(self, filters: dict[str, Any], limit: int) -> list[ItemDetail]:
         """Return a page of work items with all that is known of them."""
-        return self.services.store.listing.items(plain_filters(filters), limit)
+        return self.services.store.listing.items(self._filters(filters), limit)
 
     def _published(self, task: str) -> Definition:
         with self.services.store.read() as session:
@@ -188,7 +188,19 @@ class Client:
     def _matching(self, filters: dict[str, Any]) -> Target:
         if not filters:
             raise ConfigError("give at least one filter, such as job=12 or task='features': an empty one would match everything")
-        return Target(filters=plain_filters(filters))
+        return Target(filters=self._filters(filters))
+
+    def _filters(self, filters: dict[str, Any]) -> dict[str, Any]:
+        """Return the filters as the store takes them: a job that is not there is not found, and no empty answer.
+
+        Work items that are named neither by their job nor by their ids are those of this client's namespace.
+        """
+        plain = plain_filters(filters)
+        if "job" in plain:
+            self._job_row(plain["job"])
+        elif "ids" not in plain:
+            plain.setdefault("namespace", self.services.definitions.namespace)
+        return plain
 
 
 def connect(url: str | None = None, api_key: str | None = None, **settings: Any) -> Client:
@@ -214,7 +226,7 @@ def default_client() -> Client:
 
 def plain_filters(filters: dict[str, Any]) -> dict[str, Any]:
     """Turn filters as users write them into those of the store."""
-    plain = {name: value for name, value in filters.items() if value is not None}
+    plain = {name: storable(value, name) for name, value in filters.items() if value is not None}
     if "job" in plain:
         plain["job"] = parse_job_id(plain["job"])
     if "ids" in plain:
@@ -223,3 +235,10 @@ def plain_filters(filters: dict[str, Any]) -> dict[str, Any]:
         if isinstance(plain.get(name), datetime):
             plain[name] = round(plain[name].timestamp() * 1000)
     return plain
+
+
+def storable(value: R, name: str) -> R:
+    """Return a value unless it is text that no database can hold; raises ArgumentsInvalid."""
+    if isinstance(value, str) and any("\ud800" <= each <= "\udfff" for each in value):
+        raise ArgumentsInvalid(f"{name} {value[:80]!r}: holds half of a surrogate pair, which is no character")
+    return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import select
 import time
@@ -214,7 +215,9 @@ class Job(Generic[R]):
                 if deadline is not None and now >= deadline:
                     raise WaitTimeout(f"job {self.id} has not ended yet: {self.label}, {self.progress:.0f} %")
                 if now >= warn_at and not services.has_worker(self._row.task):
-                    warnings.warn(f"no worker knows task {self.task!r}: start one with `mulligan worker FILE`", stacklevel=4)
+                    warnings.warn(
+                        f"no worker knows task {self.task!r}: start one with `mulligan worker FILE`", stacklevel=_level()
+                    )
                     warn_at = float("inf")
                 left = POLL_S if deadline is None else min(POLL_S, deadline - now)
                 if listener is None:
@@ -242,6 +245,14 @@ def parse_job_id(id: str | int) -> int:
     if text.isascii() and text.isdigit() and len(text) < 19:
         return int(text)
     raise NotFound(f"there is no job {text[:80]!r}: a job's id is a number such as 12")
+
+
+def _level() -> int:
+    """Return how far up the stack the caller is who asked this package, for a warning to point at."""
+    frame, level = inspect.currentframe(), 0
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith("mulligan."):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _status(row: JobRow) -> JobStatus:

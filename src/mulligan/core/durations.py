@@ -25,7 +25,7 @@ def seconds(value: Duration, name: str = "duration") -> float:
     elif isinstance(value, str):
         result = _parse(value, name)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        result = float(value)
+        result = _float(value)
     else:
         raise ConfigError(f"{name}: expected seconds, a timedelta or a text such as '15m', not {value!r}")
     if not math.isfinite(result) or result < 0:
@@ -48,6 +48,13 @@ def words(duration_s: float) -> str:
         if count:
             parts.append(f"{count} {unit}")
     return " ".join(parts[:2])
+
+
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _parse(text: str, name: str) -> float:

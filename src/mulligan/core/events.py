@@ -53,6 +53,8 @@ class Failed:
     cutoff: bool = False
     crashed: bool = False
     """Whether the child process died while its worker lived."""
+    interrupted: bool = False
+    """Whether its child process was ended for reasons that were not its own."""
     exit_code: int | None = None
     signal: int | None = None
 

@@ -49,7 +49,6 @@ class Reason(StrEnum):
     """Why a work item is in the status it is in: stored with every decision, shown and asserted."""
 
     SUBMITTED = "submitted"
-    CLAIMED = "claimed"
     SUCCEEDED = "succeeded"
     CANCEL_TOO_LATE = "cancel_too_late"
     WILL_RETRY = "will_retry"
@@ -61,13 +60,10 @@ class Reason(StrEnum):
     POISON = "poison"
     SNOOZED = "snoozed"
     SNOOZED_TOO_OFTEN = "snoozed_too_often"
-    RELEASED = "released"
-    CANCEL_REQUESTED = "cancel_requested"
     CANCELLED = "cancelled"
     RECOVERED = "recovered"
     RESTARTED = "restarted"
     OVERWRITTEN = "overwritten"
-    MADE_DUE = "made_due"
 
 
 class Wait(StrEnum):
@@ -121,7 +117,7 @@ class Item(NamedTuple):
     claimed_ms: int | None
     cancel_ms: int | None
     deadline_ms: int | None
-    """If it still waits by then it fails: `expires` before its first attempt, then the cutoff."""
+    """If it still waits by then it fails: `expires` until an attempt has started, then the cutoff."""
     cutoff_ms: int | None
     """End of the generation's total_timeout."""
     charges: tuple[int, ...]

@@ -25,7 +25,6 @@ _WAITS = {
 
 REASONS = {
     Reason.SUBMITTED: "it was submitted",
-    Reason.CLAIMED: "a worker took it",
     Reason.SUCCEEDED: "the task returned",
     Reason.CANCEL_TOO_LATE: "the task returned before the cancellation reached it",
     Reason.WILL_RETRY: "the policy allows another attempt",
@@ -37,13 +36,10 @@ REASONS = {
     Reason.POISON: "its process died three times since the last checkpoint",
     Reason.SNOOZED: "the task asked to be run later",
     Reason.SNOOZED_TOO_OFTEN: "the task asked a thousand times to be run later",
-    Reason.RELEASED: "the worker gave it back without having started it",
-    Reason.CANCEL_REQUESTED: "somebody asked to cancel it",
     Reason.CANCELLED: "somebody cancelled it",
     Reason.RECOVERED: "somebody asked to recover it: it goes on from its checkpoints",
     Reason.RESTARTED: "somebody asked to restart it: it begins anew",
     Reason.OVERWRITTEN: "somebody asked to overwrite it: it begins anew",
-    Reason.MADE_DUE: "somebody asked to try it now",
 }
 
 
@@ -73,9 +69,7 @@ def _pending(item: Item, now_ms: int, waits_for: str | None) -> str:
     return f"Waiting ({waits_for})" if waits_for else PLAIN[JobStatus.PENDING]
 
 
-def job_label(
-    status: JobStatus, cancelling: bool, next_retry_ms: int | None, now_ms: int, waits_for: str | None = None
-) -> str:
+def job_label(status: JobStatus, cancelling: bool, next_retry_ms: int | None, now_ms: int, waits_for: str | None = None) -> str:
     """Say a job's status; `next_retry_ms` is the earliest moment at which one of its items is tried again."""
     if status in TERMINAL:
         return PLAIN[status]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, assert_never
 
+from mulligan.core.durations import MAX_SECONDS
 from mulligan.core.events import (
     AttemptEvent,
     CancelRequested,
@@ -110,7 +111,7 @@ def is_current(item: Item, run: Run) -> bool:
 def _ended(item: Item, event: AttemptEvent, policy: Policy, now_ms: int, fraction: float) -> Transition:
     match event:
         case Succeeded():
-            return _succeeded(item, event)
+            return _succeeded(item, event, now_ms)
         case Released():
             return _released(item, now_ms)
         case _ if item.cancel_ms is not None:
@@ -139,14 +140,13 @@ def _claimed(item: Item, event: Claimed, now_ms: int) -> Transition | None:
         version=item.version + 1,
         worker=event.worker,
         claimed_ms=now_ms,
-        deadline_ms=item.cutoff_ms,
     )
     return Transition(item, after)
 
 
-def _succeeded(item: Item, event: Succeeded) -> Transition:
+def _succeeded(item: Item, event: Succeeded, now_ms: int) -> Transition:
     reason = Reason.SUCCEEDED if item.cancel_ms is None else Reason.CANCEL_TOO_LATE
-    attempt = _attempt(item, event.run, Outcome.SUCCEEDED, reason, result=event.result)
+    attempt = _attempt(item, event.run, Outcome.SUCCEEDED, reason, now_ms, result=event.result)
     after = item._replace(
         status=SUCCESS,
         reason=reason,
@@ -164,7 +164,7 @@ def _failed(
     item: Item, event: Failed, policy: Policy, now_ms: int, fraction: float, outcome: Outcome | None = None
 ) -> Transition:
     if outcome is None:
-        outcome = Outcome.TIMED_OUT if event.timed_out else Outcome.FAILED
+        outcome = Outcome.INTERRUPTED if event.interrupted else Outcome.TIMED_OUT if event.timed_out else Outcome.FAILED
     crashes = item.crashes + event.crashed
     found = policy.find(event.failure_class)
     entry = found[0] if found and not policy.at_most_once else None
@@ -174,13 +174,14 @@ def _failed(
     reason = _stop_reason(event, outcome, policy, crashes, charged)
     if reason is None and found:
         planned_ms, delay_ms = _delay(found[1].planned_s(charged or 1), event, policy, fraction)
-        if item.cutoff_ms is not None and now_ms + delay_ms >= item.cutoff_ms:
+        if item.cutoff_ms is not None and _since(item, now_ms) + delay_ms >= item.cutoff_ms:
             reason = Reason.CUTOFF
     attempt = _attempt(
         item,
         event.run,
         outcome,
         reason or Reason.WILL_RETRY,
+        now_ms,
         failure_class=event.failure_class,
         rule=event.rule,
         error_type=event.error_type,
@@ -190,7 +191,7 @@ def _failed(
         charged=charged,
         delay_ms=delay_ms,
         planned_ms=planned_ms,
-        retry_after_ms=None if event.retry_after_s is None else round(event.retry_after_s * 1000),
+        retry_after_ms=None if event.retry_after_s is None else round(_asked_s(event.retry_after_s) * 1000),
         exit_code=event.exit_code,
         signal=event.signal,
     )
@@ -201,12 +202,13 @@ def _failed(
         crashes=crashes,
         charges=charges,
         failure_class=event.failure_class,
+        deadline_ms=item.cutoff_ms,
     )
     if reason is not None:
         kind = FailureClass.TIMEOUT if reason is Reason.CUTOFF else event.failure_class
         after = changed._replace(status=FAILURE, reason=reason, failure_class=kind, ended_ms=attempt.ended_ms)
         return Transition(item, after, attempt)
-    due_ms = now_ms + (delay_ms or 0)
+    due_ms = _since(item, now_ms) + (delay_ms or 0)
     after = changed._replace(status=RETRY, reason=Reason.WILL_RETRY, wait=Wait.BACKOFF, due_ms=due_ms)
     return Transition(item, after, attempt)
 
@@ -236,8 +238,18 @@ def _delay(planned_s: float, event: Failed, policy: Policy, fraction: float) -> 
     wait_s = retry.spread_s(planned_s, fraction)
     if event.retry_after_s is not None:
         cap = MAX_RETRY_AFTER_S if retry.max_delay is None else float(retry.max_delay)  # type: ignore[arg-type]
-        wait_s = max(wait_s, min(event.retry_after_s, cap))
-    return round(planned_s * 1000), round(min(wait_s, FAR_FUTURE_MS / 4000) * 1000)
+        wait_s = max(wait_s, min(_asked_s(event.retry_after_s), cap))
+    return round(planned_s * 1000), round(wait_s * 1000)
+
+
+def _since(item: Item, now_ms: int) -> int:
+    """Return when a wait begins: now, but not before the attempt did, should the clock have been set back."""
+    return max(now_ms, item.claimed_ms or now_ms)
+
+
+def _asked_s(retry_after_s: float) -> float:
+    """Return what the other side asked for as a time that can be waited: it may have sent anything."""
+    return min(retry_after_s, MAX_SECONDS) if retry_after_s > 0 else 0.0
 
 
 def _charge(charges: tuple[int, ...], entry: int | None, entries: int) -> tuple[int, ...]:
@@ -264,14 +276,21 @@ def _lost(event: WorkerLost) -> Failed:
 
 
 def _snoozed(item: Item, event: Snoozed, now_ms: int) -> Transition:
-    due_ms = now_ms + round(min(event.delay_s, FAR_FUTURE_MS / 4000) * 1000)
-    changed = item._replace(version=item.version + 1, worker=None, claimed_ms=None, snoozes=item.snoozes + 1)
+    delay_ms = round(_asked_s(event.delay_s) * 1000)
+    due_ms = _since(item, now_ms) + delay_ms
+    changed = item._replace(
+        version=item.version + 1,
+        worker=None,
+        claimed_ms=None,
+        snoozes=item.snoozes + 1,
+        deadline_ms=item.cutoff_ms,
+    )
     reason = Reason.SNOOZED
     if item.snoozes + 1 > MAX_SNOOZES:
         reason = Reason.SNOOZED_TOO_OFTEN
     elif item.cutoff_ms is not None and due_ms >= item.cutoff_ms:
         reason = Reason.CUTOFF
-    attempt = _attempt(item, event.run, Outcome.SNOOZED, reason, delay_ms=due_ms - now_ms)
+    attempt = _attempt(item, event.run, Outcome.SNOOZED, reason, now_ms, delay_ms=delay_ms)
     if reason is Reason.SNOOZED:
         after = changed._replace(status=PENDING, reason=reason, wait=Wait.SNOOZE, due_ms=due_ms)
     else:
@@ -302,7 +321,7 @@ def _cancelled(item: Item, event: Failed | Snoozed | Stopped | WorkerLost, now_m
             "error_message": event.error_message,
             "failure": event.failure,
         }
-    attempt = _attempt(item, event.run, Outcome.CANCELLED, Reason.CANCELLED, **facts)
+    attempt = _attempt(item, event.run, Outcome.CANCELLED, Reason.CANCELLED, now_ms, **facts)
     after = item._replace(
         status=REVOKED,
         reason=Reason.CANCELLED,
@@ -365,7 +384,7 @@ def _new_generation(item: Item, event: RetryRequested | OverwriteRequested, now_
         once=event.once,
         status=PENDING,
         wait=Wait.READY,
-        due_ms=now_ms,
+        due_ms=max(now_ms, item.ended_ms or 0),
         generation=item.generation + 1,
         attempt=0,
         version=item.version + 1,
@@ -386,9 +405,11 @@ def _made_due(item: Item, now_ms: int) -> Transition | None:
     return Transition(item, item._replace(due_ms=now_ms, wait=Wait.READY, version=item.version + 1))
 
 
-def _attempt(item: Item, run: Run, outcome: Outcome, reason: Reason, **facts: Any) -> Attempt:
+def _attempt(item: Item, run: Run, outcome: Outcome, reason: Reason, now_ms: int, **facts: Any) -> Attempt:
+    """Return the record of an attempt, its times in order whatever the clocks of others said."""
     claimed_ms = item.claimed_ms if item.claimed_ms is not None else run.ended_ms
-    started_ms = None if run.started_ms is None else max(claimed_ms, run.started_ms)
+    ended_ms = max(claimed_ms, min(run.ended_ms, now_ms))
+    started_ms = None if run.started_ms is None else min(max(claimed_ms, run.started_ms), ended_ms)
     return Attempt(
         job=item.job,
         number=item.number,
@@ -400,7 +421,7 @@ def _attempt(item: Item, run: Run, outcome: Outcome, reason: Reason, **facts: An
         reason=reason,
         claimed_ms=claimed_ms,
         started_ms=started_ms,
-        ended_ms=max(run.ended_ms, started_ms or claimed_ms),
+        ended_ms=ended_ms,
         rows=run.rows,
         pid=run.pid,
         **facts,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, overload
 
-from mulligan.core.durations import Duration, seconds, words
+from mulligan.core.durations import MAX_SECONDS, Duration, seconds, words
 from mulligan.core.errors import ConfigError, PolicyError
 from mulligan.core.job import FailureClass
 
@@ -14,6 +14,8 @@ Jitter = float | Literal["full", "equal"] | None
 Classes = FailureClass | tuple[FailureClass, ...]
 
 MAX_ATTEMPTS = 1_000_000
+MAX_LISTED = 1_001
+"""Waits given one by one are part of every published definition: so many attempts at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +24,9 @@ class Retry:
 
     `max_attempts` counts failures: the one that reaches it ends the work item, so 1 never retries. The wait after the
     n-th failure is `min(max_delay, delay * factor ** (n - 1))`, or the n-th of `delays` (the last one stands for all
-    that follow). Durations are seconds, a `timedelta` or a text such as `"5m"`. `jitter` then adds up to that share of
-    the wait (0.25: the wait becomes 1 to 1.25 times as long), or `"full"`: uniform between 0 and the wait, or
-    `"equal"`: uniform between half of it and all of it, or None: nothing. Raises PolicyError.
+    that follow), and never more than ten years. Durations are seconds, a `timedelta` or a text such as `"5m"`. `jitter`
+    then adds up to that share of the wait (0.25: the wait becomes 1 to 1.25 times as long), or `"full"`: uniform between
+    0 and the wait, or `"equal"`: uniform between half of it and all of it, or None: nothing. Raises PolicyError.
     """
 
     max_attempts: int = 3
@@ -50,16 +52,16 @@ class Retry:
         put(self, "max_delay", None if max_delay is None else _seconds(max_delay, "max_delay"))
         put(self, "jitter", _jitter(jitter))
         put(self, "listed", None if delays is None else tuple(_seconds(each, "delays") for each in delays))
-        if delays is not None and not delays:
-            raise PolicyError("delays: give at least one wait, or leave it out")
+        if delays is not None and not 1 <= len(delays) < MAX_LISTED:
+            raise PolicyError(f"delays: give 1 to {MAX_LISTED - 1:,} waits, or leave it out")
         if delays is not None and delay:
             raise PolicyError("give either delay or delays, not both")
 
     @classmethod
     def linear(cls, retries: int, first: Duration, last: Duration) -> Retry:
         """Retry `retries` times with waits that grow evenly from `first` to `last`, without jitter."""
-        if not isinstance(retries, int) or isinstance(retries, bool) or retries < 1:
-            raise PolicyError(f"linear: the number of retries must be a whole number of at least 1, not {retries!r}")
+        if not isinstance(retries, int) or isinstance(retries, bool) or not 1 <= retries < MAX_LISTED:
+            raise PolicyError(f"linear: expected a number of retries from 1 to {MAX_LISTED - 1:,}, not {retries!r}")
         low, high = _seconds(first, "first"), _seconds(last, "last")
         step = (high - low) / (retries - 1) if retries > 1 else 0.0
         return cls(max_attempts=retries + 1, delays=[low + step * n for n in range(retries)], jitter=None)
@@ -70,7 +72,7 @@ class Retry:
             wait = self.listed[min(failures, len(self.listed)) - 1]
         else:
             wait = _grown(_seconds(self.delay, "delay"), self.factor, failures - 1)
-        return wait if self.max_delay is None else min(wait, _seconds(self.max_delay, "max_delay"))
+        return min(wait, MAX_SECONDS if self.max_delay is None else _seconds(self.max_delay, "max_delay"))
 
     def delays(self) -> list[float]:
         """List the planned waits in seconds, before jitter; at most the first thousand."""
@@ -207,6 +209,8 @@ def _jitter(value: object) -> Jitter:
 
 def _classes(value: object) -> tuple[FailureClass, ...]:
     classes = value if isinstance(value, tuple) else (value,)
+    if not classes:
+        raise PolicyError("an entry of the policy has no failure class: name at least one")
     try:
         return tuple(FailureClass(each) for each in classes)
     except ValueError:

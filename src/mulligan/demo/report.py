@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mulligan.core.durations import words
@@ -93,9 +97,9 @@ def _totals(summary: Summary) -> list[tuple[str, str]]:
 def _lines(summary: Summary, state: State) -> list[str]:
     lost = sum(loss.ran_s + loss.waited_s for loss in summary.losses.values())
     lines = [
-        f"[bold]{summary.items:,}[/] work items, [bold]{summary.attempts:,}[/] attempts, {summary.succeeded:,} of them succeeded",
+        f"{summary.items:,} work items, {summary.attempts:,} attempts, {summary.succeeded:,} of them succeeded",
         f"killed with -9: {state.children_killed} processes that ran tasks, {state.workers_killed} whole worker",
-        f"time lost to failures, over all items: {words(lost)}; wall time: [bold]{words(state.wall_s)}[/]",
+        f"time lost to failures, over all items: {words(lost)}; wall time: {words(state.wall_s)}",
     ]
     if state.requests:
         failed = state.requests - state.served
@@ -107,6 +111,14 @@ def _lines(summary: Summary, state: State) -> list[str]:
     return lines
 
 
+def _command() -> str:
+    """Return how `mulligan` is called from here."""
+    if shutil.which("mulligan"):
+        return "mulligan"
+    beside = Path(sys.executable).with_name("mulligan")
+    return os.path.relpath(beside) if beside.exists() else f"{sys.executable} -m mulligan"
+
+
 def repeated(state: State) -> list[str]:
     """Return the objects that were asked for again when the bad days were recovered; there should be none."""
     return [name for name, count in state.asked_after.items() if count != state.asked_before.get(name, 0)]
@@ -114,16 +126,18 @@ def repeated(state: State) -> list[str]:
 
 def show_next(console: Console, paths: Paths, job: Any, summary: Summary, stay: bool) -> None:
     """Say what to open and what to try."""
-    console.print("\n[bold]Look closer[/]")
+    console.print()
+    console.print("Look closer", style="bold")
+    mulligan = _command()
     lines = [
         f"export MULLIGAN_DATABASE={paths.database}",
-        f"mulligan show {job.id}                 # the year as a strip of days",
-        f"mulligan explain {summary.unluckiest}            # {summary.most} attempts: why was it retried, and why then?",
-        f"mulligan logs {summary.unluckiest}",
-        "mulligan verify                  # does the history keep all its promises?",
+        f"{mulligan} show {job.id}                 # the year as a strip of days",
+        f"{mulligan} explain {summary.unluckiest}            # {summary.most} attempts: why was it retried, and why then?",
+        f"{mulligan} logs {summary.unluckiest}",
+        f"{mulligan} verify                  # does the history keep all its promises?",
         f"less {paths.flow}   # the pipeline itself; the workers' logs are in {paths.logs}",
     ]
     if stay:
-        lines.append(f"mulligan overwrite {summary.unluckiest}          # refused, with the evidence; then see --accept-risk")
+        lines.append(f"{mulligan} overwrite {summary.unluckiest}          # refused, with the evidence; then see --accept-risk")
     for line in lines:
         console.print(f"  {line}", soft_wrap=True, highlight=False, markup=False)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 from mulligan.core.errors import NotFound, OverwriteUnsafe, Refused
 from mulligan.core.events import CancelRequested, Event, MadeDue, OverwriteRequested, RetryMode, RetryRequested
@@ -23,6 +23,7 @@ CANCEL_AT_ONCE = 5_000
 """Waiting items of a job revoked in the transaction that flags it; the rest follows in chunks."""
 PAGE = 2_000
 EXAMPLES = 20
+NAMED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,12 @@ class Target:
         if self.job is not None and not self.items:
             return f"job {self.job}"
         if self.items:
-            return f"{len(self.items)} items" if len(self.items) > 1 else f"item {self.items[0]}"
+            return f"item {self.items[0]}" if len(self.items) == 1 else self._named()
         return f"filter {json.dumps(self.filters, default=str, sort_keys=True)}"
+
+    def _named(self) -> str:
+        named = ", ".join(str(key) for key in self.items[:NAMED])
+        return f"items {named}" if len(self.items) <= NAMED else f"{len(self.items)} items: {named}, …"
 
 
 @dataclass(slots=True)
@@ -68,6 +73,13 @@ class Plan:
     judgements: dict[str, Judgement] = field(default_factory=dict)
     """Of an overwrite: the verdict on each item that is not safe, up to a limit."""
 
+    def add(self, part: Plan) -> None:
+        """Add what was done to a part of the items."""
+        self.total += part.total
+        self.examples += part.examples[: EXAMPLES - len(self.examples)]
+        self.skipped.update(part.skipped)
+        self.warnings += [each for each in part.warnings if each not in self.warnings]
+
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
@@ -79,6 +91,7 @@ class _Asked:
     """Whether the items' jobs are wanted again, so that a cancel of the past must be taken back."""
 
 
+E = TypeVar("E", bound=Event)
 Chooser = Callable[[Session, Item], Event | None]
 
 
@@ -143,9 +156,9 @@ class Commands:
         plan = Plan()
         keys = self._successes(target, window, plan)
         with self._engine.store.read() as session:
-            judged = judge(session, self._engine.definitions, keys)
             if forward and keys:
                 keys = self._with_later(session, keys)
+            judged = judge(session, self._engine.definitions, keys)
         unsafe = {str(key): each for key, each in judged.items() if each.verdict is not Verdict.SAFE}
         plan.judgements = dict(list(unsafe.items())[:EXAMPLES])
         asked = _Asked("overwrite", asker, "SUCCESS, risk accepted" if accept_risk else "SUCCESS, SAFE", dry_run=dry_run)
@@ -178,7 +191,7 @@ class Commands:
         """Revoke what still waits in cancelled jobs, a chunk of each; returns how many items that were."""
         with self._engine.store.read() as session:
             jobs = session.jobs.cancelling()
-        return sum(self._revoke_chunk(job) for job in jobs)
+        return sum(len(self._revoke_chunk(job)) for job in jobs)
 
     def _cancel_job(self, job: int, asker: Asker, plan: Plan, *, dry_run: bool) -> None:
         engine = self._engine
@@ -202,17 +215,21 @@ class Commands:
             self._audit(session, asked, Target(job=job), plan)
         if ended:
             engine.bell.wake_waiters()
-        while self._revoke_chunk(job):
-            pass
+        first = 0
+        while items := self._revoke_chunk(job, first):
+            first = items[-1].number + 1
 
-    def _revoke_chunk(self, job: int) -> int:
+    def _revoke_chunk(self, job: int, first: int = 0) -> list[Item]:
         now_ms, ended = self._engine.clock.now_ms(), []  # type: int, list[int]
         with self._engine.store.write() as session:
-            items = session.items.waiting_of(job, CANCEL_AT_ONCE)
+            row = session.jobs.read(job)
+            if row is None or row.cancel_ms is None or row.ended_ms is not None:
+                return []  # the cancel is through, and what waits again is wanted again
+            items = session.items.waiting_of(job, CANCEL_AT_ONCE, first)
             self._engine.settle_in(session, [(item, CancelRequested()) for item in items], now_ms, ended)
         if ended:
             self._engine.bell.wake_waiters()
-        return len(items)
+        return items
 
     def _next_generation(self, session: Session, item: Item) -> tuple[int, bool, int | None]:
         id = self._engine.definitions.newest_id(session, item.task)  # noqa: A001 - the field's name for it
@@ -222,35 +239,45 @@ class Commands:
         return id, definition.policy.at_most_once, cutoff
 
     def _each(self, target: Target, plan: Plan, asked: _Asked, choose: Chooser) -> None:
-        """Do what is asked to every item that `choose` gives an event for; the audit is part of the last transaction."""
-        engine = self._engine
+        """Do what is asked to every item that `choose` gives an event for: a page in each transaction, with its audit."""
+        self._check_there(target.items)
         for page, generations, last in self._pages(target):
-            now_ms, ended = engine.clock.now_ms(), []  # type: int, list[int]
-            with engine.store.write() as session:
+            part, ended = Plan(), []  # type: Plan, list[int]
+            with self._engine.store.write() as session:
                 items = session.items.read(page)
-                if target.items and len(items) < len(page):
-                    raise NotFound(f"there is no work item {min(set(page) - {item.key for item in items})}")
-                chosen = self._chosen(session, items, generations, plan, choose)
-                if asked.reopens:
-                    chosen = self._reopened(session, chosen, plan, asked)
-                if asked.verb == "recover":
-                    self._warn(session, chosen, plan)
-                if not asked.dry_run:
-                    moved = {each.before.key for each in engine.settle_in(session, chosen, now_ms, ended)}
-                    chosen = [(item, event) for item, event in chosen if item.key in moved]
-                plan.total += len(chosen)
-                room = EXAMPLES - len(plan.examples)
-                plan.examples += [f"{asked.verb} {item.key} ({item.status})" for item, _ in chosen[:room]]
-                if last:
-                    self._audit(session, asked, target, plan)
+                self._do(session, self._chosen(session, items, generations, part, choose), part, asked, ended)
+                if part.total or (last and not plan.total):
+                    self._audit(session, asked, target, part)
+            plan.add(part)
             if ended:
-                engine.bell.wake_waiters()
+                self._engine.bell.wake_waiters()
         if plan.total and not asked.dry_run:
-            engine.bell.wake_workers()
+            self._engine.bell.wake_workers()
 
-    def _reopened(
-        self, session: Session, chosen: list[tuple[Item, Event]], plan: Plan, asked: _Asked
+    def _do(
+        self, session: Session, chosen: list[tuple[Item, Event]], plan: Plan, asked: _Asked, ended: list[int]
     ) -> list[tuple[Item, Event]]:
+        if asked.reopens:
+            chosen = self._reopened(session, chosen, plan, asked)
+        if asked.verb == "recover":
+            self._warn(session, chosen, plan)
+        if not asked.dry_run:
+            moves = self._engine.settle_in(session, chosen, self._engine.clock.now_ms(), ended)
+            moved = {each.before.key for each in moves}
+            chosen = [(item, event) for item, event in chosen if item.key in moved]
+        plan.total = len(chosen)
+        plan.examples = [f"{asked.verb} {item.key} ({item.status})" for item, _ in chosen[:EXAMPLES]]
+        return chosen
+
+    def _check_there(self, keys: Sequence[ItemKey]) -> None:
+        if not keys:
+            return
+        with self._engine.store.read() as session:
+            missing = set(keys) - {item.key for item in session.items.read(keys)}
+        if missing:
+            raise NotFound(f"there is no work item {min(missing)}")
+
+    def _reopened(self, session: Session, chosen: list[tuple[Item, E]], plan: Plan, asked: _Asked) -> list[tuple[Item, E]]:
         """Take back the cancel flag of jobs whose items are wanted again; where a cancel is not through, leave them."""
         busy: set[int] = set()
         for job in {item.job for item, _ in chosen}:
@@ -320,14 +347,13 @@ class Commands:
     def _successes(self, target: Target, window: tuple[int | None, int | None], plan: Plan) -> list[ItemKey]:
         if target.items:
             keys = list(dict.fromkeys(target.items))
+            self._check_there(keys)
         else:
             filters = {**(target.filters or {}), "window_start": window[0], "window_end": window[1]}
             page = Target(job=target.job, filters=filters)
             keys = [key for found, _, _ in self._pages(page) for key in found]
         with self._engine.store.read() as session:
             items = session.items.read(keys)
-        if target.items and len(items) < len(keys):
-            raise NotFound(f"there is no work item {min(set(keys) - {item.key for item in items})}")
         for item in items:
             if item.status is not JobStatus.SUCCESS:
                 plan.skipped[f"is {item.status}"] += 1
@@ -346,25 +372,23 @@ class Commands:
         return sorted(every, key=lambda key: (places.get(key, 0), key))
 
     def _overwrite(self, keys: Sequence[ItemKey], target: Target, plan: Plan, asked: _Asked, *, forward: bool) -> None:
-        engine = self._engine
-        now_ms, ended = engine.clock.now_ms(), []  # type: int, list[int]
         places = {key: place for place, key in enumerate(keys)}
-        with engine.store.write() as session:
-            chosen: list[tuple[Item, Event]] = []
-            for item in sorted(session.items.read(keys), key=lambda each: places[each.key]):
-                held_back = forward and places[item.key] > 0
-                chosen.append((item, OverwriteRequested(*self._next_generation(session, item), held=held_back)))
-            chosen = self._reopened(session, chosen, plan, asked)
-            if not asked.dry_run:
-                moved = {each.before.key for each in engine.settle_in(session, chosen, now_ms, ended)}
-                chosen = [(item, event) for item, event in chosen if item.key in moved]
-                if forward:
-                    session.records.chain(list(pairwise(item.key for item, _ in chosen)))
-            plan.total = len(chosen)
-            plan.examples = [f"overwrite {item.key} ({item.status})" for item, _ in chosen[:EXAMPLES]]
+        ended: list[int] = []
+        with self._engine.store.write() as session:
+            found = sorted(session.items.read(keys), key=lambda each: places[each.key])
+            wanted = [item for item in found if item.status is JobStatus.SUCCESS]
+            chosen = self._reopened(session, [(item, self._overwriting(session, item)) for item in wanted], plan, asked)
+            if forward:
+                chosen = [(item, replace(event, held=place > 0)) for place, (item, event) in enumerate(chosen)]
+            done = self._do(session, list(chosen), plan, replace(asked, reopens=False), ended)
+            if forward and not asked.dry_run:
+                session.records.chain(list(pairwise(item.key for item, _ in done)))
             self._audit(session, asked, target, plan)
         if plan.total and not asked.dry_run:
-            engine.bell.wake_workers()
+            self._engine.bell.wake_workers()
+
+    def _overwriting(self, session: Session, item: Item) -> OverwriteRequested:
+        return OverwriteRequested(*self._next_generation(session, item))
 
     def _audit(self, session: Session, asked: _Asked, target: Target, plan: Plan) -> None:
         if asked.dry_run:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from mulligan.core.definition import Definition
-from mulligan.core.events import AttemptEvent, DeadlinePassed, Event, MadeDue, Run, WorkerLost
+from mulligan.core.events import AttemptEvent, DeadlinePassed, Event, MadeDue, Released, Run, WorkerLost
 from mulligan.core.job import FAR_FUTURE_MS, Item, ItemKey, JobStatus, Wait
 from mulligan.core.lifecycle import Transition, decide
 from mulligan.engine.clock import Chance, Clock
@@ -17,7 +17,10 @@ from mulligan.store.store import Session, Store
 from mulligan.store.verbs.records import Saved
 
 PAGE = 500
+"""Rows of one claim, and of one transaction in which a lost worker's items are taken back."""
+CHORE_PAGE = 2_000
 """Rows in one transaction of a chore."""
+ALL = 1_000_000
 ROUNDS = 10
 """How often a lost race is decided again before giving up; each lost round means that somebody else moved the item."""
 
@@ -125,7 +128,7 @@ class Engine:
         next_due: int | None = None
         with self.store.write() as session:
             alive = session.workers.is_living(worker)
-            saved = self._write_notes(session, worker, notes, now_ms) if notes else []
+            saved = self._write_notes(session, worker, notes, now_ms, alive=alive) if notes else []
             refused = self._settle(session, ended, now_ms, jobs_ended)
             if refused:
                 session.workers.count_refused(worker, refused)
@@ -210,11 +213,24 @@ class Engine:
             if not session.items.expired(now_ms, 1):
                 return 0
         with self.store.write() as session:
-            items = session.items.expired(now_ms, PAGE)
+            items = session.items.expired(now_ms, CHORE_PAGE)
             moved, _ = self._apply(session, [(item, DeadlinePassed()) for item in items], now_ms, jobs_ended)
         if jobs_ended:
             self.bell.wake_waiters()
         return len(moved)
+
+    def give_back(self, worker: int, known: Container[tuple[ItemKey, int]]) -> int:
+        """Give back what a worker holds but does not know of; returns how much.
+
+        To be called after an exchange failed: it may have been committed without its answer, and what it claimed would
+        be held for ever. `known` has key and token of what the worker runs or has yet to settle.
+        """
+        now_ms = self.clock.now_ms()
+        with self.store.write() as session:
+            held = session.items.held_by(worker, ALL)
+            unknown = [item for item in held if (item.key, item.token) not in known]
+            self._apply(session, [(item, Released(Run(item.token, worker, now_ms))) for item in unknown], now_ms, [])
+        return len(unknown)
 
     def settle_in(
         self, session: Session, pairs: Sequence[tuple[Item, Event]], now_ms: int, jobs_ended: list[int]
@@ -244,6 +260,7 @@ class Engine:
             done = {each.before.key for each in written}
             lost = [each.before.key for each in wanted if each.before.key not in done]
             pairs = [(item, events[item.key]) for item in session.items.read(lost)]
+            late += len(lost) - len(pairs)
         self._follow(session, moved, now_ms, jobs_ended)
         return moved, late
 
@@ -260,14 +277,15 @@ class Engine:
                 session.records.drop_old_checkpoints(after.key, after.keep_from)
                 following = session.records.successor(after.key)
                 if following is not None:
-                    self.move(session, [following], MadeDue(), now_ms, [])
+                    self.move(session, [following], _its_turn, now_ms, [])
         for job in jobs_ended:
             session.records.add_event("job_ended", job, None, None, now_ms)
 
-    def _write_notes(self, session: Session, worker: int, notes: Notes, now_ms: int) -> list[bool]:
-        if notes.logs:
+    def _write_notes(self, session: Session, worker: int, notes: Notes, now_ms: int, *, alive: bool) -> list[bool]:
+        # Of a worker that was declared lost, checkpoints are asked about one by one; the rest may be about items of others.
+        if notes.logs and alive:
             session.records.add_logs(notes.logs, now_ms)
-        if notes.progress:
+        if notes.progress and alive:
             session.records.set_progress(notes.progress, now_ms)
         return [self._save(session, worker, each, now_ms) for each in notes.checkpoints]
 
@@ -315,7 +333,7 @@ class Engine:
         if not taken:
             return []
         runs = session.jobs.run_ids({item.job for item, _ in taken})
-        again = [item for item, _ in taken if item.attempt > 1 or item.generation > 1]
+        again = [item for item, _ in taken if item.token > 1]
         saved = session.records.saved(again) if again else {}
         return [
             Claim(
@@ -327,6 +345,10 @@ class Engine:
             )
             for item, given in taken
         ]
+
+
+def _its_turn(item: Item) -> Event | None:
+    return MadeDue() if item.wait is Wait.PREDECESSOR else None
 
 
 def held(item: Item) -> bool:

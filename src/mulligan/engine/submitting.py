@@ -18,12 +18,15 @@ from mulligan.engine.definitions import Published
 from mulligan.engine.engine import Engine
 from mulligan.engine.judging import judge
 from mulligan.store.store import Session
-from mulligan.store.verbs.jobs import ItemDefaults, NewJob
+from mulligan.store.verbs.items import as_json
+from mulligan.store.verbs.jobs import ItemDefaults, NewJob, RunIdRow
 
 CHUNK = 5_000
 """Items in one transaction; a job of no more is stored in one."""
 ABANDONED_MS = 60_000
-"""A submission that added nothing for so long is taken for dead."""
+"""A submission that added nothing for so long is taken for dead by another that wants its run id."""
+FORGOTTEN_MS = 3_600_000
+"""And after so long by anybody."""
 
 
 Newest = dict[tuple[int, int], tuple[ItemKey, JobStatus]]
@@ -66,45 +69,63 @@ class Submitting:
 
     def release(self, job: int, due_ms: int) -> None:
         """Make the items of a sealed job due, a chunk at a time."""
-        while True:
-            now_ms = self._engine.clock.now_ms()
-            wait = Wait.SCHEDULE if due_ms > now_ms else Wait.READY
-            with self._engine.store.write() as session:
-                count = session.jobs.release(job, due_ms, wait, CHUNK)
-            self._engine.bell.wake_workers()
-            if count < CHUNK:
-                return
+        first: int | None = 0
+        while first is not None:
+            first = self._release_chunk(job, due_ms, first)
 
-    def release_all(self) -> None:
-        """Go on releasing jobs whose submitter has gone."""
+    def _release_chunk(self, job: int, due_ms: int, first: int) -> int | None:
+        wait = Wait.SCHEDULE if due_ms > self._engine.clock.now_ms() else Wait.READY
+        with self._engine.store.write() as session:
+            following = session.jobs.release(job, due_ms, wait, CHUNK, first)
+        self._engine.bell.wake_workers()
+        return following
+
+    def release_all(self) -> int:
+        """Go on releasing jobs whose submitter may have gone, a chunk of each; returns for how many more is to be done."""
         with self._engine.store.read() as session:
             waiting = session.jobs.releasing()
-        for job, due_ms in waiting:
-            self.release(job, due_ms)
+        return sum(self._release_chunk(job, due_ms, 0) is not None for job, due_ms in waiting)
+
+    def drop_abandoned(self) -> int:
+        """Forget submissions whose submitter died before they were complete; returns how many."""
+        before_ms = self._engine.clock.now_ms() - FORGOTTEN_MS
+        with self._engine.store.read() as session:
+            if not session.jobs.abandoned(before_ms):
+                return 0
+        with self._engine.store.write() as session:
+            jobs = session.jobs.abandoned(before_ms)
+            for job in jobs:
+                session.jobs.drop_unsealed(job)
+        return len(jobs)
 
     def _existing(self, submission: Submission, run_id: str) -> Taken | None:
-        """Return the job that has the run id already, once it is complete; forget it if its submitter died."""
+        """Return the job that has the run id already, once it is complete."""
+        row = self._complete(submission, run_id)
+        if row is None:
+            return None
+        chunks = _Chunks(submission)
+        for _ in chunks:
+            pass
+        return _same(submission, run_id, row, chunks.digest)
+
+    def _joined(self, submission: Submission, run_id: str, digest: str) -> Taken:
+        """Return the job that another process submitted under the run id at the same time, once it is complete."""
+        row = self._complete(submission, run_id)
+        if row is None:
+            raise Refused(f"run id {run_id!r} was being submitted by another process, which gave up: submit it again")
+        return _same(submission, run_id, row, digest)
+
+    def _complete(self, submission: Submission, run_id: str) -> RunIdRow | None:
+        """Return what has the run id, waiting until it is complete; forget it if its submitter died."""
         while True:
             with self._engine.store.write() as session:
-                published = self._publish(session, submission)
-                row = session.jobs.by_run_id(published.task, run_id)
-                if row is None:
-                    return None
-                if row.sealed:
-                    break
+                row = session.jobs.by_run_id(self._publish(session, submission).task, run_id)
+                if row is None or row.sealed:
+                    return row
                 if self._engine.clock.now_ms() - row.touched_ms > ABANDONED_MS:
                     session.jobs.drop_unsealed(row.job)
                     return None
             threading.Event().wait(0.1)
-        chunks = _Chunks(submission)
-        for _ in chunks:
-            pass
-        if chunks.digest != row.input_digest:
-            raise RunIdConflict(
-                f"run id {run_id!r} of task {submission.definition.name!r} belongs to job {row.job}, which was given other "
-                "input: use another run id, or the same input"
-            )
-        return Taken(row.job, new=False)
 
     def _publish(self, session: Session, submission: Submission) -> Published:
         return self._engine.definitions.publish(session, submission.definition, self._engine.clock.now_ms(), current=False)
@@ -112,60 +133,61 @@ class Submitting:
     def _at_once(self, submission: Submission, run_id: str | None, items: list[NewItem], chunks: _Chunks) -> Taken:
         now_ms = self._engine.clock.now_ms()
         with self._engine.store.write() as session:
-            published = self._publish(session, submission)
-            if run_id is not None:
-                row = session.jobs.by_run_id(published.task, run_id)
-                if row is not None:
-                    return self._raced(submission, run_id, row.job, row.sealed, row.input_digest == chunks.digest)
-            job = self._add_job(session, submission, published, run_id, sealed=False, now_ms=now_ms)
-            wanted = self._wanted(session, submission, published, items)
-            if wanted:
-                session.jobs.add_items(job, 0, wanted, self._defaults(submission, published, now_ms), now_ms)
-            session.jobs.seal(job, chunks.digest, None, now_ms)
+            job = self._begun(session, submission, run_id, now_ms)
+            if job is not None:
+                published = self._publish(session, submission)
+                wanted = self._wanted(session, submission, published, items)
+                if wanted:
+                    session.jobs.add_items(job, 0, wanted, self._defaults(submission, published, now_ms), now_ms)
+                self._seal(session, job, chunks.digest, None)
+        if job is None:
+            return self._joined(submission, run_id or "", chunks.digest)
         self._engine.bell.wake_workers()
         return Taken(job, new=True)
 
-    def _raced(self, submission: Submission, run_id: str, job: int, sealed: bool, same: bool) -> Taken:
-        if sealed and same:
-            return Taken(job, new=False)
-        if not sealed:
-            raise Refused(f"run id {run_id!r} is being submitted by another process: try again when it is done")
-        raise RunIdConflict(
-            f"run id {run_id!r} of task {submission.definition.name!r} belongs to job {job}, which was given other input: "
-            "use another run id, or the same input"
-        )
-
     def _in_chunks(self, submission: Submission, run_id: str | None, pieces: Iterator[list[NewItem]], chunks: _Chunks) -> Taken:
         start_ms = self._engine.clock.now_ms()
-        job: int | None = None
-        added = 0
-        try:
-            for piece in pieces:
-                now_ms = self._engine.clock.now_ms()
-                with self._engine.store.write() as session:
-                    published = self._publish(session, submission)
-                    if job is None:
-                        row = session.jobs.by_run_id(published.task, run_id) if run_id else None
-                        if row is not None:
-                            return self._raced(submission, run_id or "", row.job, sealed=False, same=False)
-                        job = self._add_job(session, submission, published, run_id, sealed=False, now_ms=now_ms)
-                    defaults = self._defaults(submission, published, start_ms)
-                    held = defaults._replace(wait=Wait.SUBMITTING, due_ms=FAR_FUTURE_MS)
-                    wanted = self._wanted(session, submission, published, piece)
-                    if wanted:
-                        session.jobs.add_items(job, added, wanted, held, now_ms)
-                        added += len(wanted)
-        except BaseException:
-            if job is not None:
-                with self._engine.store.write() as session:
-                    session.jobs.drop_unsealed(job)
-            raise
-        assert job is not None  # noqa: S101 - there are at least two pieces
-        due_ms = _due_ms(submission, start_ms)
         with self._engine.store.write() as session:
-            session.jobs.seal(job, chunks.digest, due_ms if added else None, self._engine.clock.now_ms())
+            job = self._begun(session, submission, run_id, start_ms)
+        if job is None:
+            for _ in pieces:
+                pass
+            return self._joined(submission, run_id or "", chunks.digest)
+        due_ms = _due_ms(submission, start_ms)
+        try:
+            added = self._add_held(submission, job, pieces, start_ms)
+            with self._engine.store.write() as session:
+                self._seal(session, job, chunks.digest, due_ms if added else None)
+        except BaseException:
+            with self._engine.store.write() as session:
+                session.jobs.drop_unsealed(job)
+            raise
         self.release(job, due_ms)
         return Taken(job, new=True)
+
+    def _begun(self, session: Session, submission: Submission, run_id: str | None, now_ms: int) -> int | None:
+        """Add the job of a submission; None when another process has begun one with its run id."""
+        published = self._publish(session, submission)
+        if run_id is not None and session.jobs.by_run_id(published.task, run_id) is not None:
+            return None
+        return self._add_job(session, submission, published, run_id, sealed=False, now_ms=now_ms)
+
+    def _add_held(self, submission: Submission, job: int, pieces: Iterator[list[NewItem]], start_ms: int) -> int:
+        """Add items that are not due yet, a piece in each transaction; returns how many."""
+        added = 0
+        for piece in pieces:
+            with self._engine.store.write() as session:
+                published = self._publish(session, submission)
+                held = self._defaults(submission, published, start_ms)._replace(wait=Wait.SUBMITTING, due_ms=FAR_FUTURE_MS)
+                wanted = self._wanted(session, submission, published, piece)
+                session.jobs.add_items(job, added, wanted, held, self._engine.clock.now_ms())
+                added += len(wanted)
+        return added
+
+    def _seal(self, session: Session, job: int, digest: str, release_ms: int | None) -> None:
+        now_ms = self._engine.clock.now_ms()
+        if session.jobs.seal(job, digest, release_ms, now_ms):
+            session.records.add_event("job_ended", job, None, None, now_ms)
 
     def _add_job(
         self,
@@ -254,12 +276,21 @@ class _Chunks:
         chunk = list(itertools.islice(self._items, CHUNK))
         if not chunk:
             raise StopIteration
-        self._hash.update("\n".join(f"{each.key}\t{each.arguments}\t{each.window}" for each in chunk).encode())
+        self._hash.update(as_json(chunk).encode())
         return chunk
 
     @property
     def digest(self) -> str:
         return self._hash.hexdigest()
+
+
+def _same(submission: Submission, run_id: str, row: RunIdRow, digest: str) -> Taken:
+    if row.input_digest != digest:
+        raise RunIdConflict(
+            f"run id {run_id!r} of task {submission.definition.name!r} belongs to job {row.job}, which was given other input: "
+            "use another run id, or the same input"
+        )
+    return Taken(row.job, new=False)
 
 
 def _status(found: tuple[object, JobStatus] | None) -> JobStatus | None:

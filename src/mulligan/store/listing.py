@@ -21,7 +21,7 @@ _JOB_STATUS = """case
     when j.success + j.failure + j.revoked > 0 then 'STARTED' else 'PENDING' end"""
 
 JOB_FILTERS = {
-    "status": _JOB_STATUS + " in (select value from json_each(:status))",
+    "status": _JOB_STATUS + " in (select value from json_each(:status))",  # noqa: S608 - constants of this file
     "task": "t.name = :task",
     "namespace": "t.namespace = :namespace",
     "run_id": "j.run_id = :run_id",
@@ -34,6 +34,7 @@ ITEM_FILTERS = {
     "ids": "(i.job, i.number) in (select value ->> 0, value ->> 1 from json_each(:ids))",
     "status": "i.status in (select value from json_each(:status))",
     "task": "i.task in (select id from tasks where name = :task)",
+    "namespace": "i.task in (select id from tasks where namespace = :namespace)",
     "failure_class": "i.failure_class = :failure_class",
     "run_id": "i.job in (select id from jobs where run_id = :run_id)",
     "key": "n.key = :key",

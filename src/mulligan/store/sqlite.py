@@ -28,7 +28,8 @@ APPLICATION_ID = 0x4D554C47
 BUSY_MS = 10_000
 NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "glusterfs"})
 
-Run = Callable[[str, Mapping[str, Any]], apsw.Cursor]
+_OCTAL = re.compile(r"\\([0-7]{3})")
+_READ_ONLY = "{} cannot be written: check the rights of the file and of its folder"
 
 
 class SqliteDatabase:
@@ -46,7 +47,8 @@ class SqliteDatabase:
         self._write_lock = threading.RLock()
         self._read_lock = threading.RLock()
         self._hurt: Callable[[str], None] | None = None
-        with _translated(path):
+        self.busy_ms = busy_ms
+        with self._translated():
             _refuse_unfit_place(path)
             self._writer = _connect(path, synchronous, busy_ms)
             try:
@@ -63,7 +65,7 @@ class SqliteDatabase:
     @contextlib.contextmanager
     def write(self) -> Iterator[None]:
         """Hold the only write transaction; commits at the end, rolls back on any exception."""
-        with self._write_lock, _translated(self.path):
+        with self._write_lock, self._translated():
             self._writer.execute("begin immediate")
             try:
                 yield
@@ -78,7 +80,7 @@ class SqliteDatabase:
     @contextlib.contextmanager
     def read(self) -> Iterator[None]:
         """Hold one consistent snapshot for reading."""
-        with self._read_lock, _translated(self.path):
+        with self._read_lock, self._translated():
             if self._reader.in_transaction:
                 yield
                 return
@@ -107,6 +109,33 @@ class SqliteDatabase:
         with self._read_lock:
             self._reader.close()
 
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        path = self.path
+        try:
+            yield
+        except apsw.NotADBError as error:
+            raise StoreForeign(f"{path} is not a SQLite file: give Mulligan a file of its own") from error
+        except apsw.ReadOnlyError as error:
+            raise StoreReadOnly(_READ_ONLY.format(path)) from error
+        except (apsw.BusyError, apsw.LockedError) as error:
+            held_s = self.busy_ms / 1000
+            raise StoreBusy(f"{path} was locked by another process for over {held_s:g} s: nothing was changed") from error
+        except apsw.FullError as error:
+            raise StoreFull(f"no room left on the disk of {path}: nothing was changed; make room and try again") from error
+        except apsw.CantOpenError as error:
+            raise StoreError(f"{path} cannot be opened: check the rights of the file and of its folder") from error
+        except (apsw.IOError, apsw.CorruptError) as error:
+            raise StoreError(f"{path} cannot be read or written: {error}") from error
+        except apsw.ConnectionClosedError as error:
+            raise StoreError(f"the store {path} was closed") from error
+
+    def wait_at_most(self, busy_ms: int) -> None:
+        """Wait so long for others who hold the store, before StoreBusy; for who has better things to do meanwhile."""
+        self.busy_ms = busy_ms
+        for connection in (self._writer, self._reader):
+            connection.set_busy_timeout(busy_ms)
+
     def fail_with(self, hurt: Callable[[str], None] | None) -> None:
         """Call this before and after every commit; for tests that want a store that fails."""
         self._hurt = hurt
@@ -126,6 +155,9 @@ def migrations() -> list[tuple[int, str]]:
 def _connect(path: str, synchronous: str, busy_ms: int) -> apsw.Connection:
     connection = apsw.Connection(path, statementcachesize=256)
     connection.set_busy_timeout(busy_ms)
+    if connection.readonly("main"):
+        connection.close()
+        raise StoreReadOnly(_READ_ONLY.format(path))
     connection.execute("pragma trusted_schema = off")
     connection.execute(f"pragma synchronous = {'NORMAL' if synchronous == 'NORMAL' else 'FULL'}")
     connection.execute("pragma cache_size = -65536")
@@ -180,39 +212,21 @@ def _refuse_unfit_place(path: str) -> None:
         raise StoreError(f"the folder {folder} does not exist: make it, or name another place for the store")
     if Path(path).is_dir():
         raise StoreError(f"{path} is a folder: name a file for the store")
-    kind = _file_system(folder)
+    mounts = Path("/proc/self/mounts")  # where the kernel tells, which is Linux
+    kind = file_system(os.path.realpath(folder), mounts.read_text("utf-8", "replace") if mounts.exists() else "")
     if kind in NETWORK_FILE_SYSTEMS:
         raise StoreError(f"{folder} is on a network file system ({kind}), where SQLite corrupts: use a local disk")
 
 
-def _file_system(folder: Path) -> str:
-    """Return the type of the file system of a folder where the kernel tells (Linux), else nothing."""
-    mounts = Path("/proc/self/mounts")
-    if not mounts.exists():
-        return ""
+def file_system(folder: str, mounts: str) -> str:
+    """Return the type of the file system that a folder is on, by a list of mounts; empty when the list does not tell."""
     best = ("", "")
-    real = os.path.realpath(folder)
-    for line in mounts.read_text("utf-8", "replace").splitlines():
-        _, place, kind, *_ = line.split(" ")
-        inside = real == place or real.startswith(place.rstrip("/") + "/")
+    for line in mounts.splitlines():
+        fields = line.split(" ")
+        if len(fields) < 3:
+            continue
+        place = _OCTAL.sub(lambda match: chr(int(match[1], 8)), fields[1])
+        inside = folder == place or folder.startswith(place.rstrip("/") + "/")
         if inside and len(place) >= len(best[0]):
-            best = (place, kind)
+            best = (place, fields[2])
     return best[1]
-
-
-@contextlib.contextmanager
-def _translated(path: str) -> Iterator[None]:
-    try:
-        yield
-    except apsw.NotADBError as error:
-        raise StoreForeign(f"{path} is not a SQLite file: give Mulligan a file of its own") from error
-    except apsw.ReadOnlyError as error:
-        raise StoreReadOnly(f"{path} cannot be written: check the rights of the file and of its folder") from error
-    except apsw.BusyError as error:
-        raise StoreBusy(f"{path} was locked by another process for over {BUSY_MS // 1000} s: nothing was changed") from error
-    except apsw.FullError as error:
-        raise StoreFull(f"no room left on the disk of {path}: nothing was changed; make room and try again") from error
-    except apsw.CantOpenError as error:
-        raise StoreError(f"{path} cannot be opened: check the rights of the file and of its folder") from error
-    except (apsw.IOError, apsw.CorruptError) as error:
-        raise StoreError(f"{path} cannot be read or written: {error}") from error

@@ -79,13 +79,10 @@ def safety_chores(
 ) -> list[Chore]:
     """Return the chores that every worker does."""
 
-    def release() -> int:
-        submitting.release_all()
-        return 0
-
     return [
         Chore("lost-workers", LOOK_S, LostWorkers(engine, locks, own).run_once),
         Chore("deadlines", 1.0, engine.expire),
         Chore("cancellations", 1.0, commands.go_on_cancelling),
-        Chore("releases", 5.0, release),
+        Chore("releases", 5.0, submitting.release_all),
+        Chore("abandoned", 60.0, submitting.drop_abandoned),
     ]

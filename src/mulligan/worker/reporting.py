@@ -14,7 +14,7 @@ from mulligan.core.failure import Classification, Failure, Kind, RuleSet, classi
 from mulligan.core.job import FailureClass, Item
 from mulligan.worker.executors.interface import Call, Failed, Returned, Snoozed, Stopped, Succeeded
 
-MESSAGE_LENGTH = 4_000
+MESSAGE_LENGTH = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,7 @@ def _failed(report: Failed, item: Item, outcomes: Outcomes) -> events.Failed:
         timed_out=failure.kind in (Kind.TIMEOUT, Kind.HEARTBEAT, Kind.CUTOFF),
         cutoff=failure.kind is Kind.CUTOFF,
         crashed=failure.crashed,
+        interrupted=failure.kind in (Kind.LOST, Kind.STOPPED),
         exit_code=failure.exit_code,
         signal=failure.signal,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -13,15 +14,16 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mulligan.core.definition import Definition
-from mulligan.core.errors import MulliganError, StoreError
+from mulligan.core.errors import StoreError
 from mulligan.core.events import AttemptEvent
 from mulligan.core.job import Item
 from mulligan.engine.definitions import Published
-from mulligan.engine.engine import Checkpoint, Claim, Engine, NewWorker, Notes
+from mulligan.engine.engine import Checkpoint, Claim, Engine, Exchange, NewWorker, Notes
 from mulligan.telemetry import Tell
 from mulligan.worker.assigning import assignment_of
 from mulligan.worker.executors.interface import Call, Executor, Logged, Progressed, Report, Started
 from mulligan.worker.reporting import Outcomes, ending
+from mulligan.worker.submissions import Submissions
 
 IDLE_S = 1.0
 """How often an idle worker looks for work that nobody hinted at."""
@@ -132,12 +134,14 @@ class Worker:
         self._beat_at = 0.0
         self._renewed = 0.0
         self._store_down_until = 0.0
+        self._store_is_down = False
         self._overdue = False
         self._progress: dict[int, tuple[float, float]] = {}
         self._waker, self._wakee = socket.socketpair()
         self._waker.setblocking(False)
         self._wakee.setblocking(False)
         self._chores = [_Due(each) for each in parts.chores(lambda: self._worker)]
+        self._submissions = Submissions(parts.submit, self._wake_up)
 
     @property
     def id(self) -> int | None:
@@ -145,7 +149,7 @@ class Worker:
         return self._worker
 
     def run(self, *, signals: bool = False) -> None:
-        """Work until stopped. With `signals`, SIGTERM and SIGINT stop it: the first drains, the second hands work back."""
+        """Work until stopped. With `signals`, SIGTERM and SIGINT stop it, each a step further; see `stop`."""
         previous = self._catch_signals() if signals else {}
         try:
             self._enlist()
@@ -160,40 +164,55 @@ class Worker:
                 signal.signal(number, handler)
 
     def stop(self) -> None:
-        """Ask the worker to stop: at the first call it drains, at the second it hands its work back."""
+        """Ask the worker to stop: at the first call it drains, at the second it hands its work back, at the third it leaves.
+
+        What it leaves unsettled, because the store is away, is taken back from it later as from a lost worker.
+        """
         self._stops += 1
-        with_room = b"!"
-        try:
-            self._waker.send(with_room)
-        except (BlockingIOError, OSError):  # it is awake, or gone
-            return
+        self._wake_up()
+
+    def _wake_up(self) -> None:
+        with contextlib.suppress(OSError):  # it is awake, or gone
+            self._waker.send(b"!")
 
     def _done(self) -> bool:
-        return self._draining and not self._running and not self._ended and not self._notes
+        settled = not self._running and not self._ended and not self._notes
+        return self._draining and (settled or self._stops > 2)
 
     def _step(self) -> None:
         self._wait()
         self._obey()
         for report in self._executor.poll():
             self._take_in(report)
+        for answer in self._submissions.take():
+            self._executor.answer(*answer)
         now = time.monotonic()
-        if now >= self._store_down_until:
-            try:
-                self._with_store(now)
-            except StoreError as error:
-                self._tell("store is away", error=str(error))
-                self._store_down_until = now + STORE_RETRY_S
-                self._give_up_when_overdue(now)
+        if now < self._store_down_until:
+            return
+        try:
+            self._with_store(now)
+        except StoreError as error:
+            self._note_store_down(error)
+        else:
+            if self._store_is_down:
+                self._store_is_down = False
+                self._tell("store is back", worker=self._parts.name)
 
-    def _give_up_when_overdue(self, now: float) -> None:
-        """Nobody may believe in this worker any more once its lease is over: what runs could soon run elsewhere too."""
+    def _note_store_down(self, error: StoreError) -> None:
+        if not self._store_is_down:
+            self._store_is_down = True
+            self._tell("store is away", error=str(error))
+        now = time.monotonic()
+        self._store_down_until = now + STORE_RETRY_S
         if now - self._renewed > self._parts.lease_s and not self._overdue:
+            # Others may have taken this worker for lost, and run its items: so they must not run on here.
             self._overdue = True
-            self._executor.close()
+            self._kill_all()
 
     def _with_store(self, now: float) -> None:
-        if self._overdue:
-            self._overdue = False
+        if self._worker is None:
+            self._enlist()
+        elif self._overdue:
             self._start_anew()
         self._exchange(now)
         if now >= self._beat_at:
@@ -203,8 +222,18 @@ class Worker:
             self._stop_cancelled()
         for chore in self._chores:
             if now >= chore.at:
-                chore.at = now + chore.chore.interval_s
-                chore.chore.run_once()
+                self._do(chore, now)
+
+    def _do(self, due: _Due, now: float) -> None:
+        """Do a chore, and soon again while there is more to do; one that fails is told of and tried again in its time."""
+        due.at = now + due.chore.interval_s
+        try:
+            if due.chore.run_once():
+                due.at = now
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one bad row must not end everything that runs here
+            self._tell("chore failed", chore=due.chore.name, error=f"{type(error).__name__}: {error}")
 
     def _wait(self) -> None:
         poll = select.poll()
@@ -213,20 +242,26 @@ class Worker:
         hints = self._parts.hints
         if hints is not None:
             poll.register(hints.fileno(), select.POLLIN)
-        until = min(self._look_at, self._flush_at, self._beat_at, *(each.at for each in self._chores))
-        if self._running:
-            until = min(until, self._stop_look_at)
-        until = max(until, self._store_down_until)
-        deadline = self._executor.deadline()
-        if deadline is not None:
-            until = min(until, deadline)
-        ready = poll.poll(max(0.0, until - time.monotonic()) * 1000 if not self._ended else 0)
+        ready = poll.poll(max(0.0, self._wake_at() - time.monotonic()) * 1000)
         for fd, _ in ready:
             if hints is not None and fd == hints.fileno():
                 hints.drain()
                 self._look_at = self._stop_look_at = 0.0
             elif fd == self._wakee.fileno():
                 self._wakee.recv(64)
+
+    def _wake_at(self) -> float:
+        """Return when to look at the store or at the executor's time limits, if nothing else happens before."""
+        at = 0.0
+        if not self._ended and not self._calls:
+            at = min(self._flush_at, self._beat_at, *(each.at for each in self._chores))
+            if not self._draining:
+                at = min(at, self._look_at)
+            if self._running:
+                at = min(at, self._stop_look_at)
+        at = max(at, self._store_down_until)
+        deadline = self._executor.deadline()
+        return at if deadline is None else min(at, deadline)
 
     def _obey(self) -> None:
         if self._stops and not self._draining:
@@ -271,10 +306,7 @@ class Worker:
 
     def _call(self, running: Running, call: Call) -> None:
         if call.name == "submit":
-            try:
-                self._executor.answer(call.id, call.call, self._parts.submit(call.payload, str(running.item.key)), None)
-            except MulliganError as error:
-                self._executor.answer(call.id, call.call, None, f"{error.code}: {error}")
+            self._submissions.put(call.id, call.call, call.payload, str(running.item.key))
             return
         key, value = self._parts.outcomes.checkpoint(call)
         self._notes.checkpoints.append(Checkpoint(running.item, call.name, key, value, running.definition))
@@ -297,11 +329,10 @@ class Worker:
                 return
         room = None if self._draining else _Room(self._executor, self._names)
         result = self._engine.exchange(self._worker, self._ended, list(self._names), room, self._notes)
-        ended, calls = self._ended, self._calls
+        calls = self._calls
         self._ended, self._calls, self._notes = [], [], Notes()
         self._flush_at = float("inf")
-        if result.refused:
-            self._tell("refused", count=result.refused, of=len(ended))
+        self._tell_refused(result)
         for (id, call), saved in zip(calls, result.saved, strict=True):  # noqa: A001
             error = None if saved else "lease_lost: this attempt no longer owns its work item"
             self._executor.answer(id, call, "null" if saved else None, error)
@@ -346,22 +377,49 @@ class Worker:
         else:
             self._start_anew()
 
-    def _start_anew(self) -> None:
-        """This instance was declared lost, so its items belong to others: kill what runs, and begin as another one."""
-        self._tell("lost", worker=self._parts.name, running=len(self._running))
+    def _deliver(self) -> None:
+        """Settle what ended while the store was away; whatever others were first with is refused and counted."""
+        assert self._worker is not None  # noqa: S101 - looked at by the caller
+        result = self._engine.exchange(self._worker, self._ended, [], None, self._notes)
+        self._tell_refused(result)
+        self._ended, self._notes = [], Notes()
+
+    def _tell_refused(self, result: Exchange) -> None:
+        count = result.refused + result.saved.count(False)
+        if count:
+            self._tell("refused", worker=self._parts.name, count=count)
+
+    def _kill_all(self) -> None:
+        """Kill what runs; what has ended already is kept."""
+        self._tell("killing all", worker=self._parts.name, running=len(self._running))
         self._executor.close()
         self._running.clear()
-        self._ended.clear()
         self._progress.clear()
-        self._leave()
+        self._calls.clear()
         self._executor = self._parts.make_executor()
+
+    def _start_anew(self) -> None:
+        """This instance does not count any more: whatever it still held is taken back, and another one begins."""
+        self._overdue = True  # so that it is gone on with where the store leaves it halfway
+        while reports := self._executor.poll():  # what has come too late shall be counted as that
+            for report in reports:
+                self._take_in(report)
+        self._kill_all()
+        self._deliver()
+        self._leave()
         self._enlist()
 
     def _enlist(self) -> None:
         instance = uuid.uuid4().hex
-        self._lock = self._parts.lock(instance)
-        new = NewWorker(instance, self._parts.name, os.getpid(), str(self._lock.path), round(self._parts.lease_s * 1000))
-        self._worker, self._published = self._engine.enlist(new, self._parts.definitions)
+        lock = self._parts.lock(instance)
+        new = NewWorker(instance, self._parts.name, os.getpid(), str(lock.path), round(self._parts.lease_s * 1000))
+        try:
+            self._worker, self._published = self._engine.enlist(new, self._parts.definitions)
+        except BaseException:
+            lock.release()
+            raise
+        self._lock = lock
+        self._overdue = False
         self._names = {each.task: name for name, each in self._published.items()}
         self._look_at = 0.0
         self._renewed = time.monotonic()

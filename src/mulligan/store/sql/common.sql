@@ -89,21 +89,27 @@ insert into jobs (task, run_id, kind, input_digest, tz, labels, sealed, created_
 values (:task, :run_id, :kind, :input_digest, :tz, :labels, :sealed, :now, :now);
 
 -- name: grow_job
-update jobs set pending = pending + :count, touched_ms = :now where id = :job;
+-- Nothing changed means that the submission was given up by others meanwhile.
+update jobs set pending = pending + :count, touched_ms = :now where id = :job and sealed = 0 returning id;
 
 -- name: seal_job
 update jobs set sealed = 1, release_ms = :release_ms, input_digest = :input_digest, touched_ms = :now,
     ended_ms = case when pending + started + retry = 0 then :now end
-where id = :job and sealed = 0;
+where id = :job and sealed = 0 returning ended_ms;
+
+-- name: abandoned_jobs
+-- Submissions that nobody has added to for a while.
+select id from jobs where sealed = 0 and touched_ms < :before order by id limit 100;
 
 -- name: drop_job
 delete from jobs where id = :job and sealed = 0;
 
 -- name: drop_items
-delete from items where job = :job;
+-- What belongs to a complete job stays, even if its submitter does not know that it is complete.
+delete from items where job = :job and :job in (select id from jobs where sealed = 0);
 
 -- name: drop_inputs
-delete from inputs where job = :job;
+delete from inputs where job = :job and :job in (select id from jobs where sealed = 0);
 
 -- name: read_job
 select j.id, t.namespace, j.task, t.name, j.run_id, j.kind, j.tz, j.labels, j.sealed, j.cancel_ms, j.created_ms, j.ended_ms,
@@ -196,8 +202,8 @@ join items i on i.job = n.job and i.number = n.number
 where n.task = :task and n.window_start_ms >= :start and n.window_start_ms < :end
     and i.status in ('PENDING', 'STARTED', 'RETRY', 'SUCCESS');
 
--- name: windows_failed
--- The newest item of each window in a range, where that item failed.
+-- name: windows_newest
+-- All items of the windows in a range, the newest of each window last.
 select n.window_start_ms, n.window_end_ms, n.job, n.number, i.status from inputs n
 join items i on i.job = n.job and i.number = n.number
 where n.task = :task and n.window_start_ms >= :start and n.window_start_ms < :end

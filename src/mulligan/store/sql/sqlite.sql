@@ -26,7 +26,7 @@ order by i.due_ms, i.job, i.number limit :limit;
 -- name: start_items
 -- What deciding on Claimed does, for many rows at once.
 update items set status = 'STARTED', wait = null, token = items.token + 1, attempt = items.attempt + 1,
-    version = items.version + 1, worker = :worker, claimed_ms = :now, deadline_ms = items.cutoff_ms
+    version = items.version + 1, worker = :worker, claimed_ms = :now
 from (select value ->> 0 as job, value ->> 1 as number, value ->> 2 as version from json_each(:rows)) v
 where items.job = v.job and items.number = v.number and items.version = v.version
 returning job, number;
@@ -87,10 +87,11 @@ insert into inputs (job, number, task, key, arguments, window_start_ms, window_e
 select :job, value ->> 0, :task, value ->> 1, value ->> 2, value ->> 3, value ->> 4 from json_each(:rows);
 
 -- name: release_items
--- A sealed job's items become due a chunk at a time.
+-- A sealed job's items become due a chunk at a time, in order: those before `first` have had their turn.
 update items set due_ms = :due_ms, wait = :wait, version = version + 1
 where (job, number) in (
-    select job, number from items where job = :job and status = 'PENDING' and wait = 'submitting' order by number limit :limit)
+    select job, number from items where job = :job and number >= :first and status = 'PENDING' and wait = 'submitting'
+    order by number limit :limit)
 returning number;
 
 -- name: add_attempts
@@ -112,7 +113,7 @@ select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->
 from json_each(:rows);
 
 -- name: held_by
--- In key order from a key on, so that a lost worker's items are taken a page at a time.
+-- A lost worker's items are taken back a page at a time: those taken are held no more.
 select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
     i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
     i.reason, i.failure_class, i.created_ms, i.ended_ms
@@ -143,11 +144,13 @@ from items i indexed by items_held where i.worker is not null and i.job = :job;
 select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
     i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
     i.reason, i.failure_class, i.created_ms, i.ended_ms
-from items i where i.job = :job and i.status in ('PENDING', 'RETRY') order by i.number limit :limit;
+from items i where i.job = :job and i.number >= :first and i.status in ('PENDING', 'RETRY') order by i.number limit :limit;
 
 -- name: add_logs
+-- A piece that is there already is one whose commit was not answered.
 insert into logs (job, number, token, part, at_ms, text)
-select value ->> 0, value ->> 1, value ->> 2, value ->> 3, :now, value ->> 4 from json_each(:rows);
+select value ->> 0, value ->> 1, value ->> 2, value ->> 3, :now, value ->> 4 from json_each(:rows) where true
+on conflict (job, number, token, part) do nothing;
 
 -- name: set_progress
 insert into progress (job, number, token, done, total, at_ms)

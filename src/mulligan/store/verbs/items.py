@@ -116,9 +116,9 @@ class Items:
         """Return the items of a job that run."""
         return [item_of(row) for row in self._run("running_of_job", {"job": job})]
 
-    def waiting_of(self, job: int, limit: int) -> list[Item]:
-        """Return the first items of a job that wait."""
-        return [item_of(row) for row in self._run("waiting_of_job", {"job": job, "limit": limit})]
+    def waiting_of(self, job: int, limit: int, first: int = 0) -> list[Item]:
+        """Return the first items of a job that wait, from a number on."""
+        return [item_of(row) for row in self._run("waiting_of_job", {"job": job, "limit": limit, "first": first})]
 
     def owns(self, key: ItemKey, token: int, worker: int) -> bool:
         """Return whether an attempt still owns its item."""
@@ -163,7 +163,6 @@ def _started(item: Item, worker: int, now_ms: int) -> Item:
         version=item.version + 1,
         worker=worker,
         claimed_ms=now_ms,
-        deadline_ms=item.cutoff_ms,
     )
 
 

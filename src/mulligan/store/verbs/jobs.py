@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from mulligan.core.errors import Refused
 from mulligan.core.job import Job, JobStatus, Reason, Wait
 from mulligan.core.submission import NewItem
 from mulligan.store.interface import Run, one
@@ -77,7 +78,12 @@ class Jobs:
         return int(one(self._run("last_id", {}))[0])  # type: ignore[index]  # just inserted
 
     def add_items(self, job: int, first: int, items: Sequence[NewItem], defaults: ItemDefaults, now_ms: int) -> None:
-        """Add items to a job, numbered from `first` on, all with the same defaults."""
+        """Add items to a job that is not sealed, numbered from `first` on, all with the same defaults.
+
+        Raises Refused when the job is gone: others took its submission for dead.
+        """
+        if one(self._run("grow_job", {"job": job, "count": len(items), "now": now_ms})) is None:
+            raise Refused(f"job {job}: its submission stood still for too long and was given up: submit it again")
         shared = {**defaults._asdict(), "once": int(defaults.once), "job": job, "now": now_ms}
         numbers = as_json([number] for number in range(first, first + len(items)))
         self._run("add_items", {**shared, "rows": numbers}).fetchall()
@@ -85,12 +91,21 @@ class Jobs:
             (first + place, each.key, each.arguments, *(each.window or (None, None))) for place, each in enumerate(items)
         )
         self._run("add_inputs", {"job": job, "task": defaults.task, "rows": rows}).fetchall()
-        self._run("grow_job", {"job": job, "count": len(items), "now": now_ms}).fetchall()
 
-    def seal(self, job: int, input_digest: str, release_ms: int | None, now_ms: int) -> None:
-        """Make a job complete; its held items become due from `release_ms` on, a chunk at a time."""
+    def seal(self, job: int, input_digest: str, release_ms: int | None, now_ms: int) -> bool:
+        """Make a job complete; its held items become due from `release_ms` on, a chunk at a time.
+
+        Returns whether it has ended by that, having nothing to do. Raises Refused when the job is gone.
+        """
         values = {"job": job, "input_digest": input_digest, "release_ms": release_ms, "now": now_ms}
-        self._run("seal_job", values).fetchall()
+        row = one(self._run("seal_job", values))
+        if row is None:
+            raise Refused(f"job {job}: its submission stood still for too long and was given up: submit it again")
+        return row[0] is not None
+
+    def abandoned(self, before_ms: int) -> list[int]:
+        """Return jobs that are not complete and that nobody has added to since a moment."""
+        return [row[0] for row in self._run("abandoned_jobs", {"before": before_ms})]
 
     def drop_unsealed(self, job: int) -> None:
         """Forget a job whose submission was never completed."""
@@ -101,12 +116,17 @@ class Jobs:
         """Return sealed jobs whose items have not all been made due, with their due time."""
         return [(job, due_ms) for job, due_ms in self._run("releasing_jobs", {})]
 
-    def release(self, job: int, due_ms: int, wait: Wait, limit: int) -> int:
-        """Make the next held items of a job due; returns how many. When none is left the job is done releasing."""
-        count = len(self._run("release_items", {"job": job, "due_ms": due_ms, "wait": wait, "limit": limit}).fetchall())
-        if count < limit:
-            self._run("released_job", {"job": job}).fetchall()
-        return count
+    def release(self, job: int, due_ms: int, wait: Wait, limit: int, first: int = 0) -> int | None:
+        """Make the next held items of a job due, from a number on; returns the number to go on from.
+
+        None: none is left, and the job is done releasing.
+        """
+        where = {"job": job, "due_ms": due_ms, "wait": wait, "limit": limit, "first": first}
+        numbers = [row[0] for row in self._run("release_items", where)]
+        if len(numbers) == limit:
+            return int(max(numbers)) + 1
+        self._run("released_job", {"job": job}).fetchall()
+        return None
 
     def read(self, job: int) -> Job | None:
         """Return a job, or None."""

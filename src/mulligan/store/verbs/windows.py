@@ -23,7 +23,7 @@ class Windows:
     def newest(self, task: int, start_ms: int, end_ms: int) -> dict[tuple[int, int], tuple[ItemKey, JobStatus]]:
         """Return the newest item of each window starting in a range, with its status."""
         where = {"task": task, "start": start_ms, "end": end_ms}
-        rows = self._run("windows_failed", where)
+        rows = self._run("windows_newest", where)
         return {(start, end): (ItemKey(job, number), JobStatus(status)) for start, end, job, number, status in rows}
 
     def of(self, keys: Iterable[ItemKey]) -> dict[ItemKey, tuple[int, int]]:

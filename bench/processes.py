@@ -1,0 +1,75 @@
+"""Starting workers, and killing them with everything they have started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from bench import bodies
+
+ROOT = Path(__file__).parent.parent
+
+
+def with_bench(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which this folder can be imported, besides what could be before."""
+    places = [str(ROOT), environment.get("PYTHONPATH", "")]
+    return {**environment, "PYTHONPATH": os.pathsep.join(filter(None, places))}
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Have a worker run inside; at the end it is gone, and all it has started."""
+    environment = with_bench(os.environ)
+    with (bodies.folder() / "worker.log").open("ab") as log:
+        process = subprocess.Popen(command, cwd=bodies.folder(), env=environment, stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        kill(process)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and its descendants with -9; they are held first, so that none can start another meanwhile."""
+    if process.returncode is not None:
+        return
+    seen: list[int] = []
+    while (found := descendants(process.pid)) != seen:
+        _signal(found, signal.SIGSTOP)
+        seen = found
+    _signal([process.pid, *seen], signal.SIGKILL)
+    process.wait()
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the ids of all processes that descend from one, whatever session they lead."""
+    parents: dict[int, list[int]] = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, IndexError):
+            parents.setdefault(int(_stat(place)[1]), []).append(int(place.name))
+    found, todo = [], [pid]
+    while todo:
+        children = sorted(parents.get(todo.pop(), []))
+        found += children
+        todo += children
+    return found
+
+
+def cpu_s(pid: int) -> float:
+    """Return the processor time in seconds that a process has used, in user and system mode."""
+    fields = _stat(Path(f"/proc/{pid}"))
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _stat(place: Path) -> list[str]:
+    """The fields of a process after its name, which may hold spaces."""
+    return (place / "stat").read_text().rsplit(")", 1)[1].split()
+
+
+def _signal(pids: Sequence[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)

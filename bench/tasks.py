@@ -1,0 +1,32 @@
+"""The measured tasks of Mulligan; workers load this file."""
+
+from __future__ import annotations
+
+from bench import bodies
+from mulligan import Context, task
+
+
+@task(retries=2)
+def plain(number: int) -> None:  # noqa: ARG001 - what an item is for
+    bodies.nothing()
+
+
+@task
+def once(number: int) -> None:  # noqa: ARG001 - what an item is for
+    bodies.nothing()
+
+
+@task(retries=2)
+def flaky(number: int) -> None:
+    bodies.fail_at_first(number)
+
+
+@task(retries=2)
+def nap(number: int) -> int:
+    return bodies.nap(number)
+
+
+@task(retries=2)
+def steps(ctx: Context, count: int) -> None:
+    for _ in range(count):
+        ctx.step(bodies.nothing)

@@ -1,0 +1,78 @@
+"""What people read."""
+
+from __future__ import annotations
+
+import pytest
+
+from mulligan.core.job import FAR_FUTURE_MS, Counts, JobStatus, Reason, Wait, job_status
+from mulligan.core.labels import REASONS, in_minutes, item_label, job_label
+from mulligan.testing.clock import START_MS
+from mulligan.testing.factories import an_item
+
+NOW = START_MS
+MINUTE = 60_000
+PENDING, STARTED, RETRY = JobStatus.PENDING, JobStatus.STARTED, JobStatus.RETRY
+SUCCESS, FAILURE, REVOKED = JobStatus.SUCCESS, JobStatus.FAILURE, JobStatus.REVOKED
+
+
+@pytest.mark.parametrize(
+    ("status", "label"),
+    [
+        (PENDING, "Pending"),
+        (STARTED, "Running"),
+        (SUCCESS, "Success"),
+        (FAILURE, "Failed"),
+        (REVOKED, "Manually Cancelled"),
+    ],
+)
+def test_statuses_read_to_the_letter(status: JobStatus, label: str) -> None:
+    assert item_label(an_item(status), NOW) == label
+    assert job_label(status, False, None, NOW) == label
+
+
+def test_a_retry_says_in_how_many_minutes_rounded_up() -> None:
+    for wait_ms, said in ((5 * MINUTE, "5 minutes"), (4 * MINUTE + 1, "5 minutes"), (MINUTE, "1 minute"), (0, "0 minutes")):
+        assert item_label(an_item(RETRY, due_ms=NOW + wait_ms), NOW) == f"Retrying (in {said})"
+        assert job_label(RETRY, False, NOW + wait_ms, NOW) == f"Retrying (in {said})"
+    assert in_minutes(NOW - 1, NOW) == "in 0 minutes"
+
+
+def test_a_running_item_that_shall_be_cancelled_says_so_at_once() -> None:
+    assert item_label(an_item(STARTED, cancel_ms=NOW), NOW) == "Manual Cancellation Requested"
+    for status in (PENDING, STARTED, RETRY):
+        assert job_label(status, True, NOW, NOW) == "Manual Cancellation Requested"
+    for status in (SUCCESS, FAILURE, REVOKED):
+        assert job_label(status, True, None, NOW) == job_label(status, False, None, NOW)
+
+
+def test_what_waits_says_why() -> None:
+    later = NOW + 7 * MINUTE
+    assert item_label(an_item(wait=Wait.SCHEDULE, due_ms=later), NOW) == "Waiting (scheduled, due in 7 minutes)"
+    assert item_label(an_item(wait=Wait.SNOOZE, due_ms=later), NOW) == "Waiting (snoozed, due in 7 minutes)"
+    assert item_label(an_item(wait=Wait.SUBMITTING, due_ms=FAR_FUTURE_MS), NOW) == "Waiting (being submitted)"
+    assert item_label(an_item(wait=Wait.PREDECESSOR, due_ms=FAR_FUTURE_MS), NOW) == "Waiting (the window before it)"
+    assert item_label(an_item(), NOW, "task features is paused") == "Waiting (task features is paused)"
+    assert item_label(an_item(RETRY, due_ms=NOW), NOW, "no capable worker") == "Waiting (no capable worker)"
+
+
+def test_every_reason_has_words() -> None:
+    assert set(REASONS) == set(Reason)
+
+
+@pytest.mark.parametrize(
+    ("counts", "status"),
+    [
+        (Counts(), SUCCESS),
+        (Counts(pending=2), PENDING),
+        (Counts(pending=2, success=1), STARTED),
+        (Counts(pending=2, started=1, retry=1), STARTED),
+        (Counts(pending=2, retry=1), RETRY),
+        (Counts(retry=1, success=5, failure=1), RETRY),
+        (Counts(success=3), SUCCESS),
+        (Counts(success=3, revoked=1), REVOKED),
+        (Counts(success=3, revoked=1, failure=1), FAILURE),
+    ],
+)
+def test_a_jobs_status_follows_from_its_counts(counts: Counts, status: JobStatus) -> None:
+    assert job_status(counts) is status
+    assert counts.total == sum((counts.pending, counts.started, counts.retry, counts.success, counts.failure, counts.revoked))

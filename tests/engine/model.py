@@ -1,0 +1,186 @@
+"""A simple model of the life of work items, against which the real engine is compared. It knows nothing of `decide`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from mulligan.core.definition import Definition
+from mulligan.core.job import FAR_FUTURE_MS, FailureClass, ItemKey
+from mulligan.core.retry import Policy, Retry
+from mulligan.testing.factories import a_definition
+
+TRANSIENT, INFRASTRUCTURE, TIMEOUT = FailureClass.TRANSIENT, FailureClass.INFRASTRUCTURE, FailureClass.TIMEOUT
+ENDED = ("SUCCESS", "FAILURE", "REVOKED")
+WAITS = ("PENDING", "RETRY")
+CHANCE = 0.5
+
+
+@dataclass(frozen=True)
+class Budget:
+    """One entry of a policy, said once more in plain numbers."""
+
+    classes: tuple[FailureClass, ...]
+    failures: int
+    wait_ms: int
+    """After the first failure, with the jitter that CHANCE gives."""
+    factor: int = 1
+
+    def wait(self, failure: int) -> int:
+        return self.wait_ms * int(self.factor ** (failure - 1))
+
+
+ALL = tuple(each for each in FailureClass if each is not FailureClass.PERMANENT)
+POLICIES: dict[str, tuple[object, tuple[Budget, ...]]] = {
+    "once": (None, ()),
+    "twice": (1, (Budget(ALL, 2, 0),)),
+    "fixed": ((2, 300), (Budget(ALL, 3, 300_000),)),
+    "apart": (
+        Policy({INFRASTRUCTURE: Retry(4), (TRANSIENT, TIMEOUT): Retry(3, 60, 2, jitter=0.5)}),
+        (Budget((INFRASTRUCTURE,), 4, 0), Budget((TRANSIENT, TIMEOUT), 3, 75_000, 2)),
+    ),
+    "patient": (Retry(6, 0, jitter=None), (Budget(ALL, 6, 0),)),
+}
+LIMITS_S = (None, None, 200, 10_000)
+
+
+@dataclass(frozen=True)
+class Version:
+    """A task as somebody declared it."""
+
+    task: str
+    policy: str
+    limit_s: int | None
+
+    @property
+    def once(self) -> bool:
+        return self.policy == "once"
+
+    @property
+    def budgets(self) -> tuple[Budget, ...]:
+        return POLICIES[self.policy][1]
+
+    def definition(self) -> Definition:
+        return a_definition(self.task, POLICIES[self.policy][0], total_timeout_s=self.limit_s, code_digest=f"{self}")
+
+
+@dataclass
+class ModelItem:
+    """What should be so of a work item."""
+
+    key: ItemKey
+    version: Version
+    due_ms: int
+    deadline_ms: int | None
+    cutoff_ms: int | None
+    priority: int
+    window: int | None = None
+    status: str = "PENDING"
+    before: str = "PENDING"
+    held: bool = False
+    generation: int = 1
+    attempt: int = 0
+    token: int = 0
+    worker: int | None = None
+    asked: bool = False
+    ended_ms: int | None = None
+    charges: Counter[int] = field(default_factory=Counter)
+    crashes: int = 0
+    keep_from: int = 1
+    recorded: int = 0
+    runs: int = 0
+    """Of this generation, without those that were snoozed."""
+    saved: dict[tuple[str, int], str] = field(default_factory=dict)
+
+    def claimable(self, now_ms: int) -> bool:
+        in_time = self.deadline_ms is None or self.deadline_ms > now_ms
+        return self.status in WAITS and self.due_ms <= now_ms and in_time
+
+    def claim(self, worker: int) -> None:
+        self.before = self.status
+        self.status, self.worker = "STARTED", worker
+        self.token += 1
+        self.attempt += 1
+        self.runs += 1
+
+    def steps(self) -> dict[str, str]:
+        newest: dict[str, str] = {}
+        for (key, generation), value in sorted(self.saved.items(), key=lambda each: each[0][1]):
+            if generation >= self.keep_from:
+                newest[key] = value
+        return newest
+
+    def end(self, status: str, now_ms: int) -> None:
+        self.status, self.worker = status, None
+        self.recorded += 1
+        if status in ENDED:
+            self.ended_ms = now_ms
+
+    def succeed(self, now_ms: int) -> None:
+        self.end("SUCCESS", now_ms)
+        self.crashes = 0
+        if self.generation > 1:
+            self.saved = {place: value for place, value in self.saved.items() if place[1] >= self.keep_from}
+
+    def fail(self, failure_class: FailureClass, now_ms: int, *, crashed: bool = False, cutoff: bool = False) -> None:
+        if self.asked:
+            self.end("REVOKED", now_ms)
+            return
+        self.crashes += crashed
+        found = [place for place, budget in enumerate(self.version.budgets) if failure_class in budget.classes]
+        if found:
+            self.charges[found[0]] += 1
+        if self._goes_on(found, now_ms, crashed=crashed, cutoff=cutoff):
+            self.end("RETRY", now_ms)
+            self.due_ms = now_ms + self._wait(found[0])
+            self.deadline_ms = self.cutoff_ms
+        else:
+            self.end("FAILURE", now_ms)
+
+    def _wait(self, entry: int) -> int:
+        return self.version.budgets[entry].wait(self.charges[entry])
+
+    def _goes_on(self, found: list[int], now_ms: int, *, crashed: bool, cutoff: bool) -> bool:
+        if cutoff or not found or (crashed and self.crashes >= 3):
+            return False
+        if self.charges[found[0]] >= self.version.budgets[found[0]].failures:
+            return False
+        return self.cutoff_ms is None or now_ms + self._wait(found[0]) < self.cutoff_ms
+
+    def snooze(self, delay_ms: int, now_ms: int) -> None:
+        self.runs -= 1
+        if self.asked:
+            self.end("REVOKED", now_ms)
+        elif self.cutoff_ms is not None and now_ms + delay_ms >= self.cutoff_ms:
+            self.end("FAILURE", now_ms)
+        else:
+            self.end("PENDING", now_ms)
+            self.due_ms, self.deadline_ms = now_ms + delay_ms, self.cutoff_ms
+
+    def release(self, now_ms: int) -> None:
+        self.worker = None
+        self.attempt -= 1
+        self.runs -= 1
+        self.status = self.before
+        if self.asked:
+            self.status, self.ended_ms = "REVOKED", now_ms
+
+    def cancel(self, now_ms: int) -> bool:
+        if self.status in ENDED or self.asked:
+            return False
+        self.asked = True
+        if self.status in WAITS:
+            self.status, self.ended_ms, self.held = "REVOKED", now_ms, False
+        return True
+
+    def begin(self, version: Version, now_ms: int, *, anew: bool, held: bool = False) -> None:
+        self.generation += 1
+        self.version, self.status, self.before = version, "PENDING", "PENDING"
+        self.due_ms, self.held = (FAR_FUTURE_MS, True) if held else (now_ms, False)
+        self.cutoff_ms = None if version.limit_s is None else now_ms + version.limit_s * 1000
+        self.deadline_ms = self.cutoff_ms
+        self.attempt = self.crashes = self.runs = 0
+        self.charges.clear()
+        self.asked, self.ended_ms = False, None
+        if anew:
+            self.keep_from = self.generation

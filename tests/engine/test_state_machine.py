@@ -1,0 +1,515 @@
+"""Anything that may happen, in any order, against the real store: the model agrees and every invariant holds after each step."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from model import CHANCE, ENDED, INFRASTRUCTURE, LIMITS_S, POLICIES, WAITS, ModelItem, Version
+
+from mulligan.core.events import Failed, Released, Run, Snoozed, Stopped, Succeeded
+from mulligan.core.job import FailureClass, Item, ItemKey
+from mulligan.core.submission import NewItem
+from mulligan.engine.commands import Target
+from mulligan.testing.factories import a_failure, daily, items_of
+from mulligan.testing.harness import ASKER, Hand, Harness
+
+TASKS = ("a", "b")
+VERSIONS = st.builds(Version, st.sampled_from(TASKS), st.sampled_from(sorted(POLICIES)), st.sampled_from(LIMITS_S))
+PICK = st.integers(0, 10**6)
+OUTCOMES = st.tuples(
+    st.sampled_from(["succeed", "fail", "fail", "crash", "cutoff", "snooze", "release", "stop"]),
+    st.sampled_from([FailureClass.TRANSIENT, FailureClass.TRANSIENT, *FailureClass]),
+)
+LEASE_MS = 2_000
+
+
+class Tried(NamedTuple):
+    """An attempt that some worker believes to be running."""
+
+    hand: Hand
+    item: Item
+
+
+class Boom(Exception):
+    """The store fails."""
+
+
+class Life(RuleBasedStateMachine):
+    """Workers, operators, time and bad luck."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = Harness(chance=lambda: CHANCE)
+        self.items: dict[ItemKey, ModelItem] = {}
+        self.jobs: dict[int, list[ItemKey]] = {}
+        self.flagged: set[int] = set()
+        self.current: dict[str, Version] = {}
+        self.paused: set[str] = set()
+        self.hands: list[Hand] = []
+        self.tried: list[Tried] = []
+        self.told: list[Tried] = []
+        self.next: dict[ItemKey, ItemKey] = {}
+        self.refused = 0
+        self.run_ids = 0
+
+    def teardown(self) -> None:
+        self.world.store.close()
+
+    @property
+    def now(self) -> int:
+        return self.world.clock.now_ms()
+
+    # what is submitted and by whom it is run
+
+    @initialize(one=st.sampled_from(sorted(POLICIES)), other=st.sampled_from(sorted(POLICIES)))
+    def begin(self, one: str, other: str) -> None:
+        self.enlist(Version("a", one, None), Version("b", other, None))
+
+    def enlist(self, *versions: Version) -> None:
+        self.hands.append(self.world.worker(*(each.definition() for each in versions), lease_ms=LEASE_MS))
+        self.current.update({each.task: each for each in versions})
+
+    @rule(one=VERSIONS)
+    def another_worker(self, one: Version) -> None:
+        if len(self.hands) < 3:
+            other = self.current["b" if one.task == "a" else "a"]
+            self.enlist(one, other)
+
+    @rule(version=VERSIONS)
+    def republish(self, version: Version) -> None:
+        self.world.publish(version.definition())
+        self.current[version.task] = version
+
+    @rule(
+        version=VERSIONS,
+        count=st.integers(1, 3),
+        windows=st.booleans(),
+        priority=st.integers(1, 5),
+        delay_s=st.sampled_from([None, None, 90]),
+        expires_s=st.sampled_from([None, None, None, 100, 500]),
+        total_s=st.sampled_from([None, None, 400]),
+    )
+    def submit(
+        self,
+        version: Version,
+        count: int,
+        windows: bool,
+        priority: int,
+        delay_s: int | None,
+        expires_s: int | None,
+        total_s: int | None,
+    ) -> None:
+        if len(self.items) > 12:
+            return
+        self.run_ids += 1
+        job = self.world.submit(
+            version.definition(),
+            daily(count) if windows else items_of(range(count)),
+            kind="backfill" if windows else "map",
+            run_id=f"run-{self.run_ids}",
+            priority=priority,
+            delay_s=delay_s,
+            expires_ms=None if expires_s is None else self.now + expires_s * 1000,
+            total_timeout_s=total_s,
+        )
+        limit_s = version.limit_s if total_s is None else total_s
+        cutoff = None if limit_s is None else self.now + limit_s * 1000
+        ends = [each for each in (cutoff, None if expires_s is None else self.now + expires_s * 1000) if each is not None]
+        due = self.now + (delay_s or 0) * 1000
+        self.jobs[job] = [ItemKey(job, number) for number in range(count)]
+        for key in self.jobs[job]:
+            window = key.number if windows else None
+            self.items[key] = ModelItem(key, version, due, min(ends, default=None), cutoff, priority, window)
+
+    # what workers do
+
+    def eligible(self) -> list[ModelItem]:
+        return [
+            each
+            for each in self.items.values()
+            if each.claimable(self.now) and each.version.task not in self.paused and each.key.job not in self.flagged
+        ]
+
+    @rule(pick=PICK, limit=st.integers(1, 4))
+    def claim(self, pick: int, limit: int) -> None:
+        self._claim(self.some_hand(pick), limit)
+
+    def some_hand(self, pick: int) -> Hand:
+        if not self.hands:
+            self.enlist(*self.current.values())
+        return self.hands[pick % len(self.hands)]
+
+    def _claim(self, hand: Hand, limit: int) -> None:
+        eligible = self.eligible()
+        claims = hand.exchange(limit=limit).claims
+        assert len(claims) == min(limit, len(eligible)), (claims, eligible)
+        urgent = sorted(each.priority for each in eligible)[: len(claims)]
+        assert sorted(each.item.priority for each in claims) == urgent
+        for claim in claims:
+            item = self.items[claim.item.key]
+            assert item in eligible
+            item.claim(hand.id)
+            assert (claim.item.token, claim.item.attempt) == (item.token, item.attempt)
+            assert dict(claim.saved.steps if claim.saved else {}) == item.steps()
+            self.tried.append(Tried(hand, claim.item))
+
+    @precondition(lambda self: self.hands)
+    @rule(pick=PICK)
+    def claim_while_the_store_fails(self, pick: int) -> None:
+        hand = self.hands[pick % len(self.hands)]
+        with self.broken_store(), pytest.raises(Boom):
+            hand.exchange(limit=3)
+
+    @contextlib.contextmanager
+    def broken_store(self) -> Iterator[None]:
+        def hurt(point: str) -> None:
+            raise Boom(point)
+
+        self.world.store.database.fail_with(hurt)  # type: ignore[attr-defined]  # of the real thing
+        yield
+        self.world.store.database.fail_with(None)  # type: ignore[attr-defined]
+
+    def pick_tried(self, pick: int) -> tuple[Tried, ModelItem | None]:
+        """Take an attempt, and the item if the attempt still owns it."""
+        tried = self.tried.pop(pick % len(self.tried))
+        self.told.append(tried)
+        return tried, self.owned(tried)
+
+    def owned(self, tried: Tried) -> ModelItem | None:
+        item = self.items[tried.item.key]
+        is_his = (item.status, item.token, item.worker) == ("STARTED", tried.item.token, tried.hand.id)
+        return item if is_his else None
+
+    def run_of(self, tried: Tried) -> Run:
+        return Run(tried.item.token, tried.hand.id, self.now, tried.item.claimed_ms)
+
+    def settle(self, tried: Tried, item: ModelItem | None, event: Any) -> None:
+        result = tried.hand.exchange((tried.item, event))
+        assert result.refused == (item is None)
+        self.refused += item is None
+
+    @rule(pick=PICK, outcomes=st.lists(OUTCOMES, min_size=1, max_size=6))
+    def work(self, pick: int, outcomes: list[tuple[str, FailureClass]]) -> None:
+        """Let time pass until something is due, take it, and say how it ended; several times over."""
+        for outcome, failure_class in outcomes:
+            waiting = [each.due_ms for each in self.items.values() if each.status in WAITS and not each.held]
+            if waiting:
+                self.world.clock.pass_(max(0, min(waiting) - self.now) / 1000)
+            self._claim(self.some_hand(pick), 1)
+            self.tell(len(self.tried) - 1, outcome, failure_class)
+
+    @rule(pick=PICK, outcome=OUTCOMES)
+    def an_attempt_ends(self, pick: int, outcome: tuple[str, FailureClass]) -> None:
+        self.tell(pick, *outcome)
+
+    def tell(self, pick: int, outcome: str, failure_class: FailureClass) -> None:
+        if not self.tried:
+            return
+        match outcome:
+            case "succeed":
+                self.succeed(pick)
+            case "snooze":
+                self.snooze(pick, 30)
+            case "release":
+                self.release(pick)
+            case "stop":
+                self.stopped_by_its_worker(pick)
+            case _:
+                self.fail(pick, failure_class, outcome == "crash", outcome == "cutoff")
+
+    def succeed(self, pick: int) -> None:
+        tried, item = self.pick_tried(pick)
+        self.settle(tried, item, Succeeded(self.run_of(tried), "1"))
+        if item is not None:
+            item.succeed(self.now)
+            following = self.items.get(self.next.pop(item.key, item.key)) if item.generation > 1 else None
+            if following is not None and following.held:
+                following.due_ms, following.held = self.now, False
+
+    def fail(self, pick: int, failure_class: FailureClass, crashed: bool, cutoff: bool) -> None:
+        tried, item = self.pick_tried(pick)
+        event = a_failure(tried.item, failure_class, run=self.run_of(tried), crashed=crashed, cutoff=cutoff)
+        self.settle(tried, item, event)
+        if item is not None:
+            item.fail(failure_class, self.now, crashed=crashed, cutoff=cutoff)
+
+    def stopped_by_its_worker(self, pick: int) -> None:
+        tried, item = self.pick_tried(pick)
+        self.settle(tried, item, Stopped(self.run_of(tried)))
+        if item is not None:
+            item.fail(INFRASTRUCTURE, self.now)
+
+    def snooze(self, pick: int, delay_s: int) -> None:
+        tried, item = self.pick_tried(pick)
+        self.settle(tried, item, Snoozed(self.run_of(tried), delay_s))
+        if item is not None:
+            item.snooze(delay_s * 1000, self.now)
+
+    def release(self, pick: int) -> None:
+        tried, item = self.pick_tried(pick)
+        self.settle(tried, item, Released(self.run_of(tried)))
+        if item is not None:
+            item.release(self.now)
+
+    @precondition(lambda self: self.told)
+    @rule(pick=PICK, succeeded=st.booleans())
+    def say_again_what_was_said(self, pick: int, succeeded: bool) -> None:
+        tried = self.told[pick % len(self.told)]
+        run = self.run_of(tried)
+        event: Succeeded | Failed = Succeeded(run, "2") if succeeded else a_failure(tried.item, run=run)
+        self.settle(tried, None, event)
+
+    @precondition(lambda self: self.tried or self.told)
+    @rule(pick=PICK, key=st.sampled_from(["one", "two"]), value=st.sampled_from(["1", "2"]))
+    def save_a_step(self, pick: int, key: str, value: str) -> None:
+        known = self.tried + self.told
+        tried = known[pick % len(known)]
+        item = self.owned(tried)
+        assert tried.hand.save(tried.item, "step", key, value) == (item is not None)
+        if item is None:
+            self.refused += 1
+        else:
+            item.saved[key, item.generation] = value
+            item.crashes = 0
+
+    # how workers end
+
+    def lose(self, hand: Hand) -> None:
+        for item in self.items.values():
+            if item.worker == hand.id:
+                item.fail(INFRASTRUCTURE, self.now)
+
+    @precondition(lambda self: self.hands)
+    @rule(pick=PICK, how=st.integers(0, 3))
+    def a_worker_ends(self, pick: int, how: int) -> None:
+        ends = (
+            self.a_worker_is_killed_and_found,
+            self.a_worker_is_killed_and_its_finder_too,
+            self.a_worker_stands_still_past_its_lease,
+            self.a_worker_leaves_in_order,
+        )
+        ends[how](pick)
+
+    def a_worker_is_killed_and_found(self, pick: int) -> None:
+        hand = self.hands.pop(pick % len(self.hands))
+        hand.die()
+        self.world.watch.run_once()
+        self.lose(hand)
+
+    def a_worker_is_killed_and_its_finder_too(self, pick: int) -> None:
+        hand = self.hands.pop(pick % len(self.hands))
+        with self.world.store.write() as session:
+            assert session.workers.lose(hand.id, self.now)
+        assert hand.exchange(limit=4).claims == []
+        self.world.watch.run_once()
+        self.lose(hand)
+
+    def a_worker_stands_still_past_its_lease(self, pick: int) -> None:
+        hand = self.hands.pop(pick % len(self.hands))
+        for _ in range(7):
+            self.world.clock.pass_(0.5)
+            assert all(each.beat() for each in self.hands)
+            self.world.watch.run_once()
+            if not self.is_open(hand):
+                break
+        self.lose(hand)
+        assert not hand.beat()
+
+    def is_open(self, hand: Hand) -> bool:
+        with self.world.store.read() as session:
+            return hand.id in {each.id for each in session.workers.open()}
+
+    def a_worker_leaves_in_order(self, pick: int) -> None:
+        hand = self.hands.pop(pick % len(self.hands))
+        self.world.engine.dismiss(hand.id, hand.name)
+        self.lose(hand)
+
+    @precondition(lambda self: self.hands and self.tried)
+    @rule(pick=PICK)
+    def a_claim_is_committed_but_not_answered(self, pick: int) -> None:
+        hand = self.hands[pick % len(self.hands)]
+        eligible = self.eligible()
+        claims = hand.exchange(limit=2).claims
+        for claim in claims:
+            self.items[claim.item.key].claim(hand.id)
+        known = {(each.item.key, each.item.token) for each in self.tried if each.hand is hand}
+        assert self.world.engine.give_back(hand.id, known) == len(claims) == min(2, len(eligible))
+        for claim in claims:
+            self.items[claim.item.key].release(self.now)
+
+    # what people ask for
+
+    def busy(self, job: int) -> bool:
+        return job in self.flagged and any(self.items[key].status not in ENDED for key in self.jobs[job])
+
+    def reopen(self, keys: list[ItemKey]) -> list[ItemKey]:
+        wanted = [key for key in keys if not self.busy(key.job)]
+        self.flagged -= {key.job for key in wanted}
+        return wanted
+
+    @precondition(lambda self: self.items)
+    @rule(pick=PICK)
+    def cancel_an_item(self, pick: int) -> None:
+        key = sorted(self.items)[pick % len(self.items)]
+        total = self.world.commands.cancel(Target(items=(key,)), ASKER).total
+        assert total == self.items[key].cancel(self.now)
+
+    @precondition(lambda self: self.jobs)
+    @rule(pick=PICK)
+    def cancel_a_job(self, pick: int) -> None:
+        job = sorted(self.jobs)[pick % len(self.jobs)]
+        items = [self.items[key] for key in self.jobs[job]]
+        self.world.commands.cancel(Target(job=job), ASKER)
+        if job not in self.flagged and any(each.status not in ENDED for each in items):
+            self.flagged.add(job)
+            for each in items:
+                each.cancel(self.now)
+
+    @precondition(lambda self: self.items)
+    @rule(pick=PICK, whole=st.booleans(), mode=st.sampled_from(["recover", "restart"]))
+    def retry(self, pick: int, whole: bool, mode: Any) -> None:
+        key = sorted(self.items)[pick % len(self.items)]
+        keys = self.jobs[key.job] if whole else [key]
+        target = Target(job=key.job) if whole else Target(items=(key,))
+        total = self.world.commands.retry(target, mode, ASKER).total
+        wanted = self.reopen([each for each in keys if self.items[each].status in ("FAILURE", "REVOKED")])
+        assert total == len(wanted)
+        for each in wanted:
+            item = self.items[each]
+            item.begin(self.current[item.version.task], self.now, anew=mode == "restart")
+
+    @precondition(lambda self: self.items)
+    @rule(pick=PICK)
+    def retry_now(self, pick: int) -> None:
+        key = sorted(self.items)[pick % len(self.items)]
+        item = self.items[key]
+        waits = item.status in WAITS and item.due_ms > self.now and not item.held
+        assert self.world.commands.retry_now(Target(items=(key,)), ASKER).total == waits
+        if waits:
+            item.due_ms = self.now
+
+    @precondition(lambda self: self.items)
+    @rule(pick=PICK)
+    def overwrite(self, pick: int) -> None:
+        key = sorted(self.items)[pick % len(self.items)]
+        total = self.world.commands.overwrite(Target(items=(key,)), ASKER, accept_risk=True).total
+        wanted = self.reopen([key] if self.items[key].status == "SUCCESS" else [])
+        assert total == len(wanted)
+        for each in wanted:
+            self.items[each].begin(self.current[self.items[each].version.task], self.now, anew=True)
+
+    @precondition(lambda self: any(each.window is not None and each.status == "SUCCESS" for each in self.items.values()))
+    @rule(pick=PICK)
+    def overwrite_forward(self, pick: int) -> None:
+        there = sorted(key for key, each in self.items.items() if each.window is not None and each.status == "SUCCESS")
+        first = self.items[there[pick % len(there)]]
+        total = self.world.commands.overwrite(Target(items=(first.key,)), ASKER, accept_risk=True, forward=True).total
+        later = [self.items[key] for key in there if self.is_later(self.items[key], first)]
+        ordered = sorted([first, *later], key=lambda each: (each.window, each.key))
+        wanted = self.reopen([each.key for each in ordered])
+        assert total == len(wanted)
+        for place, each in enumerate(wanted):
+            self.items[each].begin(self.current[first.version.task], self.now, anew=True, held=place > 0)
+        self.next.update(zip(wanted, wanted[1:], strict=False))
+
+    def is_later(self, item: ModelItem, first: ModelItem) -> bool:
+        same = item.version.task == first.version.task
+        return same and (item.window or 0) > (first.window or 0) and (item.ended_ms or 0) > (first.ended_ms or 0)
+
+    @rule(task=st.sampled_from(TASKS), paused=st.sampled_from([True, False, False]))
+    def pause_or_resume(self, task: str, paused: bool) -> None:
+        assert self.world.commands.pause(task, ASKER, paused=paused) == (paused is not (task in self.paused))
+        self.paused = self.paused | {task} if paused else self.paused - {task}
+
+    @precondition(lambda self: self.jobs)
+    @rule(pick=PICK, verb=st.sampled_from(["cancel", "retry", "retry_now", "overwrite"]))
+    def ask_what_would_be_done(self, pick: int, verb: str) -> None:
+        target = Target(job=sorted(self.jobs)[pick % len(self.jobs)])
+        args = ("recover", ASKER) if verb == "retry" else (ASKER,)
+        getattr(self.world.commands, verb)(target, *args, dry_run=True)
+
+    # time
+
+    @rule(seconds=st.sampled_from([1, 60, 75, 150, 300, 4000]))
+    def time_passes(self, seconds: int) -> None:
+        self.world.clock.pass_(seconds)
+
+    @rule()
+    def deadlines_are_looked_at(self) -> None:
+        self.world.do_chores()
+        for item in self.items.values():
+            if item.status in WAITS and item.deadline_ms is not None and item.deadline_ms <= self.now:
+                item.status, item.ended_ms, item.held = "FAILURE", self.now, False
+
+    # what must be so
+
+    @invariant()
+    def the_store_is_sound(self) -> None:
+        assert self.world.verify() == []
+
+    @invariant()
+    def the_model_agrees(self) -> None:
+        with self.world.store.read() as session:
+            rows = {each.key: each for each in session.items.read(self.items)}
+            found = self.world.store.database.text_in_reader(
+                "select job, number, count(*) from attempts group by job, number", {}
+            )
+            recorded = {ItemKey(job, number): count for job, number, count in found}
+        for key, item in self.items.items():
+            row = rows[key]
+            assert _seen(row) == _expected(item), key
+            assert recorded.get(key, 0) == item.recorded
+            assert not (item.version.once and item.runs > 1)
+        assert self.world.refused() == self.refused
+
+
+def _seen(row: Item) -> dict[str, Any]:
+    waiting = row.status in WAITS
+    return {
+        "status": str(row.status),
+        "generation": row.generation,
+        "attempt": row.attempt,
+        "token": row.token,
+        "worker": row.worker,
+        "asked": row.cancel_ms is not None,
+        "crashes": row.crashes,
+        "keep_from": row.keep_from,
+        "charges": {place: count for place, count in enumerate(row.charges) if count},
+        "due": row.due_ms if waiting else None,
+        "deadline": row.deadline_ms if waiting else None,
+        "once": row.once,
+        "ended": row.ended_ms,
+    }
+
+
+def _expected(item: ModelItem) -> dict[str, Any]:
+    waiting = item.status in WAITS
+    return {
+        "status": item.status,
+        "generation": item.generation,
+        "attempt": item.attempt,
+        "token": item.token,
+        "worker": item.worker,
+        "asked": item.asked,
+        "crashes": item.crashes,
+        "keep_from": item.keep_from,
+        "charges": {place: count for place, count in item.charges.items() if count},
+        "due": item.due_ms if waiting else None,
+        "deadline": item.deadline_ms if waiting else None,
+        "once": item.version.once,
+        "ended": item.ended_ms,
+    }
+
+
+class TestLife(Life.TestCase):  # type: ignore[name-defined]  # made by hypothesis
+    """Three hundred lives of sixty steps."""
+
+    settings = settings(
+        max_examples=300, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+    )

@@ -1,0 +1,25 @@
+"""Whatever is killed, and whenever: nothing accepted is lost, and nothing that must not start twice does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import median
+
+import pytest
+from chaos import Chaos
+from story_harness import World
+
+KILLS = 18
+
+
+@pytest.mark.parametrize(("seed", "workers"), [(1, 1), (2, 1), (3, 2)])
+def test_no_work_is_lost_and_none_starts_twice_when_processes_are_killed_at_random(
+    world: World, seed: int, workers: int, record_property: Callable[[str, object], None]
+) -> None:
+    report = Chaos(world, seed, workers).run(KILLS)
+    record_property("report", str(report))
+    assert report.kills.total() == KILLS
+    assert not report.started_twice
+    if workers == 1:
+        assert report.again_after_s, "no kill hit anything that ran"
+        assert median(report.again_after_s) <= 2.0, str(report)
