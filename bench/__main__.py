@@ -71,7 +71,9 @@ def _count(name: str, who: str, asked: int | None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m bench", description="Measure Mulligan beside huey on this machine.")
     parser.add_argument("--runs", type=int, default=3, help="how often everything is measured (3)")
-    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS), metavar="W", help=" ".join(WORKLOADS))
+    parser.add_argument(
+        "--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS), metavar="W", help=" ".join(WORKLOADS)
+    )
     parser.add_argument("--contenders", nargs="+", choices=ENTRIES, default=list(ENTRIES), metavar="C", help=" ".join(ENTRIES))
     parser.add_argument("--items", type=int, help="items of Mulligan's W1 and W3 (20,000 and 10,000)")
     parser.add_argument("--folder", type=Path, help="where stores are made: on a real disk (the system's temporary folder)")

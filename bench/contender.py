@@ -61,4 +61,4 @@ ENTRIES = {
 def contender(name: str) -> Contender:
     """Make a contender by its name."""
     entry = ENTRIES[name]
-    return cast(Contender, import_module(entry.module).make(entry.durability))
+    return cast("Contender", import_module(entry.module).make(entry.durability))

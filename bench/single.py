@@ -1,4 +1,4 @@
-"""Runs one workload for one contender in a process and a folder of their own: `python -m bench.single CONTENDER WORKLOAD COUNT`."""
+"""Runs one workload for one contender, in a process of its own: `python -m bench.single CONTENDER WORKLOAD COUNT`."""
 
 from __future__ import annotations
 

@@ -127,6 +127,17 @@ class Life(RuleBasedStateMachine):
             window = key.number if windows else None
             self.items[key] = ModelItem(key, version, due, min(ends, default=None), cutoff, priority, window)
 
+    @rule(task=st.sampled_from(TASKS), count=st.integers(2, 4))
+    def a_backfill_succeeds(self, task: str, count: int) -> None:
+        if len(self.items) > 12 or task in self.paused:
+            return
+        self.submit(self.current[task], count, True, 1, None, None, None)
+        hand = self.some_hand(0)
+        mine = self.jobs[max(self.jobs)]
+        while any(self.items[key].status == "PENDING" for key in mine):
+            self._claim(hand, 1)
+            self.succeed(len(self.tried) - 1)
+
     # what workers do
 
     def eligible(self) -> list[ModelItem]:
@@ -265,6 +276,31 @@ class Life(RuleBasedStateMachine):
         event: Succeeded | Failed = Succeeded(run, "2") if succeeded else a_failure(tried.item, run=run)
         self.settle(tried, None, event)
 
+    def ghosts(self) -> list[Tried]:
+        """Attempts that are over, of items that run again."""
+        return [each for each in self.told if self.items[each.item.key].status == "STARTED"]
+
+    @precondition(lambda self: self.ghosts())
+    @rule(pick=PICK, outcome=OUTCOMES)
+    def a_ghost_speaks(self, pick: int, outcome: tuple[str, FailureClass]) -> None:
+        ghosts = self.ghosts()
+        self.tried.append(ghosts[pick % len(ghosts)])
+        self.tell(len(self.tried) - 1, *outcome)
+
+    @rule(pick=PICK, last_words=OUTCOMES, outcome=OUTCOMES)
+    def a_ghost_speaks_to_its_own_worker(
+        self, pick: int, last_words: tuple[str, FailureClass], outcome: tuple[str, FailureClass]
+    ) -> None:
+        hand = self.some_hand(pick)
+        self._claim(hand, 1)
+        self.tell(len(self.tried) - 1, *last_words)
+        if self.told and self.items[self.told[-1].item.key].status in WAITS:
+            ghost = self.told[-1]
+            self.world.clock.pass_(max(0, self.items[ghost.item.key].due_ms - self.now) / 1000)
+            self._claim(hand, 9)
+            self.tried.append(ghost)
+            self.tell(len(self.tried) - 1, *outcome)
+
     @precondition(lambda self: self.tried or self.told)
     @rule(pick=PICK, key=st.sampled_from(["one", "two"]), value=st.sampled_from(["1", "2"]))
     def save_a_step(self, pick: int, key: str, value: str) -> None:
@@ -359,6 +395,13 @@ class Life(RuleBasedStateMachine):
         key = sorted(self.items)[pick % len(self.items)]
         total = self.world.commands.cancel(Target(items=(key,)), ASKER).total
         assert total == self.items[key].cancel(self.now)
+
+    @precondition(lambda self: self.tried)
+    @rule(pick=PICK, outcome=OUTCOMES)
+    def cancel_what_runs_and_hear_how_it_ended(self, pick: int, outcome: tuple[str, FailureClass]) -> None:
+        key = self.tried[pick % len(self.tried)].item.key
+        self.cancel_an_item(sorted(self.items).index(key))
+        self.tell(pick, *outcome)
 
     @precondition(lambda self: self.jobs)
     @rule(pick=PICK)
@@ -461,6 +504,9 @@ class Life(RuleBasedStateMachine):
                 "select job, number, count(*) from attempts group by job, number", {}
             )
             recorded = {ItemKey(job, number): count for job, number, count in found}
+            steps = self.world.store.database.text_in_reader("select job, number, key, generation, value from checkpoints", {})
+            saved = {(ItemKey(job, number), key, generation): value for job, number, key, generation, value in steps}
+        assert saved == {(each.key, *place): value for each in self.items.values() for place, value in each.saved.items()}
         for key, item in self.items.items():
             row = rows[key]
             assert _seen(row) == _expected(item), key

@@ -194,7 +194,7 @@ def spins_ignoring(file: str) -> None:
         pass
 
 
-@task(retries=(100, 0.05), total_timeout=0.8)
+@task(retries=(100, 0.05), total_timeout=3)
 def fails_until_cutoff() -> None:
     raise TransientError("not yet")
 

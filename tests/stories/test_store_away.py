@@ -69,6 +69,20 @@ def test_when_the_store_is_away_for_longer_than_the_lease_what_runs_is_ended_and
     world.check()
 
 
+def test_a_worker_that_starts_while_the_store_is_locked_waits_for_it(world: World) -> None:
+    tried: set[str] = set()
+
+    def has_tried_twice() -> bool:
+        tried.update(each.name for each in Path(f"{world.store}.d").glob("worker-*.lock"))
+        return len(tried) >= 2
+
+    with locked(world):
+        worker = world.worker(wait=False)
+        until(has_tried_twice, "the worker has tried twice")
+    worker.wait_until_started()
+    assert world.client.submit(story_tasks.add, 1, 2).result() == 3
+
+
 def test_a_full_disk_stops_nothing_for_good(world: World) -> None:
     """The size limit of the worker's files stands for a full disk: SQLite is refused the room in the same way."""
     import resource

@@ -428,15 +428,15 @@ def _keys_of(rule: Rule) -> dict[_Key, None]:
 
 def _bare(value: Failure | ErrorFacts) -> dict[str, Any]:
     bare: dict[str, Any] = {}
-    for each in fields(value):
-        given = getattr(value, each.name)
-        if given == each.default:
+    for name, default in _DEFAULTS[type(value)].items():
+        given = getattr(value, name)
+        if given == default:
             continue
-        if each.name == "chain":
+        if name == "chain":
             given = [_bare(facts) for facts in given]
-        elif each.name == "members":
+        elif name == "members":
             given = [[_bare(facts) for facts in chain] for chain in given]
-        bare[each.name] = given
+        bare[name] = given
     return bare
 
 
@@ -448,5 +448,9 @@ def _facts(raw: Any) -> ErrorFacts:
 
 
 def _known(cls: type[Failure] | type[ErrorFacts], raw: dict[str, Any]) -> dict[str, Any]:
-    names = {each.name for each in fields(cls)}
-    return {name: value for name, value in raw.items() if name in names}
+    known = _DEFAULTS[cls]
+    return {name: value for name, value in raw.items() if name in known}
+
+
+_DEFAULTS: dict[type, dict[str, Any]] = {cls: {each.name: each.default for each in fields(cls)} for cls in (Failure, ErrorFacts)}
+"""Looked up once: `fields` makes a new tuple at each call."""

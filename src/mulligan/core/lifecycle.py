@@ -132,7 +132,7 @@ def _claimed(item: Item, event: Claimed, now_ms: int) -> Transition | None:
         return None
     if item.deadline_ms is not None and item.deadline_ms <= now_ms:
         return None
-    after = item._replace(
+    after = item.but(
         status=STARTED,
         wait=None,
         token=item.token + 1,
@@ -147,7 +147,7 @@ def _claimed(item: Item, event: Claimed, now_ms: int) -> Transition | None:
 def _succeeded(item: Item, event: Succeeded, now_ms: int) -> Transition:
     reason = Reason.SUCCEEDED if item.cancel_ms is None else Reason.CANCEL_TOO_LATE
     attempt = _attempt(item, event.run, Outcome.SUCCEEDED, reason, now_ms, result=event.result)
-    after = item._replace(
+    after = item.but(
         status=SUCCESS,
         reason=reason,
         version=item.version + 1,
@@ -195,7 +195,7 @@ def _failed(
         exit_code=event.exit_code,
         signal=event.signal,
     )
-    changed = item._replace(
+    changed = item.but(
         version=item.version + 1,
         worker=None,
         claimed_ms=None,
@@ -206,10 +206,10 @@ def _failed(
     )
     if reason is not None:
         kind = FailureClass.TIMEOUT if reason is Reason.CUTOFF else event.failure_class
-        after = changed._replace(status=FAILURE, reason=reason, failure_class=kind, ended_ms=attempt.ended_ms)
+        after = changed.but(status=FAILURE, reason=reason, failure_class=kind, ended_ms=attempt.ended_ms)
         return Transition(item, after, attempt)
-    due_ms = _since(item, now_ms) + (delay_ms or 0)
-    after = changed._replace(status=RETRY, reason=Reason.WILL_RETRY, wait=Wait.BACKOFF, due_ms=due_ms)
+    due_ms = _next_due(item, outcome, delay_ms or 0, now_ms)
+    after = changed.but(status=RETRY, reason=Reason.WILL_RETRY, wait=Wait.BACKOFF, due_ms=due_ms)
     return Transition(item, after, attempt)
 
 
@@ -240,6 +240,14 @@ def _delay(planned_s: float, event: Failed, policy: Policy, fraction: float) -> 
         cap = MAX_RETRY_AFTER_S if retry.max_delay is None else float(retry.max_delay)  # type: ignore[arg-type]
         wait_s = max(wait_s, min(_asked_s(event.retry_after_s), cap))
     return round(planned_s * 1000), round(wait_s * 1000)
+
+
+def _next_due(item: Item, outcome: Outcome, delay_ms: int, now_ms: int) -> int:
+    """Return when the next attempt is due; what was interrupted and need not wait keeps its place in the queue."""
+    since_ms = _since(item, now_ms)
+    if delay_ms or since_ms > now_ms or outcome not in (Outcome.LOST, Outcome.INTERRUPTED):
+        return since_ms + delay_ms
+    return min(item.due_ms, now_ms)
 
 
 def _since(item: Item, now_ms: int) -> int:
@@ -278,7 +286,7 @@ def _lost(event: WorkerLost) -> Failed:
 def _snoozed(item: Item, event: Snoozed, now_ms: int) -> Transition:
     delay_ms = round(_asked_s(event.delay_s) * 1000)
     due_ms = _since(item, now_ms) + delay_ms
-    changed = item._replace(
+    changed = item.but(
         version=item.version + 1,
         worker=None,
         claimed_ms=None,
@@ -292,18 +300,18 @@ def _snoozed(item: Item, event: Snoozed, now_ms: int) -> Transition:
         reason = Reason.CUTOFF
     attempt = _attempt(item, event.run, Outcome.SNOOZED, reason, now_ms, delay_ms=delay_ms)
     if reason is Reason.SNOOZED:
-        after = changed._replace(status=PENDING, reason=reason, wait=Wait.SNOOZE, due_ms=due_ms)
+        after = changed.but(status=PENDING, reason=reason, wait=Wait.SNOOZE, due_ms=due_ms)
     else:
-        after = changed._replace(status=FAILURE, reason=reason, failure_class=FailureClass.TIMEOUT, ended_ms=attempt.ended_ms)
+        after = changed.but(status=FAILURE, reason=reason, failure_class=FailureClass.TIMEOUT, ended_ms=attempt.ended_ms)
     return Transition(item, after, attempt)
 
 
 def _released(item: Item, now_ms: int) -> Transition:
-    changed = item._replace(version=item.version + 1, worker=None, claimed_ms=None, attempt=item.attempt - 1)
+    changed = item.but(version=item.version + 1, worker=None, claimed_ms=None, attempt=item.attempt - 1)
     if item.cancel_ms is not None:
-        return Transition(item, changed._replace(status=REVOKED, reason=Reason.CANCELLED, ended_ms=now_ms))
+        return Transition(item, changed.but(status=REVOKED, reason=Reason.CANCELLED, ended_ms=now_ms))
     retrying = item.reason is Reason.WILL_RETRY
-    after = changed._replace(
+    after = changed.but(
         status=RETRY if retrying else PENDING,
         wait=Wait.BACKOFF if retrying else Wait.READY,
         due_ms=min(item.due_ms, now_ms),
@@ -322,7 +330,7 @@ def _cancelled(item: Item, event: Failed | Snoozed | Stopped | WorkerLost, now_m
             "failure": event.failure,
         }
     attempt = _attempt(item, event.run, Outcome.CANCELLED, Reason.CANCELLED, now_ms, **facts)
-    after = item._replace(
+    after = item.but(
         status=REVOKED,
         reason=Reason.CANCELLED,
         version=item.version + 1,
@@ -337,18 +345,16 @@ def _cancelled(item: Item, event: Failed | Snoozed | Stopped | WorkerLost, now_m
 def _cancel_requested(item: Item, now_ms: int) -> Transition | None:
     if item.status in TERMINAL or item.cancel_ms is not None:
         return None
-    changed = item._replace(cancel_ms=now_ms, version=item.version + 1)
+    changed = item.but(cancel_ms=now_ms, version=item.version + 1)
     if item.status is STARTED:
         return Transition(item, changed)
-    return Transition(
-        item, changed._replace(status=REVOKED, wait=None, reason=Reason.CANCELLED, failure_class=None, ended_ms=now_ms)
-    )
+    return Transition(item, changed.but(status=REVOKED, wait=None, reason=Reason.CANCELLED, failure_class=None, ended_ms=now_ms))
 
 
 def _deadline_passed(item: Item, now_ms: int) -> Transition | None:
     if item.status not in WAITING or item.deadline_ms is None or item.deadline_ms > now_ms:
         return None
-    after = item._replace(
+    after = item.but(
         status=FAILURE,
         wait=None,
         reason=Reason.CUTOFF,
@@ -364,22 +370,22 @@ def _retry_requested(item: Item, event: RetryRequested, now_ms: int) -> Transiti
         return None
     fresh = _new_generation(item, event, now_ms)
     if event.mode == "restart":
-        return Transition(item, fresh._replace(reason=Reason.RESTARTED, keep_from=fresh.generation))
-    return Transition(item, fresh._replace(reason=Reason.RECOVERED))
+        return Transition(item, fresh.but(reason=Reason.RESTARTED, keep_from=fresh.generation))
+    return Transition(item, fresh.but(reason=Reason.RECOVERED))
 
 
 def _overwrite_requested(item: Item, event: OverwriteRequested, now_ms: int) -> Transition | None:
     if item.status is not SUCCESS:
         return None
     fresh = _new_generation(item, event, now_ms)
-    after = fresh._replace(reason=Reason.OVERWRITTEN, keep_from=fresh.generation)
+    after = fresh.but(reason=Reason.OVERWRITTEN, keep_from=fresh.generation)
     if event.held:
-        after = after._replace(wait=Wait.PREDECESSOR, due_ms=FAR_FUTURE_MS)
+        after = after.but(wait=Wait.PREDECESSOR, due_ms=FAR_FUTURE_MS)
     return Transition(item, after)
 
 
 def _new_generation(item: Item, event: RetryRequested | OverwriteRequested, now_ms: int) -> Item:
-    return item._replace(
+    return item.but(
         definition=event.definition,
         once=event.once,
         status=PENDING,
@@ -402,7 +408,7 @@ def _new_generation(item: Item, event: RetryRequested | OverwriteRequested, now_
 def _made_due(item: Item, now_ms: int) -> Transition | None:
     if item.status not in WAITING or item.wait is Wait.SUBMITTING or item.due_ms <= now_ms:
         return None
-    return Transition(item, item._replace(due_ms=now_ms, wait=Wait.READY, version=item.version + 1))
+    return Transition(item, item.but(due_ms=now_ms, wait=Wait.READY, version=item.version + 1))
 
 
 def _attempt(item: Item, run: Run, outcome: Outcome, reason: Reason, now_ms: int, **facts: Any) -> Attempt:

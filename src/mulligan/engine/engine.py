@@ -248,7 +248,6 @@ class Engine:
         moved: list[Transition] = []
         late = 0
         for _ in range(ROUNDS):
-            events = {item.key: event for item, event in pairs}
             decided = [self._decide(session, item, event, now_ms) for item, event in pairs]
             wanted = [each for each in decided if each is not None]
             late += len(decided) - len(wanted)
@@ -258,6 +257,7 @@ class Engine:
             if len(written) == len(wanted):
                 break
             done = {each.before.key for each in written}
+            events = {item.key: event for item, event in pairs}
             lost = [each.before.key for each in wanted if each.before.key not in done]
             pairs = [(item, events[item.key]) for item in session.items.read(lost)]
             late += len(lost) - len(pairs)

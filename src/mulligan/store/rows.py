@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from typing import Any, NamedTuple
@@ -119,9 +120,13 @@ def changed_item(item: Item, expected: int) -> list[Any]:
     return [
         item.job, item.number, expected, item.definition, int(item.once), item.status, item.due_ms, item.wait,
         item.generation, item.attempt, item.token, item.worker, item.claimed_ms, item.cancel_ms, item.deadline_ms,
-        item.cutoff_ms, json.dumps(item.charges), item.crashes, item.snoozes, item.keep_from, item.reason,
+        item.cutoff_ms, _charges(item.charges), item.crashes, item.snoozes, item.keep_from, item.reason,
         item.failure_class, item.ended_ms,
     ]  # fmt: skip
+
+
+def _charges(charges: tuple[int, ...]) -> str:
+    return f"[{','.join(map(str, charges))}]"
 
 
 def attempt_row(attempt: Attempt) -> tuple[Any, ...]:
@@ -168,13 +173,11 @@ _PLACE = {status: place for place, status in enumerate(JobStatus)}
 def moves(pairs: Iterable[tuple[int, JobStatus | None, JobStatus]]) -> list[list[int]]:
     """Sum up (job, status before, status after) to one row of counter changes for each job, for `count_moves`."""
     sums: dict[int, list[int]] = {}
-    for job, before, after in pairs:
-        row = sums.get(job)
-        if row is None:
-            row = sums[job] = [job, 0, 0, 0, 0, 0, 0]
+    for (job, before, after), count in Counter(pairs).items():
+        row = sums.setdefault(job, [job, 0, 0, 0, 0, 0, 0])
         if before is not None:
-            row[1 + _PLACE[before]] -= 1
-        row[1 + _PLACE[after]] += 1
+            row[1 + _PLACE[before]] -= count
+        row[1 + _PLACE[after]] += count
     return list(sums.values())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from pydantic_core import from_json
@@ -24,11 +24,15 @@ class Outcomes:
     project: RuleSet
     default: RuleSet
     task_rules: Callable[[int], tuple[tuple[str, FailureClass], ...]]
-    """The task's own rules under a definition."""
+    """The task's own rules under a definition, which never change."""
+    _known: dict[int, tuple[tuple[str, FailureClass], ...]] = field(default_factory=dict)
 
     def judge(self, failure: Failure, definition: int) -> Classification:
         """Classify a failure of a task under a definition."""
-        return classify(failure, self.task_rules(definition), self.project, self.default)
+        rules = self._known.get(definition)
+        if rules is None:
+            rules = self._known[definition] = self.task_rules(definition)
+        return classify(failure, rules, self.project, self.default)
 
     @staticmethod
     def checkpoint(call: Call) -> tuple[str, str]:

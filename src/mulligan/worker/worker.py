@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mulligan.core.definition import Definition
-from mulligan.core.errors import StoreError
+from mulligan.core.errors import StoreBusy, StoreError
 from mulligan.core.events import AttemptEvent
 from mulligan.core.job import Item
 from mulligan.engine.definitions import Published
@@ -32,6 +32,8 @@ STOP_LOOK_S = 0.5
 LOG_FLUSH_S = 0.2
 PROGRESS_FLUSH_S = 0.5
 STORE_RETRY_S = 0.2
+START_S = 10.0
+"""How long a worker that starts waits for others who hold the store."""
 
 
 class Hints(Protocol):
@@ -152,14 +154,17 @@ class Worker:
         """Work until stopped. With `signals`, SIGTERM and SIGINT stop it, each a step further; see `stop`."""
         previous = self._catch_signals() if signals else {}
         try:
-            self._enlist()
+            self._begin()
             while not self._done():
                 self._step()
         finally:
             self._executor.close()
+            self._submissions.close()
             self._leave()
             if self._parts.hints is not None:
                 self._parts.hints.close()
+            self._waker.close()
+            self._wakee.close()
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
@@ -408,6 +413,16 @@ class Worker:
         self._deliver()
         self._leave()
         self._enlist()
+
+    def _begin(self) -> None:
+        """Enlist for the first time; whoever holds the store then gets more time than later, when work waits."""
+        until = time.monotonic() + START_S
+        while self._worker is None:
+            try:
+                self._enlist()
+            except StoreBusy:
+                if time.monotonic() > until or self._stops:
+                    raise
 
     def _enlist(self) -> None:
         instance = uuid.uuid4().hex

@@ -10,6 +10,8 @@ select task, once, priority, due_ms from (
          where task = t.value and once = o.value and priority = p.value and status in ('PENDING', 'RETRY')) as due_ms
     from json_each(:tasks) t, json_each('[0,1]') o, json_each('[1,2,3,4,5]') p
     where t.value not in (select id from tasks where paused_ms is not null)
+        -- Most tasks have nothing waiting: one look instead of one for each kind and priority.
+        and exists (select 1 from items where task = t.value and status in ('PENDING', 'RETRY'))
 ) where due_ms is not null;
 
 -- name: claimable
@@ -27,7 +29,7 @@ order by i.due_ms, i.job, i.number limit :limit;
 -- What deciding on Claimed does, for many rows at once.
 update items set status = 'STARTED', wait = null, token = items.token + 1, attempt = items.attempt + 1,
     version = items.version + 1, worker = :worker, claimed_ms = :now
-from (select value ->> 0 as job, value ->> 1 as number, value ->> 2 as version from json_each(:rows)) v
+from (select value ->> 0 as job, value ->> 1 as number, value ->> 2 as version from jsonb_each(:rows)) v
 where items.job = v.job and items.number = v.number and items.version = v.version
 returning job, number;
 
@@ -36,7 +38,7 @@ returning job, number;
 update items set status = 'SUCCESS', reason = v.reason, version = items.version + 1, worker = null, claimed_ms = null,
     crashes = 0, failure_class = null, ended_ms = v.ended_ms
 from (select value ->> 0 as job, value ->> 1 as number, value ->> 2 as version, value ->> 3 as reason,
-             value ->> 4 as ended_ms from json_each(:rows)) v
+             value ->> 4 as ended_ms from jsonb_each(:rows)) v
 where items.job = v.job and items.number = v.number and items.version = v.version and items.status = 'STARTED'
 returning job, number;
 
@@ -53,7 +55,7 @@ from (select value ->> 0 as job, value ->> 1 as number, value ->> 2 as expected,
              value ->> 13 as cancel_ms, value ->> 14 as deadline_ms, value ->> 15 as cutoff_ms, value ->> 16 as charges,
              value ->> 17 as crashes, value ->> 18 as snoozes, value ->> 19 as keep_from, value ->> 20 as reason,
              value ->> 21 as failure_class, value ->> 22 as ended_ms
-      from json_each(:rows)) v
+      from jsonb_each(:rows)) v
 where items.job = v.job and items.number = v.number and items.version = v.expected
 returning job, number;
 
@@ -61,7 +63,7 @@ returning job, number;
 select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
     i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
     i.reason, i.failure_class, i.created_ms, i.ended_ms
-from json_each(:keys) k join items i on i.job = k.value ->> 0 and i.number = k.value ->> 1;
+from jsonb_each(:keys) k join items i on i.job = k.value ->> 0 and i.number = k.value ->> 1;
 
 -- name: count_moves
 -- One row for each job: how much its counters change. A job with nothing left to do has ended, one with something has not.
@@ -71,7 +73,7 @@ update jobs set pending = jobs.pending + v.pending, started = jobs.started + v.s
                          and jobs.pending + v.pending + jobs.started + v.started + jobs.retry + v.retry = 0
                     then coalesce(jobs.ended_ms, :now) end
 from (select value ->> 0 as job, value ->> 1 as pending, value ->> 2 as started, value ->> 3 as retry, value ->> 4 as success,
-             value ->> 5 as failure, value ->> 6 as revoked from json_each(:rows)) v
+             value ->> 5 as failure, value ->> 6 as revoked from jsonb_each(:rows)) v
 where jobs.id = v.job
 returning id, ended_ms;
 
@@ -80,11 +82,11 @@ insert into items (job, number, task, definition, once, priority, status, due_ms
     deadline_ms, cutoff_ms, charges, crashes, snoozes, keep_from, reason, created_ms)
 select :job, value ->> 0, :task, :definition, :once, :priority, 'PENDING', :due_ms, :wait, 1, 0, 0, 0,
     :deadline_ms, :cutoff_ms, '[]', 0, 0, 1, 'submitted', :now
-from json_each(:rows);
+from jsonb_each(:rows);
 
 -- name: add_inputs
 insert into inputs (job, number, task, key, arguments, window_start_ms, window_end_ms)
-select :job, value ->> 0, :task, value ->> 1, value ->> 2, value ->> 3, value ->> 4 from json_each(:rows);
+select :job, value ->> 0, :task, value ->> 1, value ->> 2, value ->> 3, value ->> 4 from jsonb_each(:rows);
 
 -- name: release_items
 -- A sealed job's items become due a chunk at a time, in order: those before `first` have had their turn.
@@ -102,7 +104,7 @@ select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->
     value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13, value ->> 14, value ->> 15, value ->> 16,
     value ->> 17, value ->> 18, value ->> 19, value ->> 20, value ->> 21, value ->> 22, value ->> 23, value ->> 24,
     value ->> 25
-from json_each(:rows);
+from jsonb_each(:rows);
 
 -- name: add_successes
 -- The same for attempts that succeeded, of which far fewer columns hold anything.
@@ -110,7 +112,7 @@ insert into attempts (job, number, token, generation, attempt, worker, outcome, 
     rows, result, pid)
 select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, 'SUCCEEDED', value ->> 6, value ->> 7,
     value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12
-from json_each(:rows);
+from jsonb_each(:rows);
 
 -- name: held_by
 -- A lost worker's items are taken back a page at a time: those taken are held no more.
@@ -149,19 +151,19 @@ from items i where i.job = :job and i.number >= :first and i.status in ('PENDING
 -- name: add_logs
 -- A piece that is there already is one whose commit was not answered.
 insert into logs (job, number, token, part, at_ms, text)
-select value ->> 0, value ->> 1, value ->> 2, value ->> 3, :now, value ->> 4 from json_each(:rows) where true
+select value ->> 0, value ->> 1, value ->> 2, value ->> 3, :now, value ->> 4 from jsonb_each(:rows) where true
 on conflict (job, number, token, part) do nothing;
 
 -- name: set_progress
 insert into progress (job, number, token, done, total, at_ms)
-select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, :now from json_each(:rows) where true
+select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, :now from jsonb_each(:rows) where true
 on conflict (job, number) do update set token = excluded.token, done = excluded.done, total = excluded.total,
     at_ms = excluded.at_ms;
 
 -- name: read_saved
 -- Steps and newest cursor of many items at once: rows are job, number and the generation from which on they count.
 select c.job, c.number, c.kind, c.key, c.value
-from json_each(:rows) v join checkpoints c on c.job = v.value ->> 0 and c.number = v.value ->> 1
+from jsonb_each(:rows) v join checkpoints c on c.job = v.value ->> 0 and c.number = v.value ->> 1
 where c.generation >= v.value ->> 2 order by c.job, c.number, c.generation;
 
 -- name: read_jobs
@@ -170,17 +172,17 @@ select id, run_id, tz from jobs where id in (select value from json_each(:jobs))
 -- name: rows_written
 -- What each attempt of some items said that it wrote, oldest first.
 select a.job, a.number, a.outcome, a.rows
-from json_each(:keys) k join attempts a on a.job = k.value ->> 0 and a.number = k.value ->> 1
+from jsonb_each(:keys) k join attempts a on a.job = k.value ->> 0 and a.number = k.value ->> 1
 order by a.job, a.number, a.token;
 
 -- name: windows_of
 select n.job, n.number, n.window_start_ms, n.window_end_ms
-from json_each(:keys) k join inputs n on n.job = k.value ->> 0 and n.number = k.value ->> 1
+from jsonb_each(:keys) k join inputs n on n.job = k.value ->> 0 and n.number = k.value ->> 1
 where n.window_start_ms is not null;
 
 -- name: checkpoint_definitions
 -- Under which definitions the checkpoints of some items were saved that count for their present generation.
 select distinct c.definition
-from json_each(:keys) k
+from jsonb_each(:keys) k
 join items i on i.job = k.value ->> 0 and i.number = k.value ->> 1
 join checkpoints c on c.job = i.job and c.number = i.number and c.generation >= i.keep_from;

@@ -63,9 +63,11 @@ class Items:
         """
         if not transitions:
             return [], []
-        ordered = sorted(transitions, key=lambda each: (each.before.job, each.before.number))
-        plain = [each for each in ordered if _is_plain_success(each)]
-        others = [each for each in ordered if not _is_plain_success(each)]
+        ordered = sorted(transitions, key=lambda each: each.before[:2])
+        plain: list[Transition] = []
+        others: list[Transition] = []
+        for each in ordered:
+            (plain if _is_plain_success(each) else others).append(each)
         changed: set[tuple[int, int]] = set()
         if plain:
             rows = as_json(
@@ -76,11 +78,10 @@ class Items:
         if others:
             rows = as_json(changed_item(each.after, each.before.version) for each in others)
             changed.update(self._run("apply_items", {"rows": rows}).fetchall())
-        if len(changed) == len(ordered):
-            written = ordered
-        else:
-            written = [each for each in ordered if (each.before.job, each.before.number) in changed]
-        self._add_attempts(written)
+        written = ordered
+        if len(changed) < len(ordered):
+            plain, others, written = ([t for t in each if t.before[:2] in changed] for each in (plain, others, ordered))
+        self._add_attempts(plain, others)
         return written, self.count(((t.before.job, t.before.status, t.after.status) for t in written), now_ms)
 
     def count(self, pairs: Iterable[tuple[int, JobStatus | None, JobStatus]], now_ms: int | None = None) -> list[int]:
@@ -145,17 +146,15 @@ class Items:
             found.setdefault(ItemKey(job, number), []).append((Outcome(outcome), rows))
         return found
 
-    def _add_attempts(self, written: Sequence[Transition]) -> None:
-        successes = [each.attempt for each in written if each.attempt and _is_plain_success(each)]
-        if successes:
-            self._run("add_successes", {"rows": as_json(map(success_row, successes))}).fetchall()
-        others = [each.attempt for each in written if each.attempt and not _is_plain_success(each)]
-        if others:
-            self._run("add_attempts", {"rows": as_json(map(attempt_row, others))}).fetchall()
+    def _add_attempts(self, plain: Iterable[Transition], others: Iterable[Transition]) -> None:
+        for name, row_of, transitions in (("add_successes", success_row, plain), ("add_attempts", attempt_row, others)):
+            rows = [row_of(each.attempt) for each in transitions if each.attempt is not None]
+            if rows:
+                self._run(name, {"rows": as_json(rows)}).fetchall()
 
 
 def _started(item: Item, worker: int, now_ms: int) -> Item:
-    return item._replace(
+    return item.but(
         status=JobStatus.STARTED,
         wait=None,
         token=item.token + 1,
