@@ -1,5 +1,5 @@
 # Everything a contributor or CI runs. `make demo` and `make test` need nothing but Python 3.11+, make and git.
-.PHONY: setup demo test check lint types contracts bench docs clean
+.PHONY: setup demo test check lint types contracts chaos bench docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,6 +25,9 @@ types: $(VENV)/.dev
 
 contracts: $(VENV)/.dev
 	@$(BIN)/lint-imports
+
+chaos: $(VENV)/.dev        ## kill workers, children and whole trees for long: make chaos ARGS="--kills 500"
+	@$(BIN)/python -m tests.stories.kill_loop $(ARGS)
 
 bench: $(VENV)/.dev        ## measure, side by side with a peer
 	@$(BIN)/python -m bench $(ARGS)

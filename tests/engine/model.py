@@ -122,6 +122,13 @@ class ModelItem:
         if self.generation > 1:
             self.saved = {place: value for place, value in self.saved.items() if place[1] >= self.keep_from}
 
+    def interrupt(self, now_ms: int) -> None:
+        """End through no fault of its own: where there is nothing to wait for, it keeps its place in the queue."""
+        due_ms = self.due_ms
+        self.fail(FailureClass.INFRASTRUCTURE, now_ms)
+        if self.status == "RETRY" and self.due_ms == now_ms:
+            self.due_ms = due_ms
+
     def fail(self, failure_class: FailureClass, now_ms: int, *, crashed: bool = False, cutoff: bool = False) -> None:
         if self.asked:
             self.end("REVOKED", now_ms)

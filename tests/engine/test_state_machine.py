@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from model import CHANCE, ENDED, INFRASTRUCTURE, LIMITS_S, POLICIES, WAITS, ModelItem, Version
+from model import CHANCE, ENDED, LIMITS_S, POLICIES, WAITS, ModelItem, Version
 
 from mulligan.core.events import Failed, Released, Run, Snoozed, Stopped, Succeeded
 from mulligan.core.job import FailureClass, Item, ItemKey
@@ -254,7 +254,7 @@ class Life(RuleBasedStateMachine):
         tried, item = self.pick_tried(pick)
         self.settle(tried, item, Stopped(self.run_of(tried)))
         if item is not None:
-            item.fail(INFRASTRUCTURE, self.now)
+            item.interrupt(self.now)
 
     def snooze(self, pick: int, delay_s: int) -> None:
         tried, item = self.pick_tried(pick)
@@ -319,7 +319,7 @@ class Life(RuleBasedStateMachine):
     def lose(self, hand: Hand) -> None:
         for item in self.items.values():
             if item.worker == hand.id:
-                item.fail(INFRASTRUCTURE, self.now)
+                item.interrupt(self.now)
 
     @precondition(lambda self: self.hands)
     @rule(pick=PICK, how=st.integers(0, 3))
