@@ -64,7 +64,7 @@ def test_every_module_says_what_lives_there() -> None:
 @pytest.mark.parametrize("name", mulligan.__all__)
 def test_every_public_name_exists_and_is_documented(name: str) -> None:
     value = getattr(mulligan, name)
-    assert not inspect.isclass(value) and not inspect.isfunction(value) or inspect.getdoc(value)
+    assert (not inspect.isclass(value) and not inspect.isfunction(value)) or inspect.getdoc(value)
 
 
 @pytest.mark.parametrize("home", ["mulligan.client.client", "mulligan.client.job", "mulligan.client.items"])
@@ -87,11 +87,13 @@ def test_every_setting_is_documented_with_its_variable() -> None:
 
 
 def test_the_documents_link_to_pages_that_exist() -> None:
-    broken = []
-    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
-        for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
-            if "://" not in link and not (page.parent / link).exists():
-                broken.append(f"{page.name}: {link}")
+    links = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+    broken = [
+        f"{page.name}: {link}"
+        for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+        for link in links.findall(page.read_text("utf-8"))
+        if "://" not in link and not (page.parent / link).exists()
+    ]
     assert not broken
 
 

@@ -219,17 +219,8 @@ order by n.window_start_ms, n.job limit :limit;
 -- name: read_input
 select key, arguments, window_start_ms, window_end_ms from inputs where job = :job and number = :number;
 
--- name: next_retry
--- When the first item of a job is tried again.
-select min(due_ms) from items where job = :job and status = 'RETRY';
-
 -- name: job_results
 -- Results of a job's items in their order, a page at a time.
 select i.number, i.status, i.reason, i.failure_class, a.result, a.error_type, a.error_message
 from items i left join attempts a on a.job = i.job and a.number = i.number and a.token = i.token
 where i.job = :job and i.number >= :first order by i.number limit :limit;
-
--- name: first_failure
-select i.number, i.reason, a.error_type, a.error_message from items i
-left join attempts a on a.job = i.job and a.number = i.number and a.token = i.token
-where i.job = :job and i.status = 'FAILURE' order by i.number limit 1;
