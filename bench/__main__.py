@@ -23,7 +23,7 @@ def main() -> int:
     """Measure and report; returns 1 when a run failed."""
     given = _parser().parse_args()
     cells = [
-        Cell(name, who, _count(name, who, given.items), [])
+        Cell(name, who, _size(name, who, given.items), [])
         for name in given.workloads
         for who in WORKLOADS[name].contenders
         if who in given.contenders
@@ -31,7 +31,7 @@ def main() -> int:
     failed = 0
     for turn in range(given.runs):
         for cell in cells:  # in turn, so that a busy minute hits all alike
-            print(f"run {turn + 1} of {given.runs}: {cell.workload} {cell.contender} {cell.count:,}", file=sys.stderr)
+            print(f"run {turn + 1} of {given.runs}: {cell.workload} {cell.contender} {cell.size:,}", file=sys.stderr)
             figures = _measure(cell, given.folder)
             failed += figures is None
             cell.runs.extend([] if figures is None else [figures])
@@ -48,7 +48,7 @@ def main() -> int:
 def _measure(cell: Cell, place: Path | None) -> Figures | None:
     """Run one workload in a process and a folder of its own; None when it failed, of which it has told."""
     with tempfile.TemporaryDirectory(prefix="bench-", dir=place, ignore_cleanup_errors=True) as folder:
-        command = [sys.executable, "-m", "bench.single", cell.contender, cell.workload, str(cell.count)]
+        command = [sys.executable, "-m", "bench.single", cell.contender, cell.workload, str(cell.size)]
         environment = with_bench({**os.environ, FOLDER: folder})
         ran = subprocess.run(
             command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=False, timeout=2 * LIMIT_S
@@ -60,12 +60,12 @@ def _measure(cell: Cell, place: Path | None) -> Figures | None:
     return figures
 
 
-def _count(name: str, who: str, asked: int | None) -> int:
+def _size(name: str, who: str, asked: int | None) -> int:
     workload = WORKLOADS[name]
     slow = who.startswith("huey")
     if asked is not None and name in ("w1", "w3"):
-        return min(asked, workload.slow_count) if slow else asked
-    return workload.slow_count if slow else workload.count
+        return min(asked, workload.slow_size) if slow else asked
+    return workload.slow_size if slow else workload.size
 
 
 def _parser() -> argparse.ArgumentParser:

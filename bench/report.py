@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.contender import ENTRIES
+from bench.contender import ENTRIES, Entry
 from bench.workloads import WORKLOADS, Figures
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
@@ -18,7 +18,7 @@ class Cell(NamedTuple):
 
     workload: str
     contender: str
-    count: int
+    size: int
     runs: list[Figures]
 
 
@@ -43,13 +43,13 @@ def write_between(file: Path, text: str) -> None:
     file.write_text(f"{head}{BEGIN}\n\n{text}\n{END}{rest.partition(END)[2]}", "utf-8")
 
 
-def _entries(cells: Sequence[Cell]) -> list:
+def _entries(cells: Sequence[Cell]) -> list[Entry]:
     return [entry for name, entry in ENTRIES.items() if any(each.contender == name for each in cells)]
 
 
 def _table(name: str, cells: Sequence[Cell]) -> list[str]:
     workload = WORKLOADS[name]
-    heads = [f"{ENTRIES[each.contender].title} ({each.count:,})" for each in cells]
+    heads = [f"{ENTRIES[each.contender].title} ({each.size:,})" for each in cells]
     lines = [f"| {workload.title} | {' | '.join(heads)} |", "| --- |" + " ---: |" * len(cells)]
     for measure, title in workload.measures.items():
         values = [_spread([run[measure] for run in each.runs if measure in run]) for each in cells]

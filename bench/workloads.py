@@ -24,8 +24,8 @@ class Workload(NamedTuple):
 
     title: str
     run: Callable[[Contender, int], Figures]
-    count: int
-    slow_count: int
+    size: int
+    slow_size: int
     """For contenders that do a tenth as much in a second: rates hardly depend on it, and nobody wants to wait."""
     measures: dict[str, str]
     """Name of each figure to how it is headed in the table."""

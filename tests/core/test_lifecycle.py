@@ -135,6 +135,24 @@ def test_a_success_before_the_cancel_arrives_stays_a_success() -> None:
     assert (found.after.status, found.reason) == (SUCCESS, Reason.CANCEL_TOO_LATE)
 
 
+@pytest.mark.parametrize("kind", [Stopped, WorkerLost])
+def test_interrupted_work_that_need_not_wait_keeps_its_place_in_the_queue(kind: type[Event]) -> None:
+    item = an_item(STARTED, due_ms=NOW - 500, claimed_ms=NOW - 100)
+    again = decide(item, event_for(kind, item), Policy.of(2), NOW, 0)
+    later = decide(item, event_for(kind, item), Policy.of((2, 60)), NOW, 0)
+    assert again is not None
+    assert later is not None
+    assert again.after.due_ms == NOW - 500
+    assert later.after.due_ms == NOW + 60_000
+
+
+def test_a_failure_that_need_not_wait_goes_behind_what_is_due_by_now() -> None:
+    item = an_item(STARTED, due_ms=NOW - 500, claimed_ms=NOW - 100)
+    again = decide(item, a_failure(item), Policy.of(2), NOW, 0)
+    assert again is not None
+    assert again.after.due_ms == NOW
+
+
 @pytest.mark.parametrize("kind", [Failed, Snoozed, Stopped, WorkerLost, Released])
 def test_what_was_cancelled_is_never_run_again(kind: type[Event]) -> None:
     item = an_item(STARTED, cancel_ms=NOW - 1)

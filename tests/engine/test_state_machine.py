@@ -294,9 +294,10 @@ class Life(RuleBasedStateMachine):
         hand = self.some_hand(pick)
         self._claim(hand, 1)
         self.tell(len(self.tried) - 1, *last_words)
-        if self.told and self.items[self.told[-1].item.key].status in WAITS:
-            ghost = self.told[-1]
-            self.world.clock.pass_(max(0, self.items[ghost.item.key].due_ms - self.now) / 1000)
+        ghost = self.told[-1] if self.told else None
+        item = self.items[ghost.item.key] if ghost else None
+        if ghost and item and item.status in WAITS and not item.held:
+            self.world.clock.pass_(max(0, item.due_ms - self.now) / 1000)
             self._claim(hand, 9)
             self.tried.append(ghost)
             self.tell(len(self.tried) - 1, *outcome)
@@ -448,8 +449,8 @@ class Life(RuleBasedStateMachine):
             self.items[each].begin(self.current[self.items[each].version.task], self.now, anew=True)
 
     @precondition(lambda self: any(each.window is not None and each.status == "SUCCESS" for each in self.items.values()))
-    @rule(pick=PICK)
-    def overwrite_forward(self, pick: int) -> None:
+    @rule(pick=PICK, run=st.booleans())
+    def overwrite_forward(self, pick: int, run: bool) -> None:
         there = sorted(key for key, each in self.items.items() if each.window is not None and each.status == "SUCCESS")
         first = self.items[there[pick % len(there)]]
         total = self.world.commands.overwrite(Target(items=(first.key,)), ASKER, accept_risk=True, forward=True).total
@@ -460,6 +461,9 @@ class Life(RuleBasedStateMachine):
         for place, each in enumerate(wanted):
             self.items[each].begin(self.current[first.version.task], self.now, anew=True, held=place > 0)
         self.next.update(zip(wanted, wanted[1:], strict=False))
+        for _ in wanted if run else ():
+            self._claim(self.some_hand(pick), 1)
+            self.tell(len(self.tried) - 1, "succeed", FailureClass.UNKNOWN)
 
     def is_later(self, item: ModelItem, first: ModelItem) -> bool:
         same = item.version.task == first.version.task
@@ -553,9 +557,10 @@ def _expected(item: ModelItem) -> dict[str, Any]:
     }
 
 
+@pytest.mark.timeout(600)  # where it finds something, it takes its time to find the shortest way there
 class TestLife(Life.TestCase):  # type: ignore[name-defined]  # made by hypothesis
-    """Three hundred lives of sixty steps."""
+    """Four hundred lives of sixty steps."""
 
     settings = settings(
-        max_examples=300, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+        max_examples=400, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
     )

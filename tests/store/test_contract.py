@@ -1,347 +1,692 @@
-"""What every store does with rows, whatever database it is: the same words for each."""
+"""The contract of the store's verbs: whatever database lies below has to pass it word for word."""
 
 from __future__ import annotations
 
-import pytest
-from shelf import a_job, a_task, a_worker, read
+from collections.abc import Iterator
+from typing import Any
 
-from mulligan.core.errors import ArgumentsInvalid
-from mulligan.core.events import CancelRequested, Claimed, Failed, Run, Succeeded
-from mulligan.core.job import Counts, FailureClass, ItemKey, JobStatus, Reason, Wait
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mulligan.core.definition import definition_to_json
+from mulligan.core.errors import ArgumentsInvalid, NotFound, Refused
+from mulligan.core.events import (
+    CancelRequested,
+    Claimed,
+    DeadlinePassed,
+    Event,
+    OverwriteRequested,
+    RetryRequested,
+    Snoozed,
+    Succeeded,
+    WorkerLost,
+)
+from mulligan.core.job import FAR_FUTURE_MS, TERMINAL, Counts, Item, ItemKey, JobStatus, Wait, job_status
 from mulligan.core.lifecycle import Transition, decide
 from mulligan.core.retry import Policy
 from mulligan.core.submission import NewItem
-from mulligan.store.rows import AuditRow, CheckpointRow
-from mulligan.store.store import Store
-from mulligan.testing.clock import START_MS
+from mulligan.store.listing import MAX_PAGE
+from mulligan.store.rows import AuditRow, CheckpointRow, Head
+from mulligan.store.store import Session, Store
+from mulligan.store.verbs.jobs import ItemDefaults, NewJob
+from mulligan.testing.clock import START_MS as NOW
+from mulligan.testing.factories import a_definition, a_failure, a_run, daily, items_of
 
-NOW = START_MS + 1_000
-POLICY = Policy.of(2)
+POLICY = Policy.of((5, 60))
+JOB_STATUSES = [
+    Counts(pending=1),
+    Counts(started=1, success=1),
+    Counts(retry=1, failure=1),
+    Counts(pending=1, success=1),
+    Counts(success=1),
+    Counts(success=1, revoked=1),
+    Counts(failure=1, revoked=1),
+]
 
 
-def decided(item: object, event: object) -> Transition:
-    found = decide(item, event, POLICY, NOW, 0.5)  # type: ignore[arg-type]
+def a_task(session: Session, name: str = "features", retries: Any = (5, 60)) -> tuple[int, int]:
+    task = session.tasks.add("default", name, "flow").id
+    definition = a_definition(name, retries)
+    made = session.tasks.add_definition(task, f"digest of {retries}", definition_to_json(definition), NOW)
+    session.tasks.set_current(task, made)
+    return task, made
+
+
+def a_job(session: Session, items: Any = 1, name: str = "features", run_id: str = "r", **defaults: Any) -> int:
+    task, definition = a_task(session, name)
+    job = session.jobs.add(NewJob(task, run_id, "map", "", "UTC", defaults.pop("labels", {}), False), NOW)
+    given_defaults = {
+        "task": task,
+        "definition": definition,
+        "once": False,
+        "priority": 3,
+        "due_ms": NOW,
+        "wait": Wait.READY,
+        "deadline_ms": None,
+        "cutoff_ms": None,
+        **defaults,
+    }
+    new = list(items_of(range(items)) if isinstance(items, int) else items)
+    session.jobs.add_items(job, 0, new, ItemDefaults(**given_defaults), NOW)
+    session.jobs.seal(job, "digest", None, NOW)
+    return job
+
+
+def a_worker(session: Session, name: str = "w", *tasks: int) -> int:
+    return session.workers.add(f"instance-{name}", name, 1, f"lock-{name}", 30_000, dict.fromkeys(tasks, 1), NOW)
+
+
+def item(session: Session, job: int, number: int = 0) -> Item:
+    return session.items.read([ItemKey(job, number)])[0]
+
+
+def moved(row: Item, event: Event, now_ms: int = NOW) -> Transition:
+    found = decide(row, event, POLICY, now_ms, 0.5)
     assert found is not None
     return found
 
 
-def test_claiming_does_what_deciding_on_claimed_does(store: Store) -> None:
-    with store.write() as session:
-        task = a_task(session)
-        worker = a_worker(session, *task)
-        job = a_job(session, task, 5, cutoff_ms=NOW + 9_999, deadline_ms=NOW + 5_000)
-        before = {item.key: item for item in session.items.read([ItemKey(job, n) for n in range(5)])}
-        claimed = session.items.claim(worker, task[0], False, 3, 3, NOW)
-        assert [item.number for item, _ in claimed] == [0, 1, 2]
-        for item, given in claimed:
-            assert item == decided(before[item.key], Claimed(worker)).after == read(session, job, item.number)
-            assert given.arguments == f'{{"x":{item.number}}}'
+def start(session: Session, job: int, limit: int = 1, worker: int = 1) -> list[Item]:
+    row = item(session, job)
+    return [each for each, _ in session.items.claim(worker, row.task, row.once, row.priority, limit, NOW)]
 
 
-@pytest.mark.parametrize(
-    ("why", "defaults"),
-    [
-        ("not due", {"due_ms": NOW + 1}),
-        ("past its deadline", {"deadline_ms": NOW}),
-        ("of another kind", {"once": True}),
-        ("of another priority", {"priority": 4}),
-    ],
-)
-def test_what_may_not_start_is_not_claimed(store: Store, why: str, defaults: dict[str, object]) -> None:
-    with store.write() as session:
-        task = a_task(session)
-        worker = a_worker(session, *task)
-        a_job(session, task, 1, **defaults)
-        assert session.items.claim(worker, task[0], False, 3, 10, NOW) == [], why
-
-
-def test_items_of_a_job_being_cancelled_are_not_claimed(store: Store) -> None:
-    with store.write() as session:
-        task = a_task(session)
-        worker = a_worker(session, *task)
-        job = a_job(session, task, 2)
-        assert session.jobs.flag_cancel(job, NOW)
-        assert not session.jobs.flag_cancel(job, NOW), "asked for once is asked for"
-        assert session.items.claim(worker, task[0], False, 3, 10, NOW) == []
-
-
-def test_the_longest_due_is_claimed_first(store: Store) -> None:
-    with store.write() as session:
-        task = a_task(session)
-        worker = a_worker(session, *task)
-        late = a_job(session, task, 2, run_id="late", due_ms=NOW)
-        early = a_job(session, task, 2, run_id="early", due_ms=NOW - 500)
-        found = [item.key for item, _ in session.items.claim(worker, task[0], False, 3, 3, NOW)]
-        assert found == [(early, 0), (early, 1), (late, 0)]
-
-
-def test_heads_tell_the_earliest_due_time_of_each_kind_and_leave_paused_tasks_out(store: Store) -> None:
-    with store.write() as session:
-        task, other = a_task(session), a_task(session, "other")
-        a_job(session, task, 2, run_id="a", due_ms=NOW + 7)
-        a_job(session, task, 1, run_id="b", due_ms=NOW + 5, priority=1)
-        a_job(session, other, 1, run_id="c", once=True)
-        heads = session.items.heads([task[0], other[0]])
-        assert sorted(heads) == [(task[0], False, 1, NOW + 5), (task[0], False, 3, NOW + 7), (other[0], True, 3, START_MS)]
-        session.tasks.set_paused(task[0], NOW)
-        assert [head.task for head in session.items.heads([task[0], other[0]])] == [other[0]]
-
-
-def test_a_success_is_written_with_its_attempt_and_its_counters(store: Store) -> None:
-    with store.write() as session:
-        task = a_task(session)
-        worker = a_worker(session, *task)
-        job = a_job(session, task, 2)
-        (item, _), *_ = session.items.claim(worker, task[0], False, 3, 1, NOW)
-        moved = decided(item, Succeeded(Run(item.token, worker, NOW, NOW, 7, 99), '{"a":1}'))
-        written, ended = session.items.apply([moved], NOW)
-        assert (written, ended) == ([moved], [])
-        assert read(session, job) == moved.after
-        assert session.items.attempts(item.key) == [moved.attempt]
-        found = session.jobs.read(job)
-        assert found is not None
-        assert found.counts == Counts(pending=1, success=1)
-
-
-def test_a_failure_is_written_with_all_its_facts(store: Store) -> None:
-    with store.write() as session:
-        task = a_task(session)
-        worker = a_worker(session, *task)
-        job = a_job(session, task, 1)
-        ((item, _),) = session.items.claim(worker, task[0], False, 3, 1, NOW)
-        event = Failed(Run(item.token, worker, NOW, NOW), FailureClass.TRANSIENT, "http.503", "E", "503", "{}", 30.0)
-        moved = decided(item, event)
-        session.items.apply([moved], NOW)
-        assert read(session, job) == moved.after
-        assert session.items.attempts(item.key) == [moved.attempt]
-
-
-def test_a_row_that_changed_meanwhile_is_left_alone_and_its_attempt_is_not_written(store: Store) -> None:
-    with store.write() as session:
-        task = a_task(session)
-        worker = a_worker(session, *task)
-        job = a_job(session, task, 2)
-        claimed = [item for item, _ in session.items.claim(worker, task[0], False, 3, 2, NOW)]
-        session.items.apply([decided(claimed[0], CancelRequested())], NOW)
-        late = [decided(item, Succeeded(Run(item.token, worker, NOW, NOW), "null")) for item in claimed]
-        written, _ = session.items.apply(late, NOW)
-        assert written == [late[1]]
-        assert read(session, job, 0).status is JobStatus.STARTED
-        assert session.items.attempts(ItemKey(job, 0)) == []
-        found = session.jobs.read(job)
-        assert found is not None
-        assert found.counts == Counts(started=1, success=1)
-
-
-def test_the_last_item_that_ends_ends_its_job_and_one_that_waits_again_reopens_it(store: Store) -> None:
-    with store.write() as session:
-        task = a_task(session)
-        job = a_job(session, task, 1)
-        _, ended = session.items.apply([decided(read(session, job), CancelRequested())], NOW)
-        assert ended == [job]
-        found = session.jobs.read(job)
-        assert found is not None
-        assert found.ended_ms == NOW
-        again = read(session, job)._replace(status=JobStatus.PENDING, wait=Wait.READY, ended_ms=None, cancel_ms=None)
-        session.items.apply([Transition(read(session, job), again)], NOW)
-        reopened = session.jobs.read(job)
-        assert reopened is not None
-        assert reopened.ended_ms is None
-
-
-def test_a_job_that_is_not_sealed_does_not_end(store: Store) -> None:
-    with store.write() as session:
-        task = a_task(session)
-        job = a_job(session, task, 1, seal=False)
-        _, ended = session.items.apply([decided(read(session, job), CancelRequested())], NOW)
-        assert ended == []
-        assert session.jobs.seal(job, "digest", None, NOW), "sealing it is what ends it"
-
-
-def test_held_items_become_due_a_chunk_at_a_time(store: Store) -> None:
-    with store.write() as session:
-        task = a_task(session)
-        job = a_job(session, task, 5, seal=False, due_ms=2**52, wait=Wait.SUBMITTING)
-        session.jobs.seal(job, "digest", NOW, NOW)
-        assert session.jobs.releasing() == [(job, NOW)]
-        numbers: list[int] = []
-        while session.jobs.releasing():
-            session.jobs.release(job, NOW, Wait.READY, 2, numbers[-1] + 1 if numbers else 0)
-            numbers = [n for n in range(5) if read(session, job, n).wait is Wait.READY]
-        assert numbers == [0, 1, 2, 3, 4]
-
-
-def test_a_run_id_belongs_to_one_job_of_a_task(store: Store) -> None:
-    with store.write() as session:
-        task, other = a_task(session), a_task(session, "other")
-        job = a_job(session, task, 1, run_id="nightly")
-        assert a_job(session, other, 1, run_id="nightly") != job, "another task may use it"
-        found = session.jobs.by_run_id(task[0], "nightly")
-        assert found is not None
-        assert (found.job, found.input_digest, found.sealed) == (job, "digest", True)
-        assert session.jobs.by_run_id(task[0], "weekly") is None
-
-
-def test_steps_and_the_newest_cursor_come_back_from_the_kept_generations_only(store: Store) -> None:
-    with store.write() as session:
-        task = a_task(session)
-        job = a_job(session, task, 2)
-        key = ItemKey(job, 0)
-        for kind, name, generation, value in [
-            ("step", "download", 1, "1"),
-            ("cursor", "", 1, '"old"'),
-            ("cursor", "", 2, '"newer"'),
-            ("step", "clean", 2, "2"),
-        ]:
-            session.records.save_checkpoint(key, CheckpointRow(kind, name, generation, value, 1, task[1], NOW))
-        item = read(session, job)
-        everything = session.records.saved([item])[key]
-        assert (everything.steps, everything.cursor) == ({"download": "1", "clean": "2"}, '"newer"')
-        kept = session.records.saved([item._replace(generation=2, keep_from=2)])[key]
-        assert (kept.steps, kept.cursor) == ({"clean": "2"}, '"newer"')
-        session.records.drop_old_checkpoints(key, 2)
-        assert [row.generation for row in session.records.checkpoints(key)] == [2, 2]
-
-
-def test_logs_come_back_in_order_and_after_a_place(store: Store) -> None:
-    with store.write() as session:
-        task = a_task(session)
-        key = ItemKey(a_job(session, task, 1), 0)
-        session.records.add_logs([(*key, 1, 0, "a"), (*key, 1, 1, "b"), (*key, 2, 0, "c")], NOW)
-        assert [row[3] for row in session.records.logs(key)] == ["a", "b", "c"]
-        assert [row[3] for row in session.records.logs(key, 1, 0)] == ["b", "c"]
-
-
-def test_a_worker_that_was_declared_lost_is_not_living_and_cannot_beat(store: Store) -> None:
-    with store.write() as session:
-        task = a_task(session)
-        worker = a_worker(session, *task)
-        assert session.workers.beat(worker, NOW)
-        assert session.tasks.with_workers() == {task[0]}
-        assert session.workers.lose(worker, NOW)
-        assert not session.workers.lose(worker, NOW), "lost once is lost"
-        assert not session.workers.beat(worker, NOW)
-        assert not session.workers.is_living(worker)
-        assert session.tasks.with_workers() == set()
-        assert [row.id for row in session.workers.open()] == [worker], "until its items are taken back"
-        session.workers.close(worker, NOW)
-        assert session.workers.open() == []
-
-
-def test_what_is_written_in_a_transaction_that_fails_is_not_there(store: Store) -> None:
-    class Broken(Exception):
-        pass
-
-    def write_and_fail() -> None:
+class TestTransactions:
+    def test_what_is_written_is_there_afterwards(self, store: Store) -> None:
         with store.write() as session:
-            a_job(session, a_task(session), 2)
-            raise Broken
+            job = a_job(session, 3)
+        with store.read() as session:
+            found = session.jobs.read(job)
+        assert found is not None
+        assert found.counts == Counts(pending=3)
 
-    with pytest.raises(Broken):
-        write_and_fail()
-    assert store.listing.jobs({}) == []
-    with store.read() as session:
-        assert session.tasks.all("default") == []
-
-
-@pytest.mark.parametrize(
-    ("filters", "numbers"),
-    [
-        ({}, [0, 1, 2, 3]),
-        ({"status": "PENDING"}, [1, 2, 3]),
-        ({"status": ["REVOKED", "FAILURE"]}, [0]),
-        ({"task": "features"}, [0, 1, 2, 3]),
-        ({"task": "unknown"}, []),
-        ({"run_id": "run"}, [0, 1, 2, 3]),
-        ({"key": "2"}, [2]),
-        ({"window_start": 100, "window_end": 300}, [1, 2]),
-        ({"ids": [(1, 3), (1, 0), (9, 9)]}, [0, 3]),
-        ({"namespace": "elsewhere"}, []),
-        ({"after": (1, 1)}, [2, 3]),
-    ],
-)
-def test_items_are_listed_by_filter(store: Store, filters: dict[str, object], numbers: list[int]) -> None:
-    with store.write() as session:
-        items = [NewItem(str(n), "{}", (n * 100, n * 100 + 100)) for n in range(4)]
-        job = a_job(session, a_task(session), items)
-        session.items.apply([decided(read(session, job), CancelRequested())], NOW)
-    assert [each.item.number for each in store.listing.items(filters)] == numbers
+    def test_an_error_inside_takes_back_all_of_it(self, store: Store) -> None:
+        with pytest.raises(RuntimeError), store.write() as session:
+            job = a_job(session, 3)
+            raise RuntimeError
+        with store.read() as session:
+            assert session.jobs.read(job) is None
+            assert session.tasks.find("default", "features") is None
+        with store.write() as session:
+            a_job(session)
 
 
-def test_pages_of_items_neither_lose_nor_repeat_any(store: Store) -> None:
-    with store.write() as session:
-        task = a_task(session)
-        for run in ("a", "b"):
-            a_job(session, task, 700, run_id=run)
-    keys = [each.item.key for each in store.listing.all_items({})]
-    assert keys == sorted(set(keys))
-    assert len(keys) == 1_400
+class TestTasks:
+    def test_a_name_is_added_once(self, store: Store) -> None:
+        with store.write() as session:
+            assert session.tasks.add("default", "f", "one") == session.tasks.add("default", "f", "two")
+            assert session.tasks.add("other", "f", "two").id != session.tasks.add("default", "f", "x").id
+
+    def test_a_definition_is_added_once_for_its_digest(self, store: Store) -> None:
+        with store.write() as session:
+            task = session.tasks.add("default", "f", "one").id
+            first = session.tasks.add_definition(task, "d", "{}", NOW)
+            assert session.tasks.add_definition(task, "d", "{}", NOW) == first
+            assert session.tasks.add_definition(task, "e", "{}", NOW) != first
+            assert session.tasks.definition(first) == "{}"
+
+    def test_a_task_without_definition_has_no_newest_one(self, store: Store) -> None:
+        with store.write() as session:
+            task = session.tasks.add("default", "f", "one").id
+            with pytest.raises(NotFound):
+                session.tasks.current(task)
+
+    def test_tasks_are_listed_by_name(self, store: Store) -> None:
+        with store.write() as session:
+            for name in ("b", "a"):
+                a_task(session, name)
+            assert [each.name for each in session.tasks.all("default")] == ["a", "b"]
+            assert session.tasks.all("nowhere") == []
+
+    def test_only_living_workers_make_a_task_capable(self, store: Store) -> None:
+        with store.write() as session:
+            task, _ = a_task(session)
+            one, other = a_worker(session, "one", task), a_worker(session, "other", task)
+            session.workers.stop(one, NOW)
+            assert session.tasks.with_workers() == {task}
+            session.workers.lose(other, NOW)
+            assert session.tasks.with_workers() == set()
 
 
-def test_an_unknown_filter_is_refused_with_those_there_are(store: Store) -> None:
-    with pytest.raises(ArgumentsInvalid, match=r"no filter 'colour': use .*status"):
-        store.listing.items({"colour": "red"})
+class TestWorkers:
+    def test_a_heartbeat_counts_until_the_worker_has_ended(self, store: Store) -> None:
+        with store.write() as session:
+            worker = a_worker(session)
+            assert session.workers.beat(worker, NOW)
+            assert [each.beat for each in session.workers.open()] == [1]
+            assert session.workers.lose(worker, NOW)
+            assert not session.workers.beat(worker, NOW)
+            assert not session.workers.lose(worker, NOW)
+            assert not session.workers.stop(worker, NOW)
+            assert not session.workers.is_living(worker)
+
+    def test_a_lost_worker_is_open_until_it_is_closed(self, store: Store) -> None:
+        with store.write() as session:
+            worker = a_worker(session)
+            session.workers.lose(worker, NOW)
+            assert [(each.id, bool(each.ended)) for each in session.workers.open()] == [(worker, True)]
+            session.workers.close(worker, NOW)
+            assert session.workers.open() == []
 
 
-def test_jobs_are_listed_by_what_their_items_amount_to(store: Store) -> None:
-    with store.write() as session:
-        task = a_task(session)
-        done, waiting = a_job(session, task, 1, run_id="done"), a_job(session, task, 1, run_id="waiting")
-        session.items.apply([decided(read(session, done), CancelRequested())], NOW)
-    assert [job.id for job in store.listing.jobs({"status": "REVOKED"})] == [done]
-    assert [job.id for job in store.listing.jobs({"status": ["PENDING"]})] == [waiting]
-    assert [job.id for job in store.listing.jobs({"label": ("team", "a")})] == [waiting, done]
-    assert store.listing.jobs({"label": ("team", "b")}) == []
+class TestClaiming:
+    def test_a_claim_does_what_deciding_does(self, store: Store) -> None:
+        with store.write() as session:
+            job = a_job(session, 3, deadline_ms=NOW + 5, cutoff_ms=NOW + 9)
+            worker = a_worker(session)
+            before = session.items.read([ItemKey(job, n) for n in range(3)])
+            claimed = start(session, job, 2, worker)
+            expected = [moved(each, Claimed(worker)).after for each in before[:2]]
+            assert claimed == expected
+            assert session.items.read([each.key for each in claimed]) == expected
+            assert item(session, job, 2) == before[2]
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(data=st.data())
+    def test_what_is_claimed_is_what_deciding_allows_in_order(self, store: Store, data: st.DataObject) -> None:
+        waits = st.tuples(st.integers(-2, 2), st.one_of(st.none(), st.integers(-2, 2)), st.booleans())
+        chosen = data.draw(st.lists(waits, min_size=1, max_size=6))
+        with pytest.raises(Undo), store.write() as session:
+            worker = a_worker(session)
+            jobs = []
+            for place, (due, deadline, flagged) in enumerate(chosen):
+                limit = None if deadline is None else NOW + deadline
+                job = a_job(session, 1, run_id=f"r{place}", due_ms=NOW + due, deadline_ms=limit)
+                jobs.append((job, flagged))
+                if flagged:
+                    session.jobs.flag_cancel(job, NOW)
+            rows = [item(session, job) for job, flagged in jobs if not flagged]
+            allowed = [each for each in rows if decide(each, Claimed(worker), POLICY, NOW, 0) is not None]
+            allowed.sort(key=lambda each: (each.due_ms, each.job, each.number))
+            claimed = start(session, jobs[0][0], 100, worker)
+            assert [each.key for each in claimed] == [each.key for each in allowed]
+            assert claimed == [moved(each, Claimed(worker)).after for each in allowed]
+            raise Undo
+
+    def test_a_claim_comes_with_the_input(self, store: Store) -> None:
+        with store.write() as session:
+            a_job(session, [NewItem("k", '{"x": 1}', (1, 2))])
+            task, _ = a_task(session)
+            ((_, given_input),) = session.items.claim(1, task, False, 3, 9, NOW)
+            assert given_input == ("k", '{"x": 1}', (1, 2))
+
+    def test_other_tasks_kinds_and_priorities_are_not_touched(self, store: Store) -> None:
+        with store.write() as session:
+            job = a_job(session)
+            task = item(session, job).task
+            for wrong in ((task + 1, False, 3), (task, True, 3), (task, False, 2)):
+                assert session.items.claim(1, *wrong, 9, NOW) == []
+
+    def test_heads_tell_the_earliest_due_time_of_each_task_kind_and_priority(self, store: Store) -> None:
+        with store.write() as session:
+            a_job(session, 2, run_id="a", due_ms=NOW + 5)
+            a_job(session, 2, run_id="b", due_ms=NOW - 5)
+            a_job(session, 2, run_id="c", priority=1, once=True)
+            job = a_job(session, 1, name="other")
+            task, other = a_task(session)[0], item(session, job).task
+            expected = {Head(task, False, 3, NOW - 5), Head(task, True, 1, NOW), Head(other, False, 3, NOW)}
+            assert set(session.items.heads([task, other])) == expected
+            session.tasks.set_paused(task, NOW)
+            assert [each.task for each in session.items.heads([task, other])] == [other]
+            assert session.items.heads([]) == []
 
 
-def test_the_audit_and_ended_attempts_refuse_to_be_changed(store: Store) -> None:
-    with store.write() as session:
-        task = a_task(session)
-        worker = a_worker(session, *task)
-        a_job(session, task, 1)
-        ((item, _),) = session.items.claim(worker, task[0], False, 3, 1, NOW)
-        session.items.apply([decided(item, Succeeded(Run(item.token, worker, NOW, NOW), "1"))], NOW)
-        session.records.add_audit(AuditRow(0, NOW, "ann", "test", "cancel", "job 1", "", "", "", 1))
-    for text in (
-        "update attempts set result = '2'",
-        "update audit set actor = 'bob'",
-        "delete from audit",
-    ):
-        with pytest.raises(Exception, match=r"never changes|append-only"), store.write():
-            store.database._writer.execute(text)  # type: ignore[attr-defined]
-    with store.read() as session:
-        assert [row.actor for row in session.records.audit()] == ["ann"]
+class Undo(Exception):
+    """Takes back what a test did."""
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        "update items set status = 'SUCCESS'",
-        "update items set status = 'STARTED'",
-        "update items set status = 'RUNNING'",
-        "update items set worker = 1",
-        "update items set wait = null",
-        "update items set cancel_ms = 1",
-        "update items set priority = 6",
-        "update items set keep_from = 2",
-        "update jobs set ended_ms = 1",
-        "update jobs set pending = -1",
-    ],
-)
-def test_the_database_itself_refuses_what_must_never_be(store: Store, wrong: str) -> None:
-    with store.write() as session:
-        a_job(session, a_task(session), 1)
-    with pytest.raises(Exception, match=r"CHECK constraint"), store.write():
-        store.database._writer.execute(wrong)  # type: ignore[attr-defined]
+class TestApplying:
+    def ended(self, row: Item) -> list[Event]:
+        run = a_run(row, NOW + 5, rows=3, pid=7, started_ms=NOW + 1)
+        return [
+            Succeeded(run, '{"rows": 3}'),
+            a_failure(row, run=run, retry_after_s=90.0, exit_code=3, signal=9),
+            Snoozed(run, 60),
+            WorkerLost(run, "w"),
+            CancelRequested(),
+        ]
+
+    def test_every_transition_is_stored_as_decided(self, store: Store) -> None:
+        with store.write() as session:
+            worker = a_worker(session)
+            job = a_job(session, 5)
+            rows = start(session, job, 5, worker)
+            transitions = [moved(row, self.ended(row)[row.number], NOW + 9) for row in rows]
+            written, ended = session.items.apply(transitions, NOW + 9)
+            assert (written, ended) == (transitions, [])
+            assert session.items.read([row.key for row in rows]) == [each.after for each in transitions]
+            for each in transitions:
+                assert session.items.attempts(each.before.key) == ([each.attempt] if each.attempt else [])
+
+    def test_what_another_has_changed_meanwhile_is_not_written(self, store: Store) -> None:
+        with store.write() as session:
+            worker = a_worker(session)
+            job = a_job(session, 2)
+            one, other = start(session, job, 2, worker)
+            cancel = moved(one, CancelRequested())
+            session.items.apply([cancel], NOW)
+            stale = [moved(each, Succeeded(a_run(each), "1")) for each in (one, other)]
+            written, _ = session.items.apply(stale, NOW)
+            assert written == [stale[1]]
+            assert item(session, job, 0) == cancel.after
+            assert session.items.attempts(one.key) == []
+            assert session.items.apply([moved(one, a_failure(one))], NOW) == ([], [])
+
+    def test_counters_follow_and_tell_when_a_job_has_ended(self, store: Store) -> None:
+        with store.write() as session:
+            worker = a_worker(session)
+            job = a_job(session, 3)
+            rows = start(session, job, 3, worker)
+            assert self.counts(session, job) == Counts(started=3)
+            first = [moved(rows[0], Succeeded(a_run(rows[0]), "1")), moved(rows[1], a_failure(rows[1]))]
+            assert session.items.apply(first, NOW)[1] == []
+            assert self.counts(session, job) == Counts(started=1, success=1, retry=1)
+            session.items.apply([moved(first[1].after, CancelRequested())], NOW)
+            _, ended = session.items.apply([moved(rows[2], Succeeded(a_run(rows[2]), "1"))], NOW + 7)
+            assert ended == [job]
+            assert self.counts(session, job) == Counts(success=2, revoked=1)
+            found = session.jobs.read(job)
+            assert found is not None
+            assert found.ended_ms == NOW + 7
+
+    def test_a_job_that_gets_a_new_generation_has_not_ended_any_more(self, store: Store) -> None:
+        with store.write() as session:
+            worker = a_worker(session)
+            job = a_job(session)
+            (row,) = start(session, job, 1, worker)
+            done = moved(row, Succeeded(a_run(row), "1"))
+            assert session.items.apply([done], NOW)[1] == [job]
+            again = moved(done.after, OverwriteRequested(1, False, None))
+            assert session.items.apply([again], NOW)[1] == []
+            found = session.jobs.read(job)
+            assert found is not None
+            assert (found.ended_ms, found.counts) == (None, Counts(pending=1))
+
+    def test_attempts_are_kept_in_order(self, store: Store) -> None:
+        with store.write() as session:
+            worker = a_worker(session)
+            job = a_job(session)
+            for n in range(3):
+                task = item(session, job).task
+                ((row, _),) = session.items.claim(worker, task, False, 3, 1, NOW + 100_000 * n)
+                event = a_failure(row, run=a_run(row, NOW + 100_000 * n, started_ms=NOW + 100_000 * n))
+                session.items.apply([moved(row, event, NOW + 100_000 * n)], NOW + 100_000 * n)
+            assert [each.token for each in session.items.attempts(ItemKey(job, 0))] == [1, 2, 3]
+
+    @pytest.mark.parametrize("text", ["", "'; drop table items; --", "ünïcödé 🦉", "line\nline\ttab", "x" * 100_000, "\\u0041"])
+    def test_any_text_comes_back_as_it_was(self, store: Store, text: str) -> None:
+        with store.write() as session:
+            worker = a_worker(session)
+            job = a_job(session)
+            (row,) = start(session, job, 1, worker)
+            session.items.apply([moved(row, a_failure(row, error_message=text))], NOW)
+            assert session.items.attempts(row.key)[0].error_message == text
+
+    def counts(self, session: Session, job: int) -> Counts:
+        found = session.jobs.read(job)
+        assert found is not None
+        return found.counts
 
 
-def test_reasons_and_waits_in_the_core_are_those_the_database_knows(store: Store) -> None:
-    with store.write() as session:
-        job = a_job(session, a_task(session), 1)
-        for wait in Wait:
-            item = read(session, job)
-            session.items.apply([Transition(item, item._replace(wait=wait))], NOW)
-        for reason in Reason:
-            item = read(session, job)
-            session.items.apply([Transition(item, item._replace(reason=reason))], NOW)
-        assert read(session, job).reason is list(Reason)[-1]
+class TestLooking:
+    def test_what_a_worker_holds_and_is_asked_to_stop(self, store: Store) -> None:
+        with store.write() as session:
+            worker = a_worker(session)
+            job = a_job(session, 3)
+            one, other = start(session, job, 2, worker)
+            assert session.items.held_by(worker, 9) == [one, other]
+            assert session.items.held_by(worker, 1) == [one]
+            assert session.items.held_by(worker + 1, 9) == []
+            session.items.apply([moved(other, CancelRequested())], NOW)
+            assert session.items.asked_to_stop(worker) == [(other.key, other.token)]
+            assert session.items.owns(one.key, one.token, worker)
+            assert not session.items.owns(one.key, one.token + 1, worker)
+            assert not session.items.owns(one.key, one.token, worker + 1)
+
+    def test_what_has_expired_is_what_deciding_would_fail(self, store: Store) -> None:
+        with store.write() as session:
+            late = a_job(session, 2, run_id="late", deadline_ms=NOW)
+            a_job(session, 1, run_id="early", deadline_ms=NOW + 1)
+            a_job(session, 1, run_id="never")
+            assert session.items.next_deadline() == NOW
+            expired = session.items.expired(NOW, 9)
+            assert [each.key for each in expired] == [ItemKey(late, 0), ItemKey(late, 1)]
+            assert all(decide(each, DeadlinePassed(), POLICY, NOW, 0) for each in expired)
+            assert len(session.items.expired(NOW, 1)) == 1
+
+    def test_waiting_and_running_items_of_a_job(self, store: Store) -> None:
+        with store.write() as session:
+            worker = a_worker(session)
+            job = a_job(session, 4)
+            a_job(session, 4, run_id="other")
+            (row,) = start(session, job, 1, worker)
+            assert session.items.running_of(job) == [row]
+            assert [each.number for each in session.items.waiting_of(job, 2)] == [1, 2]
+            assert [each.number for each in session.items.waiting_of(job, 9, first=3)] == [3]
+
+    def test_what_is_not_there_is_left_out(self, store: Store) -> None:
+        with store.write() as session:
+            job = a_job(session)
+            assert [each.key for each in session.items.read([ItemKey(99, 0), ItemKey(job, 0)])] == [ItemKey(job, 0)]
+            assert session.items.input(ItemKey(99, 0)) is None
+            assert session.jobs.read(99) is None
+            assert session.tasks.by_id(99) is None
+            assert session.items.attempts(ItemKey(99, 0)) == []
+
+
+class TestJobs:
+    def test_items_cannot_be_added_to_what_is_complete_or_gone(self, store: Store) -> None:
+        with store.write() as session:
+            job = a_job(session)
+            defaults = ItemDefaults(1, 1, False, 3, NOW, Wait.READY, None, None)
+            for closed in (job, job + 1):
+                with pytest.raises(Refused, match=f"job {closed}"):
+                    session.jobs.add_items(closed, 1, list(items_of([1])), defaults, NOW)
+                with pytest.raises(Refused, match=f"job {closed}"):
+                    session.jobs.seal(closed, "", None, NOW)
+
+    def test_a_complete_job_cannot_be_dropped(self, store: Store) -> None:
+        with store.write() as session:
+            job = a_job(session, 2)
+            session.jobs.drop_unsealed(job)
+            assert len(session.items.read([ItemKey(job, 0), ItemKey(job, 1)])) == 2
+            assert session.items.input(ItemKey(job, 0)) is not None
+
+    def test_held_items_are_released_in_order(self, store: Store) -> None:
+        with store.write() as session:
+            job = a_job(session, 5, wait=Wait.SUBMITTING, due_ms=FAR_FUTURE_MS)
+            assert session.jobs.release(job, NOW, Wait.READY, 2) == 2
+            assert session.jobs.release(job, NOW, Wait.READY, 2, first=2) == 4
+            assert item(session, job, 4).due_ms == FAR_FUTURE_MS
+            assert session.jobs.release(job, NOW, Wait.READY, 2, first=4) is None
+            rows = session.items.read([ItemKey(job, n) for n in range(5)])
+            assert {(each.due_ms, each.wait, each.version) for each in rows} == {(NOW, Wait.READY, 1)}
+
+    def test_the_cancel_flag_is_set_once_while_a_job_lives(self, store: Store) -> None:
+        with store.write() as session:
+            job, empty = a_job(session), a_job(session, 0, run_id="empty")
+            assert session.jobs.flag_cancel(job, NOW)
+            assert not session.jobs.flag_cancel(job, NOW)
+            assert not session.jobs.flag_cancel(empty, NOW)
+            assert session.jobs.cancelling() == [job]
+            session.jobs.unflag_cancel(job)
+            assert session.jobs.cancelling() == []
+
+    def test_ids_of_dropped_jobs_are_never_given_again(self, store: Store) -> None:
+        with store.write() as session:
+            task, _ = a_task(session)
+            first = session.jobs.add(NewJob(task, "r", "map", "", "UTC", {}, False), NOW)
+            session.jobs.drop_unsealed(first)
+            assert session.jobs.add(NewJob(task, "r", "map", "", "UTC", {}, False), NOW) > first
+
+    def test_results_are_read_in_order_from_a_number_on(self, store: Store) -> None:
+        with store.write() as session:
+            worker = a_worker(session)
+            job = a_job(session, 4)
+            rows = start(session, job, 3, worker)
+            session.items.apply([moved(rows[1], Succeeded(a_run(rows[1]), "7")), moved(rows[2], a_failure(rows[2]))], NOW)
+            found = session.jobs.results(job, 1, 2)
+            assert [(each.number, each.result, each.error_message) for each in found] == [(1, "7", None), (2, None, "it broke")]
+            assert session.jobs.next_retry(job) == item(session, job, 2).due_ms
+
+    def test_the_first_failure_of_a_job_is_told(self, store: Store) -> None:
+        with store.write() as session:
+            worker = a_worker(session)
+            job = a_job(session, 3)
+            assert session.jobs.first_failure(job) is None
+            rows = start(session, job, 3, worker)
+            gone = [decide(row, a_failure(row, error_message=f"e{row.number}"), Policy(), NOW, 0) for row in rows[1:]]
+            session.items.apply([each for each in gone if each], NOW)
+            found = session.jobs.first_failure(job)
+            assert found is not None
+            assert (found[0], found[3]) == (1, "e1")
+
+
+class TestRecords:
+    def step(self, key: str, generation: int, value: str, kind: str = "step", at_ms: int = NOW) -> CheckpointRow:
+        return CheckpointRow(kind, key, generation, value, 1, 1, at_ms)
+
+    def test_what_was_saved_counts_from_the_generation_that_is_kept(self, store: Store) -> None:
+        with store.write() as session:
+            job = a_job(session)
+            row = item(session, job)
+            saved = [("a", 1, "1"), ("a", 2, "2"), ("b", 1, "3")]
+            for key, generation, value in saved:
+                session.records.save_checkpoint(row.key, self.step(key, generation, value))
+            session.records.save_checkpoint(row.key, self.step("", 1, "7", "cursor"))
+            session.records.save_checkpoint(row.key, self.step("", 1, "8", "cursor"))
+            assert session.records.saved([row])[row.key] == ({"a": "2", "b": "3"}, "8")
+            later = row._replace(generation=2, keep_from=2)
+            assert session.records.saved([later])[row.key] == ({"a": "2"}, None)
+            session.records.drop_old_checkpoints(row.key, 2)
+            assert [(each.key, each.generation) for each in session.records.checkpoints(row.key)] == [("a", 2)]
+
+    def test_logs_are_read_on_from_a_place_and_a_piece_twice_is_kept_once(self, store: Store) -> None:
+        with store.write() as session:
+            job = a_job(session)
+            key = ItemKey(job, 0)
+            session.records.add_logs([(job, 0, 1, 0, "a"), (job, 0, 1, 1, "b"), (job, 0, 2, 0, "c")], NOW)
+            session.records.add_logs([(job, 0, 1, 1, "b")], NOW)
+            assert [each[3] for each in session.records.logs(key)] == ["a", "b", "c"]
+            assert [each[3] for each in session.records.logs(key, 1, 0)] == ["b", "c"]
+
+    def test_progress_is_the_newest_that_was_told(self, store: Store) -> None:
+        with store.write() as session:
+            job = a_job(session)
+            assert session.records.progress(ItemKey(job, 0)) is None
+            session.records.set_progress([(job, 0, 1, 1, 10)], NOW)
+            session.records.set_progress([(job, 0, 1, 5, 10)], NOW)
+            assert session.records.progress(ItemKey(job, 0)) == (1, 5, 10)
+
+    def test_a_successor_is_told_once(self, store: Store) -> None:
+        with store.write() as session:
+            job = a_job(session, 2)
+            one, other = ItemKey(job, 0), ItemKey(job, 1)
+            session.records.chain([(one, other)])
+            assert session.records.successor(other) is None
+            assert session.records.successor(one) == other
+            assert session.records.successor(one) is None
+
+    def test_events_are_read_on_from_an_id(self, store: Store) -> None:
+        with store.write() as session:
+            session.records.add_event("item_failed", ItemKey(1, 2), 3, "poison", NOW)
+            session.records.add_event("job_ended", 1, None, None, NOW)
+            first, second = session.records.events()
+            assert first[1:] == (NOW, "item_failed", 1, 2, 3, "poison")
+            assert session.records.events(after=first[0]) == [second]
+
+    def test_the_audit_is_read_newest_first_and_by_target(self, store: Store) -> None:
+        with store.write() as session:
+            for target in ("job 1", "job 2", "job 1"):
+                session.records.add_audit(AuditRow(0, NOW, "a", "s", "cancel", target, "why", "e", "f", 1))
+            assert [each.id for each in session.records.audit()] == [3, 2, 1]
+            assert [each.id for each in session.records.audit("job 1", 1)] == [3]
+
+
+class TestWindows:
+    def test_windows_are_found_by_their_state(self, store: Store) -> None:
+        with store.write() as session:
+            worker = a_worker(session)
+            job = a_job(session, daily(4, 0))
+            rows = start(session, job, 3, worker)
+            failed = decide(rows[1], a_failure(rows[1]), Policy(), NOW, 0)
+            assert failed is not None
+            session.items.apply([moved(rows[0], Succeeded(a_run(rows[0]), "1")), failed], NOW)
+            day = 86_400_000
+            task = rows[0].task
+            assert session.windows.taken(task, 0, 9 * day) == {(n * day, (n + 1) * day) for n in (0, 2, 3)}
+            assert session.windows.taken(task, day, 2 * day) == set()
+            newest = session.windows.newest(task, 0, 2 * day)
+            assert newest == {
+                (0, day): (ItemKey(job, 0), JobStatus.SUCCESS),
+                (day, 2 * day): (ItemKey(job, 1), JobStatus.FAILURE),
+            }
+
+    def test_later_windows_that_were_written_since(self, store: Store) -> None:
+        with store.write() as session:
+            worker = a_worker(session)
+            job = a_job(session, daily(4, 0))
+            rows = start(session, job, 4, worker)
+            for n, row in enumerate(rows[:3]):
+                run = a_run(row, NOW + n)
+                session.items.apply([moved(row, Succeeded(run, "1"), NOW + n)], NOW + n)
+            later = session.windows.later_written(rows[0].task, 0, NOW, 9)
+            assert [key for key, _ in later] == [ItemKey(job, 1), ItemKey(job, 2)]
+            assert len(session.windows.later_written(rows[0].task, 0, NOW, 1)) == 1
+            assert session.windows.later_written(rows[0].task, 0, NOW + 9, 9) == []
+
+
+class TestListing:
+    def keys(self, store: Store, **filters: Any) -> list[ItemKey]:
+        return [each.item.key for each in store.listing.items(filters)]
+
+    @pytest.fixture
+    def filled(self, store: Store) -> Iterator[tuple[Store, int, int]]:
+        with store.write() as session:
+            worker = a_worker(session)
+            one = a_job(session, daily(3, 0), run_id="one", labels={"team": "a", 'odd "name"': "b"})
+            other = a_job(session, 2, name="other", run_id="two")
+            first, second = start(session, one, 2, worker)
+            failed = moved(first, a_failure(first, error_message="disk full"))
+            session.items.apply([failed, moved(second, Succeeded(a_run(second), "7"))], NOW)
+        yield store, one, other
+
+    def test_items_are_found_by_each_filter(self, filled: tuple[Store, int, int]) -> None:
+        store, one, other = filled
+        mine = [ItemKey(one, n) for n in range(3)]
+        theirs = [ItemKey(other, n) for n in range(2)]
+        day = 86_400_000
+        assert self.keys(store) == mine + theirs
+        assert self.keys(store, job=one, number=1) == [mine[1]]
+        assert self.keys(store, status="SUCCESS") == [mine[1]]
+        assert self.keys(store, status=["SUCCESS", "RETRY"]) == mine[:2]
+        assert self.keys(store, task="other") == theirs
+        assert self.keys(store, failure_class="TRANSIENT") == [mine[0]]
+        assert self.keys(store, run_id="two") == theirs
+        assert self.keys(store, key="day-000002") == [mine[2]]
+        assert self.keys(store, window_start=day) == mine[1:]
+        assert self.keys(store, window_start=day, window_end=2 * day) == [mine[1]]
+        assert self.keys(store, error="disk") == [mine[0]]
+        assert self.keys(store, ids=[mine[2], theirs[0]]) == [mine[2], theirs[0]]
+        assert self.keys(store, after=mine[2]) == theirs
+        assert self.keys(store, status=None, job=one) == mine
+        assert self.keys(store, status="SUCCESS", task="other") == []
+
+    def test_details_come_with_input_and_the_newest_end(self, filled: tuple[Store, int, int]) -> None:
+        store, one, _ = filled
+        failed, good, fresh = store.listing.items({"job": one})
+        assert (failed.error_message, failed.result, failed.input.key) == ("disk full", None, "day-000000")
+        assert (good.error_message, good.result, good.task) == (None, "7", "features")
+        assert (fresh.error_message, fresh.result, fresh.worker) == (None, None, None)
+
+    def test_jobs_are_found_by_each_filter_newest_first(self, filled: tuple[Store, int, int]) -> None:
+        store, one, other = filled
+
+        def found(**filters: Any) -> list[int]:
+            return [each.id for each in store.listing.jobs(filters)]
+
+        assert found() == [other, one]
+        assert found(task="features") == [one]
+        assert found(run_id="two") == [other]
+        assert found(label=("team", "a")) == [one]
+        assert found(label=("team", "b")) == []
+        assert found(before=other) == [one]
+        assert found(namespace="nowhere") == []
+        assert found(status="PENDING") == [other]
+        assert found(status=["PENDING", "RETRY"]) == [other, one]
+
+    @pytest.mark.parametrize("counts", JOB_STATUSES)
+    def test_the_status_that_is_filtered_by_is_the_status_that_is_shown(self, store: Store, counts: Counts) -> None:
+        with store.write() as session:
+            worker = a_worker(session)
+            job = a_job(session, counts.total)
+            rows = iter(start(session, job, counts.total - counts.pending, worker))
+            ends: list[Transition | None] = []
+            ends += [decide(next(rows), a_failure(each), POLICY, NOW, 0) for each in self.take(session, job, counts.retry)]
+            for row in list(rows)[: counts.success + counts.failure + counts.revoked]:
+                ends.append(self.end(row, len(ends) - counts.retry, counts))
+            session.items.apply([each for each in ends if each], NOW)
+            found = session.jobs.read(job)
+            assert found is not None
+        assert found.counts == counts
+        shown = [status for status in JobStatus if store.listing.jobs({"status": status})]
+        assert shown == [job_status(counts)]
+
+    def take(self, session: Session, job: int, count: int) -> list[Item]:
+        return [item(session, job, n) for n in range(count)]
+
+    def end(self, row: Item, place: int, counts: Counts) -> Transition | None:
+        if place < counts.success:
+            return decide(row, Succeeded(a_run(row), "1"), POLICY, NOW, 0)
+        if place < counts.success + counts.failure:
+            return decide(row, a_failure(row), Policy(), NOW, 0)
+        return decide(row._replace(cancel_ms=NOW), a_failure(row), POLICY, NOW, 0)
+
+    def test_an_unknown_filter_is_refused_with_those_there_are(self, store: Store) -> None:
+        for listing in (store.listing.items, store.listing.jobs):
+            with pytest.raises(ArgumentsInvalid, match="status"):
+                listing({"1 = 1; --": 1})
+
+    def test_pages_hold_every_item_once(self, store: Store) -> None:
+        count = MAX_PAGE * 2 + 3
+        with store.write() as session:
+            job = a_job(session, count)
+        assert len(store.listing.items({"job": job}, 10_000)) == MAX_PAGE
+        assert [each.item.number for each in store.listing.all_items({"job": job})] == list(range(count))
+
+
+class TestGuards:
+    """What must never be is refused by the database itself."""
+
+    def refuses(self, store: Store, text: str) -> None:
+        connection = store.database._writer  # type: ignore[attr-defined]
+        with pytest.raises(Exception, match=r"CHECK|append-only|never changes|UNIQUE"), store.write():
+            connection.execute(text)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "status = 'SUCCESS'",
+            "worker = 1",
+            "wait = null",
+            "status = 'DONE'",
+            "priority = 9",
+            "cancel_ms = 1",
+            "keep_from = 2",
+            "attempt = 5",
+            "generation = 0",
+        ],
+    )
+    def test_rows_that_make_no_sense(self, store: Store, change: str) -> None:
+        with store.write() as session:
+            a_job(session)
+        self.refuses(store, f"update items set {change}")
+
+    @pytest.mark.parametrize("text", ["update attempts set rows = 1", "update audit set actor = 'x'", "delete from audit"])
+    def test_history_cannot_be_changed(self, store: Store, text: str) -> None:
+        with store.write() as session:
+            worker = a_worker(session)
+            job = a_job(session)
+            (row,) = start(session, job, 1, worker)
+            session.items.apply([moved(row, Succeeded(a_run(row), "1"))], NOW)
+            session.records.add_audit(AuditRow(0, NOW, "a", "s", "cancel", "t", "", "", "", 1))
+        self.refuses(store, text)
+
+    def test_counters_cannot_go_below_nothing(self, store: Store) -> None:
+        with store.write() as session:
+            a_job(session)
+        self.refuses(store, "update jobs set started = -1")
+
+    def test_a_new_generation_is_a_terminal_row_and_a_request(self, store: Store) -> None:
+        with store.write() as session:
+            worker = a_worker(session)
+            job = a_job(session)
+            (row,) = start(session, job, 1, worker)
+            failed = decide(row, a_failure(row), Policy(), NOW, 0)
+            assert failed is not None
+            assert failed.after.status in TERMINAL
+            again = moved(failed.after, RetryRequested("restart", 1, True, NOW + 9))
+            session.items.apply([failed], NOW)
+            session.items.apply([again], NOW)
+            assert item(session, job) == again.after

@@ -11,7 +11,7 @@ from mulligan.core.definition import Definition
 from mulligan.core.events import AttemptEvent, Released, Run, Snoozed, Stopped, Succeeded
 from mulligan.core.job import Attempt, FailureClass, Item, ItemKey, Job
 from mulligan.core.submission import NewItem
-from mulligan.engine.clock import Chance
+from mulligan.engine.clock import Chance, system_chance
 from mulligan.engine.commands import Asker, Commands
 from mulligan.engine.definitions import Definitions
 from mulligan.engine.engine import Checkpoint, Claim, Engine, Exchange, NewWorker, Notes
@@ -61,15 +61,13 @@ class Locks:
 class Harness:
     """Everything from the store up to the commands, in this process; in memory unless a path is given."""
 
-    def __init__(self, path: str = ":memory:", clock: VirtualClock | None = None, chance: Chance | None = None) -> None:
-        counter = itertools.count(1)
+    def __init__(self, path: str = ":memory:", clock: VirtualClock | None = None, chance: Chance = system_chance) -> None:
         self.clock = clock or VirtualClock()
         self.store = Store(SqliteDatabase(path, synchronous="NORMAL"))
         self.bell = Bell()
         self.locks = Locks()
         self.definitions = Definitions("default")
-        spread: Chance = chance or (lambda: (next(counter) * 0.6180339887498949) % 1)
-        self.engine = Engine(self.store, self.definitions, self.clock, spread, self.bell)
+        self.engine = Engine(self.store, self.definitions, self.clock, chance, self.bell)
         self.commands = Commands(self.engine)
         self.submitting = Submitting(self.engine)
         self.watch = LostWorkers(self.engine, self.locks, lambda: None)

@@ -16,9 +16,9 @@ from typing import Any, Protocol
 from mulligan.core.definition import Definition
 from mulligan.core.errors import StoreBusy, StoreError
 from mulligan.core.events import AttemptEvent
-from mulligan.core.job import Item
+from mulligan.core.job import Item, ItemKey
 from mulligan.engine.definitions import Published
-from mulligan.engine.engine import Checkpoint, Claim, Engine, Exchange, NewWorker, Notes
+from mulligan.engine.engine import PAGE, Checkpoint, Claim, Engine, Exchange, NewWorker, Notes
 from mulligan.telemetry import Tell
 from mulligan.worker.assigning import assignment_of
 from mulligan.worker.executors.interface import Call, Executor, Logged, Progressed, Report, Started
@@ -219,6 +219,8 @@ class Worker:
             self._enlist()
         elif self._overdue:
             self._start_anew()
+        if self._store_is_down and self._worker is not None:
+            self._engine.give_back(self._worker, self._known())
         self._exchange(now)
         if now >= self._beat_at:
             self._beat(now)
@@ -228,6 +230,11 @@ class Worker:
         for chore in self._chores:
             if now >= chore.at:
                 self._do(chore, now)
+
+    def _known(self) -> set[tuple[ItemKey, int]]:
+        """Return the attempts in this worker's hands: a claim whose commit was not answered is not among them."""
+        held = [running.item for running in self._running.values()] + [item for item, _ in self._ended]
+        return {(item.key, item.token) for item in held}
 
     def _do(self, due: _Due, now: float) -> None:
         """Do a chore, and soon again while there is more to do; one that fails is told of and tried again in its time."""
@@ -344,9 +351,10 @@ class Worker:
         if not result.alive:
             self._start_anew()
             return
+        more = room is not None and room.left()
         self._dispatch(result.claims)
         if result.claims:
-            self._look_at = 0.0 if room is not None and room.left() else now + IDLE_S
+            self._look_at = 0.0 if more else now + IDLE_S
         else:
             self._sleep_until(result.next_due_ms)
 
@@ -466,16 +474,19 @@ class _Room:
         self._executor = executor
         self._names = names
         self._taken = 0
-        self._full = False
+        self._asked: dict[tuple[int, bool], int] = {}
+        self._cut_short = False
 
     def limit(self, task: int, once: bool) -> int:
         name = self._names[task]
         room = self._executor.slots_for(name) if once else self._executor.room_for(name)
+        self._asked[task, once] = min(room - self._taken, PAGE)
         return room - self._taken
 
-    def took(self, task: int, count: int) -> None:  # noqa: ARG002
+    def took(self, task: int, count: int) -> None:
         self._taken += count
+        self._cut_short = self._cut_short or count >= min(limit for (asked, _), limit in self._asked.items() if asked == task)
 
     def left(self) -> bool:
         """Whether something more could be claimed at once, so that looking again is worth it."""
-        return any(self.limit(task, once=False) > 0 for task in self._names)
+        return self._cut_short and any(self.limit(task, once) > 0 for task, once in tuple(self._asked))

@@ -1,0 +1,191 @@
+"""The statements themselves: all of them used, every parameter named, hot ones by their index; migrations."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from mulligan.store.sqlite import SqliteDatabase, migrations
+from mulligan.store.statements import checks, statements
+from mulligan.testing.factories import a_definition, daily
+from mulligan.testing.harness import Harness
+
+SOURCES = Path(__file__).parents[2] / "src" / "mulligan"
+STATEMENTS = statements("sqlite")
+PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
+
+
+def without_texts(statement: str) -> str:
+    return re.sub(r"--[^\n]*|'[^']*'", "", statement)
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[Harness]:
+    """A store with work in every state."""
+    with Harness() as made:
+        worker = made.worker(a_definition(retries=3))
+        made.submit(a_definition(retries=3), 300)
+        made.submit(a_definition(retries=3), daily(300), kind="backfill", only="missing")
+        for number, item in enumerate(worker.claim(200)):
+            if number % 3 == 0:
+                worker.succeed(item)
+            elif number % 3 == 1:
+                worker.fail(item)
+        yield made
+
+
+def plan(world: Harness, name: str, text: str | None = None) -> str:
+    text = text or STATEMENTS[name]
+    values = {each: values_for(each) for each in PARAMETER.findall(without_texts(text))}
+    with world.store.read():
+        rows = world.store.database.text_in_reader(f"explain query plan {text}", values)
+        return "\n".join(str(row[3]) for row in rows)
+
+
+def values_for(parameter: str) -> object:
+    batches = {"tasks": json.dumps([1]), "jobs": json.dumps([1]), "keys": json.dumps([[1, 0]]), "rows": json.dumps([[1, 0, 0]])}
+    return batches.get(parameter, 1)
+
+
+def test_every_statement_is_used_and_every_use_has_its_statement() -> None:
+    sources = "\n".join(path.read_text("utf-8") for path in (SOURCES / "store" / "verbs").glob("*.py"))
+    assert set(re.findall(r'_run\(\s*"(\w+)"', sources)) <= set(STATEMENTS)
+    assert set(STATEMENTS) <= set(re.findall(r'"(\w+)"', sources))
+
+
+@pytest.mark.parametrize("name", sorted(STATEMENTS))
+def test_every_statement_can_be_prepared_with_named_parameters_only(world: Harness, name: str) -> None:
+    text = STATEMENTS[name]
+    assert "?" not in without_texts(text)
+    assert plan(world, name) is not None
+
+
+HOT = {
+    "heads": ["items_ready"],
+    "claimable": ["items_ready"],
+    "start_items": ["items USING PRIMARY KEY"],
+    "settle_items": ["items USING PRIMARY KEY"],
+    "apply_items": ["items USING PRIMARY KEY"],
+    "read_items": ["i USING PRIMARY KEY"],
+    "held_by": ["items_held"],
+    "asked_to_stop": ["items_held"],
+    "expired": ["items_deadline"],
+    "next_deadline": ["items_deadline"],
+    "running_of_job": ["items_held"],
+    "owns": ["items USING PRIMARY KEY"],
+    "read_saved": ["c USING PRIMARY KEY"],
+    "count_moves": ["jobs USING INTEGER PRIMARY KEY"],
+    "cancelling_jobs": ["jobs_cancelling"],
+    "releasing_jobs": ["jobs_releasing"],
+    "abandoned_jobs": ["jobs_unsealed"],
+    "open_workers": ["workers_open"],
+    "windows_taken": ["inputs_window"],
+    "windows_newest": ["inputs_window"],
+    "later_written": ["inputs_window"],
+    "next_retry": ["items_status"],
+    "first_failure": ["items_status"],
+    "waiting_of_job": ["i USING PRIMARY KEY"],
+    "release_items": ["items USING PRIMARY KEY"],
+}
+GROWING = ("items", "i", "inputs", "n", "attempts", "a", "jobs", "j", "logs", "checkpoints", "c", "events")
+
+
+@pytest.mark.parametrize("name", HOT)
+def test_a_hot_statement_goes_by_its_index_and_never_through_all_that_there_is(world: Harness, name: str) -> None:
+    told = plan(world, name)
+    assert all(index in told for index in HOT[name]), told
+    scanned = re.findall(r"^SCAN (\w+)(?! USING INDEX (?:workers_open|jobs_))", told, re.MULTILINE)
+    assert not set(scanned) & set(GROWING), told
+
+
+def test_statistics_of_a_large_store_do_not_lead_claims_astray() -> None:
+    with Harness() as world:
+        world.submit(items=6000)
+        world.worker()
+        world.store.database._writer.execute("analyze")  # type: ignore[attr-defined]
+        for name in ("heads", "claimable", "start_items", "settle_items", "apply_items", "held_by", "expired"):
+            told = plan(world, name)
+            assert all(index in told for index in HOT[name]), told
+
+
+def test_every_invariant_says_what_is_wrong_when_it_does_not_hold() -> None:
+    found = checks("sqlite")
+    assert len(found) >= 15
+    assert all(wrong and not wrong.startswith("select") and text.startswith("select") for wrong, text in found.values())
+
+
+BREAKAGE = {
+    "I12_counters": "update jobs set pending = pending + 1",
+    "I12_ended": "update jobs set pending = 0, started = 0, retry = 0",
+    "I3_token": "update items set token = 0, attempt = 0 where status <> 'STARTED'",
+    "I5_last_number": "update items set attempt = attempt + 1, token = token + 1",
+    "I6_charges": "update items set charges = '[9]'",
+    "I2_open_attempt": "update items set worker = 99 where status = 'STARTED'",
+    "I8_success_without_attempt": "delete from attempts where outcome = 'SUCCEEDED'",
+    "I17_inputs": "delete from inputs where number = 0",
+    "I20_audit": "update items set generation = 2",
+    "I22_orphans": "delete from items where number = 0",
+    "I10_checkpoints": "insert into checkpoints values (1, 0, 'step', 'x', 9, '1', 1, 1, 1)",
+    "I16_delay": "insert into attempts select job, number, token + 9, generation, attempt + 1, worker, outcome, reason, claimed_ms,"
+    " started_ms, ended_ms, failure_class, rule, error_type, error_message, failure, entry, charged, 9000, 1000, retry_after_ms,"
+    " rows, result, exit_code, signal, pid from attempts limit 1",
+    "I7_at_most_once": "update items set once = 1; insert into attempts select job, number, token + 9, generation, attempt + 1,"
+    " worker, outcome, reason, claimed_ms, started_ms, ended_ms, failure_class, rule, error_type, error_message, failure, entry,"
+    " charged, delay_ms, planned_ms, retry_after_ms, rows, result, exit_code, signal, pid from attempts limit 1",
+}
+
+
+@pytest.mark.parametrize("name", BREAKAGE)
+def test_verify_sees_what_is_broken(name: str) -> None:
+    with Harness() as world:
+        definition = a_definition(retries=3)
+        worker = world.worker(definition)
+        world.submit(definition, 4)
+        one, other, _ = worker.claim(3)
+        worker.succeed(one)
+        worker.fail(other)
+        assert world.verify() == []
+        world.store.database._writer.execute(BREAKAGE[name])  # type: ignore[attr-defined]
+        assert name in {each.invariant for each in world.verify()}
+
+
+def test_migrations_are_numbered_from_one_without_gaps() -> None:
+    assert [number for number, _ in migrations()] == list(range(1, len(migrations()) + 1))
+
+
+def schema(connection: apsw.Connection) -> list[tuple[str, str]]:
+    return list(connection.execute("select name, sql from sqlite_schema where sql is not null order by name"))
+
+
+@pytest.mark.parametrize("version", range(len(migrations())))
+def test_an_older_store_is_brought_to_the_schema_of_a_fresh_one(tmp_path: Path, version: int) -> None:
+    old, fresh = tmp_path / "old.db", tmp_path / "fresh.db"
+    connection = apsw.Connection(str(old))
+    for number, script in migrations()[:version]:
+        connection.execute(script)
+        connection.execute(f"pragma user_version = {number}")
+        connection.execute("pragma application_id = 0x4D554C47")
+    connection.close()
+    databases = [SqliteDatabase(str(path)) for path in (old, fresh)]
+    assert schema(databases[0]._writer) == schema(databases[1]._writer)
+    for each in databases:
+        each.close()
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "store.db")
+    known = migrations()
+    SqliteDatabase(path).close()
+    broken = [*known, (known[-1][0] + 1, "create table extra (x); create table extra (y)")]
+    monkeypatch.setattr("mulligan.store.sqlite.migrations", lambda: broken)
+    with pytest.raises(apsw.SQLError, match="extra"):
+        SqliteDatabase(path)
+    monkeypatch.undo()
+    database = SqliteDatabase(path)
+    assert not [name for name, _ in schema(database._writer) if name == "extra"]
+    database.close()
