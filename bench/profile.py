@@ -23,7 +23,7 @@ from mulligan.core.job import TERMINAL
 from mulligan.engine.engine import Engine
 from mulligan.sdk.loading import load
 from mulligan.store.sqlite import SqliteDatabase
-from mulligan.worker.executors.process import ProcessExecutor
+from mulligan.worker.executors.process.executor import ProcessExecutor
 from mulligan.worker.worker import Worker
 
 PARTS: dict[str, list[tuple[type, str]]] = {

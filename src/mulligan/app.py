@@ -26,7 +26,7 @@ from mulligan.store.store import Session, Store
 from mulligan.supervisor.chore import Chore
 from mulligan.supervisor.safety import safety_chores
 from mulligan.telemetry import Tell, silent
-from mulligan.worker.executors.process import ProcessExecutor
+from mulligan.worker.executors.process.executor import ProcessExecutor
 from mulligan.worker.reporting import Outcomes
 from mulligan.worker.worker import Parts, Worker
 

@@ -10,11 +10,11 @@ from mulligan.core.attempt import StopCause
 from mulligan.core.durations import words
 from mulligan.core.failure import Failure, Kind, signal_name
 from mulligan.worker.executors.interface import Assignment, Failed, Report, Stopped
-from mulligan.worker.executors.logs import AttemptLog
-from mulligan.worker.executors.wire import touch_interval
+from mulligan.worker.executors.process.logs import AttemptLog
+from mulligan.worker.executors.process.wire import touch_interval
 
 if TYPE_CHECKING:
-    from mulligan.worker.executors.children import Child
+    from mulligan.worker.executors.process.children import Child
 
 Force = Literal["ask", "interrupt", "terminate", "kill"]
 

@@ -16,8 +16,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import NoReturn
 
-from mulligan.worker.executors import child
-from mulligan.worker.executors.wire import EXITED, FORK, FORKED, REPLY, REQUEST
+from mulligan.worker.executors.process import child
+from mulligan.worker.executors.process.wire import EXITED, FORK, FORKED, REPLY, REQUEST
 
 _PRELOAD = (
     "logging",

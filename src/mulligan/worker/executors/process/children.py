@@ -9,9 +9,9 @@ from collections import OrderedDict
 from contextlib import suppress
 from typing import Any
 
-from mulligan.worker.executors import wire
-from mulligan.worker.executors.attempts import Attempt
-from mulligan.worker.executors.logs import Splitter
+from mulligan.worker.executors.process import wire
+from mulligan.worker.executors.process.attempts import Attempt
+from mulligan.worker.executors.process.logs import Splitter
 
 
 class Child:

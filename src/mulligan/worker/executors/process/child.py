@@ -17,8 +17,17 @@ from mulligan.core.attempt import StopCause
 from mulligan.core.errors import Refused
 from mulligan.core.signals import Stopped
 from mulligan.sdk.ports import AMBIENT
-from mulligan.worker.executors import memory, wire
-from mulligan.worker.executors.line import AttemptChannel, Line, Loaded, ending, listen, plain_streams, set_up, use_streams
+from mulligan.worker.executors.process import memory, wire
+from mulligan.worker.executors.process.line import (
+    AttemptChannel,
+    Line,
+    Loaded,
+    ending,
+    listen,
+    plain_streams,
+    set_up,
+    use_streams,
+)
 
 if TYPE_CHECKING:
     import asyncio  # slow to import: only for coroutines that have a process of their own
@@ -32,7 +41,7 @@ def main(asynchronous: bool, control: int, log: int, lifeline: int) -> NoReturn:
     line, hello = set_up(socket.socket(fileno=control), log, lifeline)
     AMBIENT.factory = _refuse
     if asynchronous:
-        from mulligan.worker.executors.asyncio_child import AsyncChild
+        from mulligan.worker.executors.process.asyncio_child import AsyncChild
 
         AsyncChild(line, hello).serve()
     ProcessChild(line, hello).serve()

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from mulligan.worker.executors.children import Child
-from mulligan.worker.executors.nursery import Fate, Nursery
+from mulligan.worker.executors.process.children import Child
+from mulligan.worker.executors.process.nursery import Fate, Nursery
 
 
 class News(NamedTuple):

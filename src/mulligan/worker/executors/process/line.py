@@ -24,8 +24,8 @@ from mulligan.core.attempt import StopCause
 from mulligan.core.errors import MulliganError, UnknownTask
 from mulligan.core.failure import Failure, Kind, failure_to_json
 from mulligan.core.signals import Snooze, Stopped
-from mulligan.worker.executors import wire
-from mulligan.worker.executors.logs import marker
+from mulligan.worker.executors.process import wire
+from mulligan.worker.executors.process.logs import marker
 
 _PROGRESS_S = 0.1
 

@@ -11,11 +11,11 @@ import sys
 from contextlib import suppress
 from typing import NamedTuple
 
-from mulligan.worker.executors.wire import EXITED, FORK, KILL, REPLY, REQUEST
+from mulligan.worker.executors.process.wire import EXITED, FORK, KILL, REPLY, REQUEST
 
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from mulligan.worker.executors.forkserver import main; main(int(sys.argv[2]), int(sys.argv[3]))"
+    "from mulligan.worker.executors.process.forkserver import main; main(int(sys.argv[2]), int(sys.argv[3]))"
 )
 
 

@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterable
 from heapq import heappop, heappush
 
-from mulligan.worker.executors.attempts import Attempt
-from mulligan.worker.executors.brood import Brood
-from mulligan.worker.executors.children import Child
-from mulligan.worker.executors.measures import BUDGET_S, MOST, Measures
+from mulligan.worker.executors.process.attempts import Attempt
+from mulligan.worker.executors.process.brood import Brood
+from mulligan.worker.executors.process.children import Child
+from mulligan.worker.executors.process.measures import BUDGET_S, MOST, Measures
 
 STILLBORN = 3
 """After so many children in a row that died before they were ready, the next one has to wait."""

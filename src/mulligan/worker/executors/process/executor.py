@@ -11,11 +11,6 @@ from typing import Any
 
 from mulligan.core.attempt import StopCause
 from mulligan.core.failure import Kind, failure_from_json
-from mulligan.worker.executors import wire
-from mulligan.worker.executors.attempts import Attempt, Force, death, failed, neighbour_killed, stopped
-from mulligan.worker.executors.brood import Brood, News
-from mulligan.worker.executors.children import Child
-from mulligan.worker.executors.deadlines import Deadlines
 from mulligan.worker.executors.interface import (
     Assignment,
     Call,
@@ -28,10 +23,15 @@ from mulligan.worker.executors.interface import (
     Started,
     Succeeded,
 )
-from mulligan.worker.executors.logs import AttemptLog
-from mulligan.worker.executors.memory import KillCounter
-from mulligan.worker.executors.nursery import Fate
-from mulligan.worker.executors.pool import Pool
+from mulligan.worker.executors.process import wire
+from mulligan.worker.executors.process.attempts import Attempt, Force, death, failed, neighbour_killed, stopped
+from mulligan.worker.executors.process.brood import Brood, News
+from mulligan.worker.executors.process.children import Child
+from mulligan.worker.executors.process.deadlines import Deadlines
+from mulligan.worker.executors.process.logs import AttemptLog
+from mulligan.worker.executors.process.memory import KillCounter
+from mulligan.worker.executors.process.nursery import Fate
+from mulligan.worker.executors.process.pool import Pool
 
 ANNOUNCE_S = 0.05
 """An attempt that is one of a batch is reported as started when it has run this long."""
