@@ -27,6 +27,7 @@ from mulligan.supervisor.chore import Chore
 from mulligan.supervisor.safety import safety_chores
 from mulligan.telemetry import Tell, silent
 from mulligan.worker.executors.process.executor import ProcessExecutor
+from mulligan.worker.executors.process.nursery import Nursery
 from mulligan.worker.reporting import Outcomes
 from mulligan.worker.worker import Parts, Worker
 
@@ -74,8 +75,14 @@ class Services:
             return f"task {row.name} is paused"
         return None if task in session.tasks.with_workers() else "no capable worker"
 
-    def make_worker(self, tasks: dict[str, Task[..., object]], sources: Sequence[str], tell: Tell = silent) -> Worker:
-        """Make a worker for tasks that were loaded from these sources."""
+    def make_worker(
+        self,
+        tasks: dict[str, Task[..., object]],
+        sources: Sequence[str],
+        tell: Tell = silent,
+        nursery: Nursery | None = None,
+    ) -> Worker:
+        """Make a worker for tasks that were loaded from these sources; `nursery` is a forkserver that is there already."""
         settings, presence = self.settings, self.presence
         if isinstance(presence, NoPresence):
             raise NotImplementedError("a store in memory has no workers of its own process")
@@ -84,6 +91,8 @@ class Services:
         project, default = self.rules()
         definitions = [task.definition() for task in tasks.values()]
         asynchronous = {each.name for each in definitions if each.executor == "async"}
+
+        ready = [nursery] if nursery else []
 
         def make_executor() -> ProcessExecutor:
             return ProcessExecutor(
@@ -94,6 +103,7 @@ class Services:
                 kill_s=settings.kill,
                 log_limit=settings.log_limit,
                 asynchronous=asynchronous.__contains__,
+                nursery=ready.pop() if ready else None,
             )
 
         return Worker(

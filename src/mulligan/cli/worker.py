@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import gc
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -30,17 +32,24 @@ def run(sources: Sequence[str], database: str | None, namespace: str | None, pro
 
     Raises TaskError when the sources cannot be loaded, ConfigError, StoreError.
     """
-    from mulligan.app import Services
-    from mulligan.config.settings import load_settings
-    from mulligan.sdk.loading import load
-    from mulligan.telemetry import plain_teller
+    from mulligan.worker.executors.process.nursery import Nursery
 
-    tasks = load(sources)
-    services = Services(load_settings(database=database, namespace=namespace, processes=processes))
-    try:
-        services.make_worker(tasks, sources, plain_teller()).run(signals=True)
-    finally:
-        services.close()
+    with contextlib.ExitStack() as stack:
+        nursery = Nursery()  # started first of all: it gets ready while this process imports the rest
+        stack.callback(nursery.close)
+        from mulligan.app import Services
+        from mulligan.config.settings import load_settings
+        from mulligan.sdk.loading import load
+        from mulligan.telemetry import plain_teller
+
+        tasks = load(sources)
+        services = Services(load_settings(database=database, namespace=namespace, processes=processes))
+        stack.callback(services.close)
+        worker = services.make_worker(tasks, sources, plain_teller(), nursery)
+        gc.collect()
+        gc.freeze()  # what is loaded stays: collecting it again and again would take a tenth of a busy worker's time
+        gc.set_threshold(20_000, 20, 20)
+        worker.run(signals=True)
     return 0
 
 

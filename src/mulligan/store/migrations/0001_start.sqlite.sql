@@ -80,9 +80,9 @@ create table items (
     definition integer not null,
     once integer not null check (once in (0, 1)),
     priority integer not null check (priority between 1 and 5),
-    status text not null check (status in ('PENDING', 'STARTED', 'RETRY', 'SUCCESS', 'FAILURE', 'REVOKED')),
+    status text not null,
     due_ms integer not null,
-    wait text check (wait in ('ready', 'backoff', 'schedule', 'snooze', 'submitting', 'predecessor')),
+    wait text,
     generation integer not null check (generation >= 1),
     attempt integer not null check (attempt >= 0),
     token integer not null check (token >= attempt),
@@ -101,16 +101,23 @@ create table items (
     created_ms integer not null,
     ended_ms integer,
     primary key (job, number),
-    check ((status = 'STARTED') = (worker is not null)),
-    check ((worker is null) = (claimed_ms is null)),
-    check ((status in ('SUCCESS', 'FAILURE', 'REVOKED')) = (ended_ms is not null)),
-    check ((status in ('PENDING', 'RETRY')) = (wait is not null)),
-    check (cancel_ms is null or status not in ('PENDING', 'RETRY'))
+    -- Written as cases, since `in` with a list of more than two costs a lookup in a table that is made for it each time.
+    check (case status
+        when 'STARTED' then worker is not null and claimed_ms is not null and wait is null and ended_ms is null
+        when 'SUCCESS' then worker is null and claimed_ms is null and wait is null and ended_ms is not null
+        when 'PENDING' then worker is null and claimed_ms is null and wait is not null and ended_ms is null and cancel_ms is null
+        when 'RETRY' then worker is null and claimed_ms is null and wait is not null and ended_ms is null and cancel_ms is null
+        when 'FAILURE' then worker is null and claimed_ms is null and wait is null and ended_ms is not null
+        when 'REVOKED' then worker is null and claimed_ms is null and wait is null and ended_ms is not null
+        else 0 end),
+    check (case wait
+        when 'ready' then 1 when 'backoff' then 1 when 'schedule' then 1 when 'snooze' then 1 when 'submitting' then 1
+        when 'predecessor' then 1 else wait is null end)
 ) strict, without rowid;
 create index items_ready on items (task, once, priority, due_ms, job, number) where status in ('PENDING', 'RETRY');
 create index items_held on items (worker, job, number) where worker is not null;
 create index items_deadline on items (deadline_ms) where deadline_ms is not null and status in ('PENDING', 'RETRY');
-create index items_status on items (job, status, number) where status in ('RETRY', 'FAILURE', 'REVOKED');
+create index items_status on items (job, status, number) where status = 'RETRY' or status = 'FAILURE' or status = 'REVOKED';
 
 create table inputs (
     job integer not null,
@@ -134,8 +141,9 @@ create table attempts (
     generation integer not null,
     attempt integer not null check (attempt >= 1),
     worker integer not null,
-    outcome text not null check (outcome in
-        ('SUCCEEDED', 'FAILED', 'TIMED_OUT', 'LOST', 'INTERRUPTED', 'SNOOZED', 'CANCELLED')),
+    outcome text not null check (case outcome
+        when 'SUCCEEDED' then 1 when 'FAILED' then 1 when 'TIMED_OUT' then 1 when 'LOST' then 1 when 'INTERRUPTED' then 1
+        when 'SNOOZED' then 1 when 'CANCELLED' then 1 else 0 end),
     reason text not null,
     claimed_ms integer not null,
     started_ms integer,

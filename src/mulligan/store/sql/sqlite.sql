@@ -188,11 +188,10 @@ join items i on i.job = k.value ->> 0 and i.number = k.value ->> 1
 join checkpoints c on c.job = i.job and c.number = i.number and c.generation >= i.keep_from;
 
 -- name: next_retry
--- When the first item of a job is tried again. The list of statuses is the condition of the index.
-select min(due_ms) from items indexed by items_status
-where job = :job and status = 'RETRY' and status in ('RETRY', 'FAILURE', 'REVOKED');
+-- When the first item of a job is tried again. Without statistics SQLite would rather read the whole job.
+select min(due_ms) from items indexed by items_status where job = :job and status = 'RETRY';
 
 -- name: first_failure
 select i.number, i.reason, a.error_type, a.error_message from items i indexed by items_status
 left join attempts a on a.job = i.job and a.number = i.number and a.token = i.token
-where i.job = :job and i.status = 'FAILURE' and i.status in ('RETRY', 'FAILURE', 'REVOKED') order by i.number limit 1;
+where i.job = :job and i.status = 'FAILURE' order by i.number limit 1;

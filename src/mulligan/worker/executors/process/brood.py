@@ -23,12 +23,12 @@ class News(NamedTuple):
 class Brood:
     """The children that live, and the forkserver that makes them."""
 
-    def __init__(self, load: str, sources: list[str]) -> None:
+    def __init__(self, load: str, sources: list[str], nursery: Nursery | None = None) -> None:
         self._hello = (load, sources)
         self._numbers = 0
         self._selector = selectors.DefaultSelector()
         self._nursery: Nursery | None = None
-        self._open_nursery()
+        self._open_nursery(nursery)
         self.children: dict[int, Child] = {}
 
     @property
@@ -119,8 +119,8 @@ class Brood:
                 self._selector.unregister(child.log)
         return News(child, output, frames or [])
 
-    def _open_nursery(self) -> Nursery:
-        self._nursery = nursery = Nursery()
+    def _open_nursery(self, ready: Nursery | None = None) -> Nursery:
+        self._nursery = nursery = ready or Nursery()
         self._selector.register(nursery.fileno(), selectors.EVENT_READ, None)
         return nursery
 

@@ -30,7 +30,7 @@ from mulligan.worker.executors.process.children import Child
 from mulligan.worker.executors.process.deadlines import Deadlines
 from mulligan.worker.executors.process.logs import AttemptLog
 from mulligan.worker.executors.process.memory import KillCounter
-from mulligan.worker.executors.process.nursery import Fate
+from mulligan.worker.executors.process.nursery import Fate, Nursery
 from mulligan.worker.executors.process.pool import Pool
 
 ANNOUNCE_S = 0.05
@@ -55,7 +55,8 @@ class ProcessExecutor:
 
     `sources` are what the children import, by the function that `load` names. `asynchronous` tells which tasks are
     `async def`; those share one child, where at most `async_slots` run at once. A stopped attempt has `grace_s` to end
-    by itself, and `kill_s` after it is made to. At most `log_limit` bytes of output are reported for an attempt.
+    by itself, and `kill_s` after it is made to. At most `log_limit` bytes of output are reported for an attempt. `nursery` is
+    a forkserver that was started before, to save time.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class ProcessExecutor:
         log_limit: int = 1_048_576,
         load: str = "mulligan.sdk.loading:load",
         asynchronous: Callable[[str], bool] = _never,
+        nursery: Nursery | None = None,
     ) -> None:
         self._grace_s, self._kill_s = grace_s, kill_s
         self._log_limit = log_limit
@@ -77,7 +79,7 @@ class ProcessExecutor:
         self._reports: list[Report] = []
         self._deadlines = Deadlines()
         self._kill_counter = KillCounter()
-        self._brood = Brood(load, list(sources))
+        self._brood = Brood(load, list(sources), nursery)
         self._pool = Pool(self._brood, processes, async_slots)
         self._closed = False
         now = time.monotonic()
