@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from mulligan.core.definition import Definition
-from mulligan.core.job import FAR_FUTURE_MS, FailureClass, ItemKey
+from mulligan.core.events import Run
+from mulligan.core.job import FAR_FUTURE_MS, FailureClass, Item, ItemKey
 from mulligan.core.retry import Policy, Retry
 from mulligan.testing.factories import a_definition
+from mulligan.testing.harness import Hand
 
 TRANSIENT, INFRASTRUCTURE, TIMEOUT = FailureClass.TRANSIENT, FailureClass.INFRASTRUCTURE, FailureClass.TIMEOUT
 ENDED = ("SUCCESS", "FAILURE", "REVOKED")
@@ -62,6 +65,16 @@ class Version:
 
     def definition(self) -> Definition:
         return a_definition(self.task, POLICIES[self.policy][0], total_timeout_s=self.limit_s, code_digest=f"{self}")
+
+
+class Tried(NamedTuple):
+    """An attempt that some worker believes to be running."""
+
+    hand: Hand
+    item: Item
+
+    def run(self, now_ms: int) -> Run:
+        return Run(self.item.token, self.hand.id, now_ms, self.item.claimed_ms)
 
 
 @dataclass
@@ -180,6 +193,11 @@ class ModelItem:
             self.status, self.ended_ms, self.held = "REVOKED", now_ms, False
         return True
 
+    def is_later_than(self, first: ModelItem) -> bool:
+        """Return whether this window comes later and was written since."""
+        same = self.version.task == first.version.task
+        return same and (self.window or 0) > (first.window or 0) and (self.ended_ms or 0) > (first.ended_ms or 0)
+
     def begin(self, version: Version, now_ms: int, *, anew: bool, held: bool = False) -> None:
         self.generation += 1
         self.version, self.status, self.before = version, "PENDING", "PENDING"
@@ -191,3 +209,43 @@ class ModelItem:
         self.asked, self.ended_ms = False, None
         if anew:
             self.keep_from = self.generation
+
+
+def seen(row: Item) -> dict[str, Any]:
+    """Say what is so of a row, in the words of the model."""
+    waiting = row.status in WAITS
+    return {
+        "status": str(row.status),
+        "generation": row.generation,
+        "attempt": row.attempt,
+        "token": row.token,
+        "worker": row.worker,
+        "asked": row.cancel_ms is not None,
+        "crashes": row.crashes,
+        "keep_from": row.keep_from,
+        "charges": {place: count for place, count in enumerate(row.charges) if count},
+        "due": row.due_ms if waiting else None,
+        "deadline": row.deadline_ms if waiting else None,
+        "once": row.once,
+        "ended": row.ended_ms,
+    }
+
+
+def expected(item: ModelItem) -> dict[str, Any]:
+    """Say what should be so."""
+    waiting = item.status in WAITS
+    return {
+        "status": item.status,
+        "generation": item.generation,
+        "attempt": item.attempt,
+        "token": item.token,
+        "worker": item.worker,
+        "asked": item.asked,
+        "crashes": item.crashes,
+        "keep_from": item.keep_from,
+        "charges": {place: count for place, count in item.charges.items() if count},
+        "due": item.due_ms if waiting else None,
+        "deadline": item.deadline_ms if waiting else None,
+        "once": item.version.once,
+        "ended": item.ended_ms,
+    }

@@ -66,12 +66,12 @@ class TestCancel:
         job = world.submit(items=count)
         started: list[Item] = []
         worker = world.worker()
-        world.store.database.fail_with(lambda point: started.extend(world_claims(point)))  # type: ignore[attr-defined]
+        world.database.fail_with(lambda point: started.extend(world_claims(point)))
 
         def world_claims(point: str) -> list[Item]:
             if point != "after commit":
                 return []
-            world.store.database.fail_with(None)  # type: ignore[attr-defined]
+            world.database.fail_with(None)
             assert world.job(job).counts.revoked == CANCEL_AT_ONCE
             return worker.claim(10)
 
@@ -97,6 +97,7 @@ class TestCancel:
         world.commands.cancel(Target(job=job), ASKER)
         assert world.commands.retry(Target(items=(ItemKey(job, 1),)), "recover", ASKER).total == 1
         assert world.commands.go_on_cancelling() == 0
+        assert world.commands._revoke_chunk(job) == []  # by one who had read that the job is being cancelled
         assert statuses(world, job) == [REVOKED, PENDING]
 
     def test_a_success_that_comes_first_stays_success(self, world: Harness) -> None:
@@ -119,9 +120,7 @@ class TestCancel:
 
 class TestRetry:
     @pytest.mark.parametrize(("mode", "kept"), [("recover", {"download": '"raw"', "load": "2"}), ("restart", {})])
-    def test_recover_keeps_checkpoints_and_restart_drops_them(
-        self, world: Harness, mode: Any, kept: dict[str, str]
-    ) -> None:
+    def test_recover_keeps_checkpoints_and_restart_drops_them(self, world: Harness, mode: Any, kept: dict[str, str]) -> None:
         job, worker = settled(world, a_definition(), "runs")
         item = world.item(job)
         assert worker.save(item, "step", "download", '"raw"')
@@ -441,13 +440,8 @@ def test_a_command_that_cannot_be_committed_leaves_neither_a_change_nor_a_line(w
     job, _ = settled(world, PATIENT, "ok", "PERMANENT", "TRANSIENT", "runs", "waits")
     before = dump(world)
 
-    def hurt(point: str) -> None:
-        raise StoreError(point)
-
-    world.store.database.fail_with(hurt)  # type: ignore[attr-defined]
-    with pytest.raises(StoreError):
+    with world.failing(StoreError("no")), pytest.raises(StoreError):
         VERBS[name](world, Target(job=job), False)
-    world.store.database.fail_with(None)  # type: ignore[attr-defined]
     assert dump(world) == before
 
 

@@ -101,10 +101,10 @@ def test_a_crash_between_the_verdict_and_taking_back_is_finished_by_the_next_loo
         if error is not None:
             raise error
 
-    world.store.database.fail_with(hurt)  # type: ignore[attr-defined]
+    world.database.fail_with(hurt)
     with pytest.raises(StoreError):
         world.watch.run_once()
-    world.store.database.fail_with(None)  # type: ignore[attr-defined]
+    world.database.fail_with(None)
     assert world.job(job).counts.started == 2
     assert worker.claim(9) == []
     assert world.watch.run_once() == 2
@@ -232,21 +232,14 @@ class TestStoreFailures:
         ended = (item, Succeeded(Run(item.token, worker.id, world.clock.now_ms()), "1"))
         notes = Notes(logs=[(job, 0, item.token, 0, "hello")])
 
-        def hurt(point: str) -> None:
-            raise StoreError(point)
-
-        world.store.database.fail_with(hurt)  # type: ignore[attr-defined]
-        with pytest.raises(StoreError, match="before commit"):
+        with world.failing(StoreError("no")), pytest.raises(StoreError):
             worker.exchange(ended, limit=5, notes=notes)
-        world.store.database.fail_with(None)  # type: ignore[attr-defined]
         assert world.job(job).counts.started == 1
         assert world.attempts(item.key) == []
         result = worker.exchange(ended, limit=5, notes=notes)
         assert (result.refused, len(result.claims)) == (0, 1)
 
-    def test_after_a_commit_without_answer_the_repeat_is_refused_and_what_was_claimed_is_given_back(
-        self, world: Harness
-    ) -> None:
+    def test_after_a_commit_without_answer_the_repeat_is_refused_and_what_was_claimed_is_given_back(self, world: Harness) -> None:
         job = world.submit(a_definition(), 3)
         worker = world.worker()
         item = worker.take()
@@ -255,10 +248,10 @@ class TestStoreFailures:
 
         def hurt(point: str) -> None:
             if point == "after commit":
-                world.store.database.fail_with(None)  # type: ignore[attr-defined]
+                world.database.fail_with(None)
                 raise StoreError(point)
 
-        world.store.database.fail_with(hurt)  # type: ignore[attr-defined]
+        world.database.fail_with(hurt)
         with pytest.raises(StoreError):
             worker.exchange(ended, limit=1, notes=notes)
         assert worker.exchange(ended, notes=notes).refused == 1
@@ -277,6 +270,17 @@ class TestStoreFailures:
         worker.die()
         world.watch.run_once()
         assert worker.exchange((item, Released(Run(item.token, worker.id, world.clock.now_ms())))).refused == 1
+
+
+@pytest.mark.parametrize("text", ["half \ud800 a pair", "a \0 in it", "x" * 1_000_000])
+def test_an_outcome_is_kept_whatever_its_text(world: Harness, text: str) -> None:
+    job = world.submit(AGAIN, 2)
+    worker = world.worker(AGAIN)
+    one, other = worker.claim(2)
+    worker.fail(one, error_message=text)
+    worker.succeed(other)
+    assert world.job(job).counts.retry == 1
+    assert world.attempts(one.key)[0].error_message == text.replace("\ud800", "?")
 
 
 class TestDeadlines:

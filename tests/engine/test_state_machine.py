@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import Any
 
 import pytest
+from choices import OUTCOMES, PICK, TASKS, VERSIONS
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from model import CHANCE, ENDED, LIMITS_S, POLICIES, WAITS, ModelItem, Version
+from model import CHANCE, ENDED, POLICIES, WAITS, ModelItem, Tried, Version, expected, seen
 
-from mulligan.core.events import Failed, Released, Run, Snoozed, Stopped, Succeeded
-from mulligan.core.job import FailureClass, Item, ItemKey
-from mulligan.core.submission import NewItem
+from mulligan.core.events import Failed, Released, Snoozed, Stopped, Succeeded
+from mulligan.core.job import FailureClass, ItemKey
 from mulligan.engine.commands import Target
 from mulligan.testing.factories import a_failure, daily, items_of
 from mulligan.testing.harness import ASKER, Hand, Harness
 
-TASKS = ("a", "b")
-VERSIONS = st.builds(Version, st.sampled_from(TASKS), st.sampled_from(sorted(POLICIES)), st.sampled_from(LIMITS_S))
-PICK = st.integers(0, 10**6)
-OUTCOMES = st.tuples(
-    st.sampled_from(["succeed", "fail", "fail", "crash", "cutoff", "snooze", "release", "stop"]),
-    st.sampled_from([FailureClass.TRANSIENT, FailureClass.TRANSIENT, *FailureClass]),
-)
 LEASE_MS = 2_000
-
-
-class Tried(NamedTuple):
-    """An attempt that some worker believes to be running."""
-
-    hand: Hand
-    item: Item
 
 
 class Boom(Exception):
@@ -174,17 +159,8 @@ class Life(RuleBasedStateMachine):
     @rule(pick=PICK)
     def claim_while_the_store_fails(self, pick: int) -> None:
         hand = self.hands[pick % len(self.hands)]
-        with self.broken_store(), pytest.raises(Boom):
+        with self.world.failing(Boom()), pytest.raises(Boom):
             hand.exchange(limit=3)
-
-    @contextlib.contextmanager
-    def broken_store(self) -> Iterator[None]:
-        def hurt(point: str) -> None:
-            raise Boom(point)
-
-        self.world.store.database.fail_with(hurt)  # type: ignore[attr-defined]  # of the real thing
-        yield
-        self.world.store.database.fail_with(None)  # type: ignore[attr-defined]
 
     def pick_tried(self, pick: int) -> tuple[Tried, ModelItem | None]:
         """Take an attempt, and the item if the attempt still owns it."""
@@ -196,9 +172,6 @@ class Life(RuleBasedStateMachine):
         item = self.items[tried.item.key]
         is_his = (item.status, item.token, item.worker) == ("STARTED", tried.item.token, tried.hand.id)
         return item if is_his else None
-
-    def run_of(self, tried: Tried) -> Run:
-        return Run(tried.item.token, tried.hand.id, self.now, tried.item.claimed_ms)
 
     def settle(self, tried: Tried, item: ModelItem | None, event: Any) -> None:
         result = tried.hand.exchange((tried.item, event))
@@ -236,7 +209,7 @@ class Life(RuleBasedStateMachine):
 
     def succeed(self, pick: int) -> None:
         tried, item = self.pick_tried(pick)
-        self.settle(tried, item, Succeeded(self.run_of(tried), "1"))
+        self.settle(tried, item, Succeeded(tried.run(self.now), "1"))
         if item is not None:
             item.succeed(self.now)
             following = self.items.get(self.next.pop(item.key, item.key)) if item.generation > 1 else None
@@ -245,26 +218,26 @@ class Life(RuleBasedStateMachine):
 
     def fail(self, pick: int, failure_class: FailureClass, crashed: bool, cutoff: bool) -> None:
         tried, item = self.pick_tried(pick)
-        event = a_failure(tried.item, failure_class, run=self.run_of(tried), crashed=crashed, cutoff=cutoff)
+        event = a_failure(tried.item, failure_class, run=tried.run(self.now), crashed=crashed, cutoff=cutoff)
         self.settle(tried, item, event)
         if item is not None:
             item.fail(failure_class, self.now, crashed=crashed, cutoff=cutoff)
 
     def stopped_by_its_worker(self, pick: int) -> None:
         tried, item = self.pick_tried(pick)
-        self.settle(tried, item, Stopped(self.run_of(tried)))
+        self.settle(tried, item, Stopped(tried.run(self.now)))
         if item is not None:
             item.interrupt(self.now)
 
     def snooze(self, pick: int, delay_s: int) -> None:
         tried, item = self.pick_tried(pick)
-        self.settle(tried, item, Snoozed(self.run_of(tried), delay_s))
+        self.settle(tried, item, Snoozed(tried.run(self.now), delay_s))
         if item is not None:
             item.snooze(delay_s * 1000, self.now)
 
     def release(self, pick: int) -> None:
         tried, item = self.pick_tried(pick)
-        self.settle(tried, item, Released(self.run_of(tried)))
+        self.settle(tried, item, Released(tried.run(self.now)))
         if item is not None:
             item.release(self.now)
 
@@ -272,7 +245,7 @@ class Life(RuleBasedStateMachine):
     @rule(pick=PICK, succeeded=st.booleans())
     def say_again_what_was_said(self, pick: int, succeeded: bool) -> None:
         tried = self.told[pick % len(self.told)]
-        run = self.run_of(tried)
+        run = tried.run(self.now)
         event: Succeeded | Failed = Succeeded(run, "2") if succeeded else a_failure(tried.item, run=run)
         self.settle(tried, None, event)
 
@@ -454,20 +427,16 @@ class Life(RuleBasedStateMachine):
         there = sorted(key for key, each in self.items.items() if each.window is not None and each.status == "SUCCESS")
         first = self.items[there[pick % len(there)]]
         total = self.world.commands.overwrite(Target(items=(first.key,)), ASKER, accept_risk=True, forward=True).total
-        later = [self.items[key] for key in there if self.is_later(self.items[key], first)]
+        later = [self.items[key] for key in there if self.items[key].is_later_than(first)]
         ordered = sorted([first, *later], key=lambda each: (each.window, each.key))
         wanted = self.reopen([each.key for each in ordered])
         assert total == len(wanted)
         for place, each in enumerate(wanted):
             self.items[each].begin(self.current[first.version.task], self.now, anew=True, held=place > 0)
-        self.next.update(zip(wanted, wanted[1:], strict=False))
+        self.next.update(pairwise(wanted))
         for _ in wanted if run else ():
             self._claim(self.some_hand(pick), 1)
             self.tell(len(self.tried) - 1, "succeed", FailureClass.UNKNOWN)
-
-    def is_later(self, item: ModelItem, first: ModelItem) -> bool:
-        same = item.version.task == first.version.task
-        return same and (item.window or 0) > (first.window or 0) and (item.ended_ms or 0) > (first.ended_ms or 0)
 
     @rule(task=st.sampled_from(TASKS), paused=st.sampled_from([True, False, False]))
     def pause_or_resume(self, task: str, paused: bool) -> None:
@@ -513,54 +482,16 @@ class Life(RuleBasedStateMachine):
         assert saved == {(each.key, *place): value for each in self.items.values() for place, value in each.saved.items()}
         for key, item in self.items.items():
             row = rows[key]
-            assert _seen(row) == _expected(item), key
+            assert seen(row) == expected(item), key
             assert recorded.get(key, 0) == item.recorded
             assert not (item.version.once and item.runs > 1)
         assert self.world.refused() == self.refused
 
 
-def _seen(row: Item) -> dict[str, Any]:
-    waiting = row.status in WAITS
-    return {
-        "status": str(row.status),
-        "generation": row.generation,
-        "attempt": row.attempt,
-        "token": row.token,
-        "worker": row.worker,
-        "asked": row.cancel_ms is not None,
-        "crashes": row.crashes,
-        "keep_from": row.keep_from,
-        "charges": {place: count for place, count in enumerate(row.charges) if count},
-        "due": row.due_ms if waiting else None,
-        "deadline": row.deadline_ms if waiting else None,
-        "once": row.once,
-        "ended": row.ended_ms,
-    }
-
-
-def _expected(item: ModelItem) -> dict[str, Any]:
-    waiting = item.status in WAITS
-    return {
-        "status": item.status,
-        "generation": item.generation,
-        "attempt": item.attempt,
-        "token": item.token,
-        "worker": item.worker,
-        "asked": item.asked,
-        "crashes": item.crashes,
-        "keep_from": item.keep_from,
-        "charges": {place: count for place, count in item.charges.items() if count},
-        "due": item.due_ms if waiting else None,
-        "deadline": item.deadline_ms if waiting else None,
-        "once": item.version.once,
-        "ended": item.ended_ms,
-    }
-
-
 @pytest.mark.timeout(600)  # where it finds something, it takes its time to find the shortest way there
 class TestLife(Life.TestCase):  # type: ignore[name-defined]  # made by hypothesis
-    """Four hundred lives of sixty steps."""
+    """Six hundred lives of up to sixty steps."""
 
     settings = settings(
-        max_examples=400, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+        max_examples=600, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
     )

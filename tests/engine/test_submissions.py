@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -171,7 +172,7 @@ def abandon(world: Harness, run_id: str) -> int:
             row = session.jobs.by_run_id(1, run_id)
         assert row is not None
         left.append(row.job)
-        world.store.database.fail_with(dead)  # type: ignore[attr-defined]
+        world.database.fail_with(dead)
         raise Died
 
     def dead(point: str) -> None:
@@ -180,7 +181,7 @@ def abandon(world: Harness, run_id: str) -> int:
     left: list[int] = []
     with pytest.raises(Died):
         world.submit(items=items(), run_id=run_id)
-    world.store.database.fail_with(None)  # type: ignore[attr-defined]
+    world.database.fail_with(None)
     return left[0]
 
 
@@ -351,10 +352,10 @@ def test_a_store_that_fails_before_the_commit_keeps_nothing_of_a_submission(worl
         if point == "before commit":
             raise StoreError("no")
 
-    world.store.database.fail_with(hurt)  # type: ignore[attr-defined]
+    world.database.fail_with(hurt)
     with pytest.raises(StoreError):
         world.submit(items=count, run_id="r")
-    world.store.database.fail_with(None)  # type: ignore[attr-defined]
+    world.database.fail_with(None)
     assert rows(world, "items") == 0
 
 
@@ -370,13 +371,11 @@ def test_a_commit_whose_answer_is_lost_is_found_again_by_its_run_id(world: Harne
                 left[0] = 10**6
                 raise StoreError("the answer was lost")
 
-        world.store.database.fail_with(hurt)  # type: ignore[attr-defined]
+        world.database.fail_with(hurt)
         first: int | None = None
-        try:
+        with contextlib.suppress(StoreError):
             first = world.submit(items=count, run_id=f"r{nth}")
-        except StoreError:
-            pass
-        world.store.database.fail_with(None)  # type: ignore[attr-defined]
+        world.database.fail_with(None)
         world.clock.pass_(ABANDONED_MS / 1000 + 1)
         again = world.submit(items=count, run_id=f"r{nth}")
         while world.submitting.release_all():

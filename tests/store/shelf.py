@@ -1,47 +1,70 @@
-"""A task, a worker and a job with items in a store, in one line each."""
+"""Rows in a store, a line each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 from mulligan.core.definition import definition_to_json
+from mulligan.core.events import (
+    Event,
+)
 from mulligan.core.job import Item, ItemKey, Wait
-from mulligan.core.submission import NewItem
+from mulligan.core.lifecycle import Transition, decide
+from mulligan.core.retry import Policy
 from mulligan.store.store import Session
 from mulligan.store.verbs.jobs import ItemDefaults, NewJob
-from mulligan.testing.clock import START_MS
-from mulligan.testing.factories import a_definition
+from mulligan.testing.clock import START_MS as NOW
+from mulligan.testing.factories import a_definition, items_of
+
+POLICY = Policy.of((5, 60))
 
 
-def a_task(session: Session, name: str = "features", retries: object = 2) -> tuple[int, int]:
-    """Publish a task; returns its id and its definition's."""
+def a_task(session: Session, name: str = "features", retries: Any = (5, 60)) -> tuple[int, int]:
     task = session.tasks.add("default", name, "flow").id
-    definition = session.tasks.add_definition(task, name, definition_to_json(a_definition(name, retries)), START_MS)
-    session.tasks.set_current(task, definition)
-    return task, definition
+    definition = a_definition(name, retries)
+    made = session.tasks.add_definition(task, f"digest of {retries}", definition_to_json(definition), NOW)
+    session.tasks.set_current(task, made)
+    return task, made
 
 
-def a_worker(session: Session, task: int, definition: int, instance: str = "one") -> int:
-    return session.workers.add(instance, f"host:{instance}", 1, f"lock-{instance}", 30_000, {task: definition}, START_MS)
-
-
-def a_job(
-    session: Session,
-    task: tuple[int, int],
-    items: int | Sequence[NewItem] = 3,
-    run_id: str = "run",
-    *,
-    seal: bool = True,
-    **defaults: object,
-) -> int:
-    given = [NewItem(str(n), f'{{"x":{n}}}') for n in range(items)] if isinstance(items, int) else items
-    job = session.jobs.add(NewJob(task[0], run_id, "map", "", "UTC", {"team": "a"}, False), START_MS)
-    shared = ItemDefaults(*task, False, 3, START_MS, Wait.READY, None, None)._replace(**defaults)  # type: ignore[arg-type]
-    session.jobs.add_items(job, 0, given, shared, START_MS)
-    if seal:
-        session.jobs.seal(job, "digest", None, START_MS)
+def a_job(session: Session, items: Any = 1, name: str = "features", run_id: str = "r", **defaults: Any) -> int:
+    task, definition = a_task(session, name)
+    job = session.jobs.add(NewJob(task, run_id, "map", "", "UTC", defaults.pop("labels", {}), False), NOW)
+    given_defaults = {
+        "task": task,
+        "definition": definition,
+        "once": False,
+        "priority": 3,
+        "due_ms": NOW,
+        "wait": Wait.READY,
+        "deadline_ms": None,
+        "cutoff_ms": None,
+        **defaults,
+    }
+    new = list(items_of(range(items)) if isinstance(items, int) else items)
+    session.jobs.add_items(job, 0, new, ItemDefaults(**given_defaults), NOW)
+    session.jobs.seal(job, "digest", None, NOW)
     return job
 
 
-def read(session: Session, job: int, number: int = 0) -> Item:
+def a_worker(session: Session, name: str = "w", *tasks: int) -> int:
+    return session.workers.add(f"instance-{name}", name, 1, f"lock-{name}", 30_000, dict.fromkeys(tasks, 1), NOW)
+
+
+def item(session: Session, job: int, number: int = 0) -> Item:
     return session.items.read([ItemKey(job, number)])[0]
+
+
+def moved(row: Item, event: Event, now_ms: int = NOW) -> Transition:
+    found = decide(row, event, POLICY, now_ms, 0.5)
+    assert found is not None
+    return found
+
+
+def start(session: Session, job: int, limit: int = 1, worker: int = 1) -> list[Item]:
+    row = item(session, job)
+    return [each for each, _ in session.items.claim(worker, row.task, row.once, row.priority, limit, NOW)]
+
+
+class Undo(Exception):
+    """Takes back what a test did."""

@@ -70,7 +70,8 @@ def test_closing_twice_is_fine_and_using_it_afterwards_is_a_clear_error(path: st
 @pytest.mark.parametrize("own_id", [0, 12345])
 def test_a_database_of_another_program_is_refused_and_left_as_it_was(path: str, own_id: int) -> None:
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.executescript(f"create table notes (text); insert into notes values ('mine'); pragma application_id = {own_id}")
+        connection.executescript(f"pragma application_id = {own_id}")
+        connection.executescript("create table notes (text); insert into notes values ('mine')")
     before = Path(path).read_bytes()
     with pytest.raises(StoreForeign, match="another program"):
         SqliteDatabase(path)
@@ -238,6 +239,20 @@ def test_processes_that_open_a_new_file_at_once_all_succeed(path: str) -> None:
     assert holds_three(path)
 
 
+def test_readers_see_whole_transactions_only(path: str) -> None:
+    with Harness(path) as world, Harness(path) as other:
+        world.submit(items=1)
+        with world.store.write() as session:
+            session.tasks.add("default", "more", "flow")
+            with other.store.read() as seen:
+                assert seen.tasks.find("default", "more") is None
+        with other.store.read() as seen:
+            assert seen.tasks.find("default", "more") is not None
+            with world.store.write() as session:
+                session.tasks.add("default", "even more", "flow")
+            assert seen.tasks.find("default", "even more") is None
+
+
 class TestFullDisk:
     def fill(self, world: Harness) -> None:
         for _ in range(1000):
@@ -250,7 +265,7 @@ class TestFullDisk:
     def test_a_database_that_may_not_grow_says_so_and_loses_nothing(self, path: str) -> None:
         filled(path)
         with Harness(path) as world:
-            writer = world.store.database._writer  # type: ignore[attr-defined]
+            writer = world.database._writer
             pages = writer.execute("pragma page_count").get
             writer.execute(f"pragma max_page_count = {pages + 40}")
             with pytest.raises(StoreFull, match="make room and try again"):
@@ -292,7 +307,7 @@ MOUNTS = """/dev/sda1 / ext4 rw 0 0
 server:/export /data nfs4 rw 0 0
 //nas/share /mnt/my\\040share cifs rw 0 0
 tmpfs /data/fast tmpfs rw 0 0
-user@host: /home/u/remote fuse.sshfs rw 0 0
+user@host: /srv/remote fuse.sshfs rw 0 0
 broken
 """
 
@@ -307,7 +322,7 @@ broken
         ("/database", "ext4"),
         ("/data/fast/x", "tmpfs"),
         ("/mnt/my share/x", "cifs"),
-        ("/home/u/remote", "fuse.sshfs"),
+        ("/srv/remote", "fuse.sshfs"),
     ],
 )
 def test_the_file_system_of_a_folder_is_that_of_the_mount_nearest_to_it(folder: str, kind: str) -> None:

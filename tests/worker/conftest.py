@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from process_harness import TASKS, Harness
 
-from mulligan.worker.executors.process import ProcessExecutor
+from mulligan.worker.executors.process.executor import ProcessExecutor
 
 
 @pytest.fixture

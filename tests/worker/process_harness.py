@@ -22,7 +22,7 @@ from mulligan.worker.executors.interface import (
     Stopped,
     Succeeded,
 )
-from mulligan.worker.executors.process import ProcessExecutor
+from mulligan.worker.executors.process.executor import ProcessExecutor
 
 R = TypeVar("R")
 TASKS = str(Path(__file__).with_name("process_tasks.py"))

@@ -13,12 +13,12 @@ from process_harness import TASKS, Harness, alive, pid_in
 
 from mulligan.core.failure import Kind
 from mulligan.worker.executors.interface import Returned, Succeeded
-from mulligan.worker.executors.process import ProcessExecutor
+from mulligan.worker.executors.process.executor import ProcessExecutor
 
 WORKER = f"""
 import select, sys
 from mulligan.worker.executors.interface import Assignment, Logged, Started
-from mulligan.worker.executors.process import ProcessExecutor
+from mulligan.worker.executors.process.executor import ProcessExecutor
 executor = ProcessExecutor([{TASKS!r}], asynchronous=lambda name: name.startswith("a_"))
 tasks = sys.argv[1:]
 executor.start([Assignment(n, task, "{{}}") for n, task in enumerate(tasks, 1)])
@@ -176,7 +176,7 @@ def test_children_inherit_no_file_of_the_worker(run: Harness, tmp_path) -> None:
 
 
 def test_a_forkserver_that_cannot_start_is_not_started_over_and_over(make, monkeypatch) -> None:
-    monkeypatch.setattr("mulligan.worker.executors.nursery._START", "raise SystemExit(1)")
+    monkeypatch.setattr("mulligan.worker.executors.process.nursery._START", "raise SystemExit(1)")
     run = make(processes=1)
     run.until(lambda: run.executor.room() == 0)
     assert run.executor.deadline() is not None

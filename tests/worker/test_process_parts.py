@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from mulligan.worker.executors import wire
-from mulligan.worker.executors.deadlines import Deadlines
-from mulligan.worker.executors.logs import AttemptLog, Splitter, marker
+from mulligan.worker.executors.process import wire
+from mulligan.worker.executors.process.deadlines import Deadlines
+from mulligan.worker.executors.process.logs import AttemptLog, Splitter, marker
 
 MARKERS = {number: marker("secret", number) for number in (0, 1, 23, 4)}
 STREAM = b"lost" + MARKERS[1] + b"a\0b" + MARKERS[23] + MARKERS[4] + b"\0secre" + MARKERS[0] + b"idle"

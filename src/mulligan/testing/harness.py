@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -63,7 +64,8 @@ class Harness:
 
     def __init__(self, path: str = ":memory:", clock: VirtualClock | None = None, chance: Chance = system_chance) -> None:
         self.clock = clock or VirtualClock()
-        self.store = Store(SqliteDatabase(path, synchronous="NORMAL"))
+        self.database = SqliteDatabase(path, synchronous="NORMAL")
+        self.store = Store(self.database)
         self.bell = Bell()
         self.locks = Locks()
         self.definitions = Definitions("default")
@@ -128,6 +130,20 @@ class Harness:
     def verify(self) -> list[Finding]:
         """Return what is wrong with the store."""
         return verify(self.store)
+
+    @contextlib.contextmanager
+    def failing(self, error: BaseException, at: str = "before commit") -> Iterator[None]:
+        """Have every commit fail, or its answer be lost with `at="after commit"`."""
+
+        def hurt(point: str) -> None:
+            if point == at:
+                raise error
+
+        self.database.fail_with(hurt)
+        try:
+            yield
+        finally:
+            self.database.fail_with(None)
 
     def do_chores(self) -> None:
         """Look after deadlines, cancellations and releases once."""

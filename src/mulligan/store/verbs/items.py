@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 
 from mulligan.core.job import Attempt, Item, ItemKey, JobStatus, Outcome, Reason
 from mulligan.core.lifecycle import Transition
@@ -30,6 +30,15 @@ HEAVY = ("failure", "result")
 def as_json(rows: Iterable[Any]) -> str:
     """Return rows as the one JSON parameter of a batch statement."""
     return to_json(list(rows)).decode()
+
+
+def _mended(rows: Sequence[Sequence[Any]]) -> str:
+    """Return rows as JSON, with a question mark for what is no valid text: an outcome has to be kept, whatever it says."""
+    try:
+        return as_json(rows)
+    except PydanticSerializationError:
+        clean = [[each.encode("utf-8", "replace").decode() if isinstance(each, str) else each for each in row] for row in rows]
+        return as_json(clean)
 
 
 class Items:
@@ -150,7 +159,7 @@ class Items:
         for name, row_of, transitions in (("add_successes", success_row, plain), ("add_attempts", attempt_row, others)):
             rows = [row_of(each.attempt) for each in transitions if each.attempt is not None]
             if rows:
-                self._run(name, {"rows": as_json(rows)}).fetchall()
+                self._run(name, {"rows": _mended(rows)}).fetchall()
 
 
 def _started(item: Item, worker: int, now_ms: int) -> Item:
