@@ -33,7 +33,8 @@ def test_a_worker_that_stood_still_past_its_lease_has_its_late_writes_refused_an
 
     sleeper.signal(signal.SIGCONT)
     sleeper.wait_until_started(times=2)
-    assert world.refused() == 3, sleeper.said
+    # Two outcomes and a step; and where it is killed late enough, the failure of the attempt whose step was refused.
+    assert world.refused() in (3, 4), sleeper.said
     assert "refused" in sleeper.said
     assert world.instances() == 3
     assert outcomes(retried.work_items()[0]) == ["LOST", "SUCCEEDED"]
