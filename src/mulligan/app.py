@@ -12,7 +12,7 @@ from pathlib import Path
 from mulligan.config.rules import default_rules, load_rules
 from mulligan.config.settings import FOLDER, Settings
 from mulligan.core.failure import RuleSet
-from mulligan.core.job import FailureClass, job_status
+from mulligan.core.job import job_status
 from mulligan.engine.clock import Chance, Clock, SystemClock, system_chance
 from mulligan.engine.commands import Commands
 from mulligan.engine.definitions import Definitions
@@ -114,7 +114,7 @@ class Services:
                 lock=presence.lock,
                 hints=presence.listen("worker"),
                 submit=self._submit_inside,
-                outcomes=Outcomes(project, default, self._task_rules),
+                outcomes=Outcomes(project, default),
                 chores=self._chores,
                 tell=tell,
                 name=f"{socket.gethostname()}:{os.getpid()}",
@@ -124,10 +124,6 @@ class Services:
 
     def _chores(self, own: Callable[[], int | None]) -> list[Chore]:
         return safety_chores(self.engine, self.commands, self.submitting, self.presence, own)
-
-    def _task_rules(self, definition: int) -> tuple[tuple[str, FailureClass], ...]:
-        with self.store.read() as session:
-            return self.definitions.get(session, definition).classify
 
     def _submit_inside(self, payload: str, caller: str) -> str:
         taken = self.submitting.take(submission_from_json(payload, caller))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import assert_never
 
 from pydantic_core import from_json
 
 from mulligan.core import events
+from mulligan.core.definition import Definition
 from mulligan.core.events import AttemptEvent, Run
 from mulligan.core.failure import Classification, Failure, Kind, RuleSet, classify, failure_to_json
-from mulligan.core.job import FailureClass, Item
+from mulligan.engine.engine import Claim
 from mulligan.worker.executors.interface import Call, Failed, Returned, Snoozed, Stopped, Succeeded
 
 MESSAGE_LENGTH = 5_000
@@ -23,16 +23,10 @@ class Outcomes:
 
     project: RuleSet
     default: RuleSet
-    task_rules: Callable[[int], tuple[tuple[str, FailureClass], ...]]
-    """The task's own rules under a definition, which never change."""
-    _known: dict[int, tuple[tuple[str, FailureClass], ...]] = field(default_factory=dict)
 
-    def judge(self, failure: Failure, definition: int) -> Classification:
-        """Classify a failure of a task under a definition."""
-        rules = self._known.get(definition)
-        if rules is None:
-            rules = self._known[definition] = self.task_rules(definition)
-        return classify(failure, rules, self.project, self.default)
+    def judge(self, failure: Failure, definition: Definition) -> Classification:
+        """Classify a failure of a task."""
+        return classify(failure, definition.classify, self.project, self.default)
 
     @staticmethod
     def checkpoint(call: Call) -> tuple[str, str]:
@@ -43,8 +37,9 @@ class Outcomes:
         return payload["key"], payload["value"]
 
 
-def ending(report: Succeeded | Failed | Snoozed | Stopped | Returned, item: Item, outcomes: Outcomes) -> AttemptEvent:
-    """Return the event that a report of an attempt's end amounts to."""
+def ending(report: Succeeded | Failed | Snoozed | Stopped | Returned, claim: Claim, outcomes: Outcomes) -> AttemptEvent:
+    """Return the event that a report of an attempt's end amounts to; reads nothing, since the store may be away."""
+    item = claim.item
     worker = item.worker or 0
     match report:
         case Succeeded():
@@ -58,13 +53,14 @@ def ending(report: Succeeded | Failed | Snoozed | Stopped | Returned, item: Item
         case Stopped():
             return events.Stopped(Run(item.token, worker, report.ended_ms, report.started_ms, report.rows, report.pid))
         case Failed():
-            return _failed(report, item, outcomes)
+            return _failed(report, claim, outcomes)
     assert_never(report)
 
 
-def _failed(report: Failed, item: Item, outcomes: Outcomes) -> events.Failed:
+def _failed(report: Failed, claim: Claim, outcomes: Outcomes) -> events.Failed:
     failure = report.failure
-    judged = outcomes.judge(failure, item.definition)
+    item = claim.item
+    judged = outcomes.judge(failure, claim.definition)
     return events.Failed(
         run=Run(item.token, item.worker or 0, report.ended_ms, report.started_ms, report.rows, report.pid),
         failure_class=judged.failure_class,

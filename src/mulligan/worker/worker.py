@@ -300,7 +300,7 @@ class Worker:
             self._call(running, report)
         else:
             self._flush_progress(report.id)
-            event = ending(report, running.item, self._parts.outcomes)
+            event = ending(report, running.claim, self._parts.outcomes)
             self._ended.append((running.item, event))
             del self._running[report.id]
 
