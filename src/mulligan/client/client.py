@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Any, Literal, TypeVar, cast
 
 from mulligan.app import Services, whoami
-from mulligan.client.items import WorkItem, parse_item_id
-from mulligan.client.job import Job, parse_job_id
+from mulligan.client.ids import parse_item_id, parse_job_id
+from mulligan.client.items import WorkItem
+from mulligan.client.job import Job
 from mulligan.client.started import Started
 from mulligan.config.settings import Settings, load_settings
 from mulligan.core.definition import Definition

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from mulligan.client.job import _message as message_of
 from mulligan.client.started import Started
 from mulligan.core import labels
-from mulligan.core.errors import NotFound
 from mulligan.core.job import Attempt as AttemptRow
 from mulligan.core.job import FailureClass, Item, ItemKey, JobStatus, Outcome, Reason
 from mulligan.engine.commands import Target
@@ -121,7 +119,7 @@ class WorkItem:
     def error_message(self) -> str | None:
         """Message of the last failure, or None."""
         if self.status is JobStatus.FAILURE:
-            return message_of(self.reason, self._detail.error_message)
+            return labels.failure_message(self.reason, self._detail.error_message)
         return self._detail.error_message
 
     @property
@@ -213,14 +211,6 @@ class WorkItem:
     @property
     def _target(self) -> Target:
         return Target(items=(self.key_in_store,), generations=(self.generation,))
-
-
-def parse_item_id(id: str) -> ItemKey:
-    """Return the key of a work item's id; raises NotFound, since what is no id names nothing."""
-    parts = str(id).split("-")
-    if len(parts) == 2 and all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
-        return ItemKey(int(parts[0]), int(parts[1]))
-    raise NotFound(f"there is no work item {str(id)[:80]!r}: a work item's id is its job's and its number, such as 12-345")
 
 
 def _attempt(row: AttemptRow) -> Attempt:

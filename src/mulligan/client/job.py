@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 from mulligan.client.started import Started
 from mulligan.core import labels
 from mulligan.core.errors import NotFound, TaskFailed, WaitTimeout
-from mulligan.core.job import TERMINAL, Counts, JobStatus, Reason, job_status
+from mulligan.core.job import TERMINAL, Counts, JobStatus, job_status
 from mulligan.core.job import Job as JobRow
 from mulligan.core.schedule import instant_ms
 from mulligan.engine.commands import Target
@@ -99,7 +99,7 @@ class Job(Generic[R]):
             return None
         with self._client.services.store.read() as session:
             found = session.jobs.first_failure(self._row.id)
-        return _message(found[1], found[3]) if found else None
+        return labels.failure_message(found[1], found[3]) if found else None
 
     def refresh(self) -> Self:
         """Read the job again."""
@@ -143,9 +143,8 @@ class Job(Generic[R]):
             if row.status is JobStatus.SUCCESS:
                 found.append(self._decode(row.result if row.result is not None else "null"))
                 continue
-            failed = TaskFailed(
-                f"{self.id}-{row.number}", row.error_type, row.failure_class, _message(row.reason, row.error_message)
-            )
+            message = labels.failure_message(row.reason, row.error_message)
+            failed = TaskFailed(f"{self.id}-{row.number}", row.error_type, row.failure_class, message)
             if not return_exceptions:
                 raise failed
             found.append(failed)
@@ -239,12 +238,9 @@ class Job(Generic[R]):
             first = page[-1].number + 1
 
 
-def parse_job_id(id: str | int) -> int:
-    """Return the number of a job id; raises NotFound, since what is no id names nothing."""
-    text = str(id)
-    if text.isascii() and text.isdigit() and len(text) < 19:
-        return int(text)
-    raise NotFound(f"there is no job {text[:80]!r}: a job's id is a number such as 12")
+def _status(row: JobRow) -> JobStatus:
+    status = job_status(row.counts)
+    return JobStatus.PENDING if status in TERMINAL and not row.sealed else status
 
 
 def _level() -> int:
@@ -253,15 +249,3 @@ def _level() -> int:
     while frame is not None and str(frame.f_globals.get("__name__")).startswith("mulligan."):
         frame, level = frame.f_back, level + 1
     return level
-
-
-def _status(row: JobRow) -> JobStatus:
-    status = job_status(row.counts)
-    return JobStatus.PENDING if status in TERMINAL and not row.sealed else status
-
-
-def _message(reason: Reason, message: str | None) -> str:
-    if message and reason in (Reason.WILL_RETRY, Reason.AT_MOST_ONCE, Reason.NOT_RETRIED, Reason.BUDGET_SPENT):
-        return message
-    said = labels.REASONS[reason]
-    return f"{said}; last error: {message}" if message else said

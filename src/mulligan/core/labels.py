@@ -81,3 +81,11 @@ def job_label(status: JobStatus, cancelling: bool, next_retry_ms: int | None, no
     if status is JobStatus.PENDING and waits_for:
         return f"Waiting ({waits_for})"
     return PLAIN[status]
+
+
+def failure_message(reason: Reason, message: str | None) -> str:
+    """Say why an item failed: its error where that is the reason, else the reason with the last error."""
+    if message and reason in (Reason.WILL_RETRY, Reason.AT_MOST_ONCE, Reason.NOT_RETRIED, Reason.BUDGET_SPENT):
+        return message
+    said = REASONS[reason]
+    return f"{said}; last error: {message}" if message else said
