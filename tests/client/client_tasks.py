@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import threading
 from dataclasses import dataclass
 from datetime import date
@@ -68,3 +70,39 @@ def online(ctx: Context, window: Window) -> str:
 @task
 def silent_writer(number: int) -> int:
     return number
+
+
+@task
+def claims_rows(ctx: Context, exponent: int) -> None:
+    ctx.output(rows=2**exponent)
+
+
+def oddly_named() -> int:
+    return 1
+
+
+oddly_named.__qualname__ = "odd\udc80"
+
+
+@task
+def steps_oddly(ctx: Context) -> int:
+    return ctx.step(oddly_named)
+
+
+@task(retries=5)
+def writes_where_it_should_not(line: str) -> None:
+    for fd in range(3, 64):
+        try:
+            if stat.S_ISSOCK(os.fstat(fd).st_mode):
+                os.write(fd, line.encode())
+        except OSError:
+            continue
+
+
+@task(concurrency=1, retries=1)
+def alone_at_a_time(trace: str, number: int) -> None:
+    with Path(trace).open("a") as file:
+        file.write(f"start {number}\n")
+        file.flush()
+        threading.Event().wait(0.02)
+        file.write(f"end {number}\n")

@@ -16,14 +16,20 @@ class Clock(Protocol):
     def monotonic(self) -> float: ...
 
 
+STEP_MS = 1_000
+"""A clock that was set back by more than this had been wrong before: nothing may go on living in that future."""
+
+
 class SystemClock:
-    """The machine's clock; its wall time never runs backwards within this process."""
+    """The machine's clock, without the small steps backwards that keeping it right brings; a real jump back is followed."""
 
     def __init__(self) -> None:
         self._last = 0
 
     def now_ms(self) -> int:
-        self._last = max(self._last, time.time_ns() // 1_000_000)
+        now_ms = time.time_ns() // 1_000_000
+        if now_ms > self._last or now_ms < self._last - STEP_MS:
+            self._last = now_ms
         return self._last
 
     def monotonic(self) -> float:

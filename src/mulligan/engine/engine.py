@@ -40,6 +40,10 @@ class Room(Protocol):
         """Return how many items of a task could be taken now."""
         ...
 
+    def concurrency(self, task: int) -> int | None:
+        """Return how many items of a task may run at once on all workers together, or None."""
+        ...
+
     def took(self, task: int, count: int) -> None:
         """Note that items of a task were taken."""
         ...
@@ -320,6 +324,9 @@ class Engine:
                 next_due = head.due_ms if next_due is None else min(next_due, head.due_ms)
                 continue
             limit = min(room.limit(head.task, head.once), PAGE)
+            at_once = room.concurrency(head.task)
+            if at_once is not None:
+                limit = min(limit, at_once - session.items.running(head.task))
             if limit <= 0:
                 continue
             found = session.items.claim(worker, head.task, head.once, head.priority, limit, now_ms)

@@ -146,8 +146,8 @@ class Context:
             count = operator.index(rows)
         except TypeError:
             count = -1
-        if count < 0 or isinstance(rows, bool):
-            raise ArgumentsInvalid(f"output: rows must be a whole number of zero or more, not {rows!r}")
+        if not 0 <= count < 2**63 or isinstance(rows, bool):
+            raise ArgumentsInvalid(f"output: rows must be a whole number from 0 to 2**63 - 1, not {rows!r}")
         self._channel.output(count)
 
     def _alive(self) -> None:
@@ -159,7 +159,7 @@ class Context:
     def _step_key(self, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         from mulligan.sdk.signature import qualified_name
 
-        name = qualified_name(f)
+        name = qualified_name(f).encode("utf-8", "replace").decode()  # a function may be called anything
         if name.endswith("<lambda>"):
             raise ArgumentsInvalid("step: a lambda has no name to know the step by; pass a function, then its arguments")
         base = f"{name}:{_digest(name, args, kwargs)}"

@@ -28,14 +28,18 @@ class Presence:
 
     def lock(self, instance: str) -> WorkerLock:
         """Take the lock of a worker instance; the kernel frees it when the process dies."""
+        self._remake()
         return WorkerLock(self.folder / f"worker-{instance}.lock")
 
     def is_free(self, lock: str) -> bool:
-        """Return whether nobody holds a worker's lock any more."""
+        """Return whether it is certain that nobody holds a worker's lock any more.
+
+        Where the file is missing or not ours to open, somebody meddled with the folder: then the heartbeat alone tells.
+        """
         try:
             fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return True
+        except OSError:
+            return False
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -52,6 +56,7 @@ class Presence:
 
     def listen(self, audience: Audience) -> Listener:
         """Listen for hints; the listener's `fileno` becomes readable when there is one."""
+        self._remake()
         name = f"{audience}-{uuid.uuid4().hex[:12]}.sock"
         return Listener(self._address(name), self.folder / name)
 
@@ -69,6 +74,14 @@ class Presence:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    def _remake(self) -> None:
+        """Make the folder again if somebody has deleted it."""
+        if self.folder.is_dir():
+            return
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        os.close(self._fd)
+        self._fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def _wake(self, audience: Audience) -> None:
         if self._fd < 0:
@@ -99,11 +112,12 @@ class WorkerLock:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    def release(self) -> None:
-        """Free the lock and remove its file; safe to call twice."""
+    def release(self, keep_file: bool = False) -> None:
+        """Free the lock; safe to call twice. A file that is kept tells others that its worker is dead."""
         if self._fd >= 0:
-            with contextlib.suppress(OSError):
-                self.path.unlink()
+            if not keep_file:
+                with contextlib.suppress(OSError):
+                    self.path.unlink()
             os.close(self._fd)
             self._fd = -1
 

@@ -66,8 +66,8 @@ class SqliteDatabase:
     def write(self) -> Iterator[None]:
         """Hold the only write transaction; commits at the end, rolls back on any exception."""
         with self._write_lock, self._translated():
-            self._writer.execute("begin immediate")
-            try:
+            try:  # from the beginning on: Ctrl-C may come the moment it has begun
+                self._writer.execute("begin immediate")
                 yield
                 self._fail("before commit")
                 self._writer.execute("commit")
@@ -84,11 +84,15 @@ class SqliteDatabase:
             if self._reader.in_transaction:
                 yield
                 return
-            self._reader.execute("begin")
             try:
+                self._reader.execute("begin")
                 yield
             finally:
-                self._reader.execute("commit")
+                self._end_read()
+
+    def _end_read(self) -> None:
+        if self._reader.in_transaction:
+            self._reader.execute("commit")
 
     def in_writer(self, name: str, parameters: Mapping[str, Any]) -> apsw.Cursor:
         """Run a named statement on the writing connection, inside `write`."""

@@ -228,6 +228,10 @@ class _Room:
     def limit(self, task: int, once: bool) -> int:  # noqa: ARG002 - the engine's seam
         return self._left
 
+    def concurrency(self, task: int) -> int | None:  # noqa: ARG002 - the engine's seam
+        """Return the limit of any task."""
+        return None
+
     def took(self, task: int, count: int) -> None:  # noqa: ARG002 - the engine's seam
         self._left -= count
 

@@ -11,6 +11,7 @@ from mulligan.core import events
 from mulligan.core.definition import Definition
 from mulligan.core.events import AttemptEvent, Run
 from mulligan.core.failure import Classification, Failure, Kind, RuleSet, classify, failure_to_json
+from mulligan.core.job import FailureClass, Item
 from mulligan.engine.engine import Claim
 from mulligan.worker.executors.interface import Call, Failed, Returned, Snoozed, Stopped, Succeeded
 
@@ -75,4 +76,18 @@ def _failed(report: Failed, claim: Claim, outcomes: Outcomes) -> events.Failed:
         interrupted=failure.kind in (Kind.LOST, Kind.STOPPED),
         exit_code=failure.exit_code,
         signal=failure.signal,
+    )
+
+
+def unrecordable(item: Item, error: Exception) -> events.Failed:
+    """Return the failure of an attempt that left something which cannot be recorded; it counts as a death of its process."""
+    message = f"what the attempt left could not be recorded: {type(error).__name__}: {error}"
+    return events.Failed(
+        run=Run(item.token, item.worker or 0, item.claimed_ms or 0),
+        failure_class=FailureClass.UNKNOWN,
+        rule="unrecordable",
+        error_type="unrecordable outcome",
+        error_message=message.encode("utf-8", "replace").decode()[:MESSAGE_LENGTH],
+        failure="",
+        crashed=True,
     )

@@ -22,7 +22,7 @@ from mulligan.engine.engine import PAGE, Checkpoint, Claim, Engine, Exchange, Ne
 from mulligan.telemetry import Tell
 from mulligan.worker.assigning import assignment_of
 from mulligan.worker.executors.interface import Call, Executor, Logged, Progressed, Report, Started
-from mulligan.worker.reporting import Outcomes, ending
+from mulligan.worker.reporting import Outcomes, ending, unrecordable
 from mulligan.worker.submissions import Submissions
 
 IDLE_S = 1.0
@@ -52,7 +52,7 @@ class Lock(Protocol):
     @property
     def path(self) -> object: ...
 
-    def release(self) -> None: ...
+    def release(self, keep_file: bool = False) -> None: ...
 
 
 class Chore(Protocol):
@@ -122,6 +122,8 @@ class Worker:
         self._notes = Notes()
         self._calls: list[tuple[int, int]] = []
         self._serial = 0
+        self._used = False
+        """Whether the executor has been given anything."""
         self._stops = 0
         self._draining = False
         self._handed_back = False
@@ -300,7 +302,10 @@ class Worker:
             self._call(running, report)
         else:
             self._flush_progress(report.id)
-            event = ending(report, running.claim, self._parts.outcomes)
+            try:
+                event = ending(report, running.claim, self._parts.outcomes)
+            except Exception as error:  # noqa: BLE001 - a strange outcome is the failure of its attempt, not of the worker
+                event = unrecordable(running.item, error)
             self._ended.append((running.item, event))
             del self._running[report.id]
 
@@ -320,7 +325,11 @@ class Worker:
         if call.name == "submit":
             self._submissions.put(call.id, call.call, call.payload, str(running.item.key))
             return
-        key, value = self._parts.outcomes.checkpoint(call)
+        try:
+            key, value = self._parts.outcomes.checkpoint(call)
+        except (KeyError, TypeError, ValueError) as error:
+            self._executor.answer(call.id, call.call, None, f"result_invalid: this cannot be saved: {error}")
+            return
         self._notes.checkpoints.append(Checkpoint(running.item, call.name, key, value, running.definition))
         self._calls.append((call.id, call.call))
 
@@ -339,8 +348,15 @@ class Worker:
             if next_due is None or next_due > self._clock.now_ms():
                 self._sleep_until(next_due)
                 return
-        room = None if self._draining else _Room(self._executor, self._names)
-        result = self._engine.exchange(self._worker, self._ended, list(self._names), room, self._notes)
+        room = None if self._draining else _Room(self._executor, self._names, self._loaded)
+        try:
+            result = self._engine.exchange(self._worker, self._ended, list(self._names), room, self._notes)
+        except StoreError:
+            raise
+        except Exception as trouble:  # noqa: BLE001 - whatever one attempt left, the others must not fall with it
+            self._tell("exchange failed", error=f"{type(trouble).__name__}: {trouble}")
+            self._settle_one_by_one()
+            return
         calls = self._calls
         self._ended, self._calls, self._notes = [], [], Notes()
         self._flush_at = float("inf")
@@ -358,6 +374,22 @@ class Worker:
         else:
             self._sleep_until(result.next_due_ms)
 
+    def _settle_one_by_one(self) -> None:
+        """Settle each outcome by itself; one that the store will not take becomes a failure that says so."""
+        assert self._worker is not None  # noqa: S101 - enlisted before the first step
+        while self._ended:
+            item, event = self._ended[0]
+            try:
+                self._engine.exchange(self._worker, [(item, event)], [], None)
+            except StoreError:
+                raise
+            except Exception as error:  # noqa: BLE001 - see above
+                self._engine.exchange(self._worker, [(item, unrecordable(item, error))], [], None)
+            del self._ended[0]
+        for id, call in self._calls:  # noqa: A001 - the executor's name for it
+            self._executor.answer(id, call, None, "result_invalid: the store could not keep this; see the worker's log")
+        self._calls, self._notes = [], Notes()
+
     def _sleep_until(self, due_ms: int | None) -> None:
         wait_s = IDLE_S if due_ms is None else max(0.0, (due_ms - self._clock.now_ms()) / 1000)
         self._look_at = time.monotonic() + min(wait_s, IDLE_S)
@@ -370,6 +402,7 @@ class Worker:
             self._running[self._serial] = Running(claim, self._published[name].definition)
             batch.append(assignment_of(self._serial, claim, self._loaded[name], self._clock.now_ms()))
         if batch:
+            self._used = True
             self._executor.start(batch)
 
     def _stop_cancelled(self) -> None:
@@ -410,6 +443,7 @@ class Worker:
         self._progress.clear()
         self._calls.clear()
         self._executor = self._parts.make_executor()
+        self._used = False
 
     def _start_anew(self) -> None:
         """This instance does not count any more: whatever it still held is taken back, and another one begins."""
@@ -417,7 +451,8 @@ class Worker:
         while reports := self._executor.poll():  # what has come too late shall be counted as that
             for report in reports:
                 self._take_in(report)
-        self._kill_all()
+        if self._used:
+            self._kill_all()
         self._deliver()
         self._leave()
         self._enlist()
@@ -450,15 +485,22 @@ class Worker:
         self._tell("worker started", worker=self._parts.name, id=self._worker, tasks=sorted(self._published))
 
     def _leave(self) -> None:
+        dismissed = True
         if self._worker is not None:
-            try:
-                self._engine.dismiss(self._worker, self._parts.name)
-            except StoreError as error:
-                self._tell("store is away", error=str(error))
+            dismissed = self._dismissed()
             self._worker = None
         if self._lock is not None:
-            self._lock.release()
+            self._lock.release(keep_file=not dismissed)  # then its lock, free, says to others what the store could not be told
             self._lock = None
+
+    def _dismissed(self) -> bool:
+        assert self._worker is not None  # noqa: S101 - looked at by the caller
+        try:
+            self._engine.dismiss(self._worker, self._parts.name)
+        except StoreError as error:
+            self._tell("store is away", error=str(error))
+            return False
+        return True
 
     def _catch_signals(self) -> dict[int, Any]:
         def asked(number: int, frame: object) -> None:  # noqa: ARG001
@@ -470,9 +512,10 @@ class Worker:
 class _Room:
     """What the executor can take, as the engine asks for it."""
 
-    def __init__(self, executor: Executor, names: Mapping[int, str]) -> None:
+    def __init__(self, executor: Executor, names: Mapping[int, str], loaded: Mapping[str, Definition]) -> None:
         self._executor = executor
         self._names = names
+        self._loaded = loaded
         self._taken = 0
         self._asked: dict[tuple[int, bool], int] = {}
         self._cut_short = False
@@ -482,6 +525,9 @@ class _Room:
         room = self._executor.slots_for(name) if once else self._executor.room_for(name)
         self._asked[task, once] = min(room - self._taken, PAGE)
         return room - self._taken
+
+    def concurrency(self, task: int) -> int | None:
+        return self._loaded[self._names[task]].concurrency
 
     def took(self, task: int, count: int) -> None:
         self._taken += count

@@ -195,3 +195,7 @@ select min(due_ms) from items indexed by items_status where job = :job and statu
 select i.number, i.reason, a.error_type, a.error_message from items i indexed by items_status
 left join attempts a on a.job = i.job and a.number = i.number and a.token = i.token
 where i.job = :job and i.status = 'FAILURE' order by i.number limit 1;
+
+-- name: count_running
+-- For tasks with a limit: reads what runs, which is never more than the workers hold.
+select count(*) from items indexed by items_held where worker is not null and task = :task;

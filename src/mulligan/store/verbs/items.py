@@ -105,6 +105,10 @@ class Items:
         """Return the items that exist among the keys."""
         return [item_of(row) for row in self._run("read_items", {"keys": as_json(keys)})]
 
+    def running(self, task: int) -> int:
+        """Return how many items of a task run, on all workers together."""
+        return int(one(self._run("count_running", {"task": task}))[0])  # type: ignore[index]  # a count has a row
+
     def held_by(self, worker: int, limit: int) -> list[Item]:
         """Return items that a worker has started."""
         return [item_of(row) for row in self._run("held_by", {"worker": worker, "limit": limit})]

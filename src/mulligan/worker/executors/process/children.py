@@ -115,7 +115,7 @@ class Child:
             data = b""
         try:
             if data:
-                return self._inbox.feed(data)
+                return wire.checked(self._inbox.feed(data))
         except ValueError:  # something other than our code wrote there
             pass
         self.gone = True

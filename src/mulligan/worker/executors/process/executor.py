@@ -161,11 +161,16 @@ class ProcessExecutor:
         head = child.attempts.get(child.splitter.current)
         if head is not None and not head.announced and len(child.attempts) == 1:
             self._announce(child, head, now)
-        for frame in news.frames:
-            if frame[0] <= wire.STOPPED:
-                self._end(child, frame, now)
-            else:
-                self._note(child, frame, now)
+        try:
+            for frame in news.frames:
+                if frame[0] <= wire.STOPPED:
+                    self._end(child, frame, now)
+                else:
+                    self._note(child, frame, now)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            # A task wrote to the socket itself: nothing that comes from there can be trusted any more.
+            child.gone = True
+            self._brood.kill(child, signal.SIGKILL)
 
     def _log(self, child: Child, id: int, data: bytes) -> None:
         attempt = child.attempts.get(id)

@@ -91,3 +91,11 @@ def info_of(entry: list[Any]) -> AttemptInfo | None:
 def touch_interval(heartbeat_s: float) -> float:
     """Return how often a touch is passed on at most, in seconds: the worker allows as much beyond the limit."""
     return min(0.5, heartbeat_s / 10)
+
+
+def checked(frames: list[Any]) -> list[list[Any]]:
+    """Return frames that are frames; raises ValueError where a task wrote to the socket itself."""
+    for each in frames:
+        if type(each) is not list or not each or type(each[0]) is not int:
+            raise ValueError("not a frame")
+    return frames
