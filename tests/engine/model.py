@@ -88,6 +88,8 @@ class ModelItem:
     cutoff_ms: int | None
     priority: int
     window: int | None = None
+    own_limit_s: int | None = None
+    """Of the first generation, and of the one after it."""
     status: str = "PENDING"
     before: str = "PENDING"
     held: bool = False
@@ -199,10 +201,11 @@ class ModelItem:
         return same and (self.window or 0) > (first.window or 0) and (self.ended_ms or 0) > (first.ended_ms or 0)
 
     def begin(self, version: Version, now_ms: int, *, anew: bool, held: bool = False) -> None:
+        limit_s = self.own_limit_s if self.generation == 1 and self.own_limit_s is not None else version.limit_s
         self.generation += 1
         self.version, self.status, self.before = version, "PENDING", "PENDING"
         self.due_ms, self.held = (FAR_FUTURE_MS, True) if held else (now_ms, False)
-        self.cutoff_ms = None if version.limit_s is None else now_ms + version.limit_s * 1000
+        self.cutoff_ms = None if limit_s is None else now_ms + limit_s * 1000
         self.deadline_ms = self.cutoff_ms
         self.attempt = self.crashes = self.runs = 0
         self.charges.clear()

@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
+from mulligan.config.rules import default_rules
 from mulligan.core.errors import NotFound, OverwriteUnsafe, Refused, StoreError
+from mulligan.core.failure import RuleSet
 from mulligan.core.job import FAR_FUTURE_MS, FailureClass, Item, ItemKey, JobStatus, Outcome, Reason, Wait
 from mulligan.core.recovery import Verdict
 from mulligan.engine.commands import CANCEL_AT_ONCE, PAGE, Plan, Target
+from mulligan.engine.explain import Known, explain
 from mulligan.store.listing import MAX_PAGE
 from mulligan.testing.factories import a_definition, daily
 from mulligan.testing.harness import ASKER, Hand, Harness
@@ -169,6 +172,15 @@ class TestRetry:
         for _ in range(3):
             worker.fail(worker.take())
         assert world.item(job).reason is Reason.BUDGET_SPENT
+
+    def test_a_limit_given_at_submission_holds_for_the_retry_too(self, world: Harness) -> None:
+        definition = a_definition(total_timeout_s=700)
+        worker = world.worker(definition)
+        job = world.submit(definition, total_timeout_s=10)
+        worker.fail(worker.take())
+        world.clock.pass_(100)
+        world.commands.retry(Target(job=job), "recover", ASKER)
+        assert world.item(job).cutoff_ms == world.clock.now_ms() + 10_000
 
     def test_fifty_retries_at_once_make_one_generation(self, file: str) -> None:
         worlds = [Harness(file) for _ in range(5)]
@@ -336,10 +348,47 @@ class TestOverwrite:
         assert world.commands.retry_now(Target(items=(ItemKey(job, 1),)), ASKER).total == 0
         world.clock.pass_(3600)
         worker.fail(worker.take())
-        assert (statuses(world, job), worker.claim(9)) == ([FAILURE, PENDING], [])
-        world.commands.retry(Target(items=(ItemKey(job, 0),)), "recover", ASKER)
+        assert (statuses(world, job), worker.claim(9)) == ([FAILURE, REVOKED], [])
+
+    @pytest.mark.parametrize("cancelled", [True, False])
+    def test_windows_after_one_that_did_not_succeed_end_with_it_and_a_retry_starts_all_of_them(
+        self, world: Harness, cancelled: bool
+    ) -> None:
+        job, worker = settled(world, a_definition(online=True), *["ok"] * 3, windows=True)
+        world.commands.overwrite(Target(items=(ItemKey(job, 0),)), ASKER, accept_risk=True, forward=True)
+        first = worker.take()
+        if cancelled:
+            world.commands.cancel(Target(items=(first.key,)), ASKER)
+        worker.fail(world.item(job, 0))
+        assert statuses(world, job) == [REVOKED if cancelled else FAILURE, REVOKED, REVOKED]
+        assert world.job(job).ended_ms is not None
+        with world.store.read() as session:
+            assert not session.records.any_successor()
+        assert world.commands.retry(Target(job=job), "recover", ASKER).total == 3
+        assert [each.wait for each in world.items(job)] == [Wait.READY] * 3
+
+    def test_what_has_moved_on_since_it_was_seen_is_left_alone(self, world: Harness) -> None:
+        job, worker = settled(world, a_definition(offline=True, online=False), "ok")
+        target = Target(items=(ItemKey(job, 0),), generations=(1,))
+        world.commands.overwrite(target, ASKER)
         worker.succeed(worker.take())
-        assert worker.take().number == 1
+        plan = world.commands.overwrite(target, ASKER)
+        assert (plan.total, plan.skipped) == (0, {"has moved on": 1})
+
+    def test_what_has_moved_on_since_it_was_judged_is_left_alone(self, world: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+        job, worker = settled(world, a_definition(online=True), "ok", rows=0)
+        target = Target(items=(ItemKey(job, 0),))
+        real = world.commands._overwrite
+
+        def late(*args: Any, **options: Any) -> None:
+            monkeypatch.setattr(world.commands, "_overwrite", real)
+            world.commands.overwrite(target, ASKER)
+            worker.succeed(worker.take(), rows=9)
+            real(*args, **options)
+
+        monkeypatch.setattr(world.commands, "_overwrite", late)
+        plan = world.commands.overwrite(target, ASKER)
+        assert (plan.total, plan.skipped, world.item(job).generation) == (0, {"has moved on": 1}, 2)
 
     def test_later_windows_that_forward_would_run_are_judged_too(self, world: Harness) -> None:
         online = a_definition(online=True)
@@ -456,3 +505,35 @@ def test_held_items_cannot_be_hurried(world: Harness) -> None:
     world.commands.overwrite(Target(items=(ItemKey(job, 0),)), ASKER, accept_risk=True, forward=True)
     assert world.item(job, 1).due_ms == FAR_FUTURE_MS
     assert world.commands.retry_now(Target(job=job), ASKER).total == 0
+
+
+def explained(world: Harness, job: int, number: int = 0, waits_for: str | None = None) -> str:
+    item = world.item(job, number)
+    return explain(Known(item, "key", "label", waits_for, (), a_definition(), RuleSet(), default_rules(), world.clock.now_ms()))
+
+
+def test_of_a_held_item_it_is_said_what_it_waits_for(world: Harness) -> None:
+    job, _ = settled(world, a_definition(online=True), "ok", "ok", windows=True)
+    world.commands.overwrite(Target(items=(ItemKey(job, 0),)), ASKER, accept_risk=True, forward=True)
+    said = explained(world, job, 1)
+    assert "waits for the window before it" in said
+    assert "9999" not in said
+    assert "--now" not in said
+
+
+def test_of_what_no_worker_can_run_it_is_said_to_start_one(world: Harness) -> None:
+    said = explained(world, world.submit(a_definition()), waits_for="no capable worker")
+    assert "start a worker" in said
+    assert "--now" not in said
+
+
+def test_of_what_killed_its_process_again_and_again_no_entry_is_advised(world: Harness) -> None:
+    definition = a_definition(retries=(9, 0))
+    worker = world.worker(definition)
+    job = world.submit(definition)
+    for _ in range(3):
+        worker.fail(worker.take(), crashed=True)
+    assert world.item(job).reason is Reason.POISON
+    said = explained(world, job)
+    assert "checkpoint" in said.splitlines()[-3]
+    assert "entry in the task" not in said

@@ -107,10 +107,11 @@ class Life(RuleBasedStateMachine):
         cutoff = None if limit_s is None else self.now + limit_s * 1000
         ends = [each for each in (cutoff, None if expires_s is None else self.now + expires_s * 1000) if each is not None]
         due = self.now + (delay_s or 0) * 1000
+        own = None if total_s == version.limit_s else total_s
         self.jobs[job] = [ItemKey(job, number) for number in range(count)]
         for key in self.jobs[job]:
             window = key.number if windows else None
-            self.items[key] = ModelItem(key, version, due, min(ends, default=None), cutoff, priority, window)
+            self.items[key] = ModelItem(key, version, due, min(ends, default=None), cutoff, priority, window, own)
 
     @rule(task=st.sampled_from(TASKS), count=st.integers(2, 4))
     def a_backfill_succeeds(self, task: str, count: int) -> None:
@@ -216,30 +217,42 @@ class Life(RuleBasedStateMachine):
             if following is not None and following.held:
                 following.due_ms, following.held = self.now, False
 
+    def end_what_is_held(self) -> None:
+        """Where a window did not succeed, those that are held one behind the other after it end too."""
+        for first in [key for key in self.next if self.items[key].status in ("FAILURE", "REVOKED")]:
+            key = self.next.pop(first, None)
+            while key is not None and self.items[key].held:
+                self.items[key].cancel(self.now)
+                key = self.next.pop(key, None)
+
     def fail(self, pick: int, failure_class: FailureClass, crashed: bool, cutoff: bool) -> None:
         tried, item = self.pick_tried(pick)
         event = a_failure(tried.item, failure_class, run=tried.run(self.now), crashed=crashed, cutoff=cutoff)
         self.settle(tried, item, event)
         if item is not None:
             item.fail(failure_class, self.now, crashed=crashed, cutoff=cutoff)
+            self.end_what_is_held()
 
     def stopped_by_its_worker(self, pick: int) -> None:
         tried, item = self.pick_tried(pick)
         self.settle(tried, item, Stopped(tried.run(self.now)))
         if item is not None:
             item.interrupt(self.now)
+            self.end_what_is_held()
 
     def snooze(self, pick: int, delay_s: int) -> None:
         tried, item = self.pick_tried(pick)
         self.settle(tried, item, Snoozed(tried.run(self.now), delay_s))
         if item is not None:
             item.snooze(delay_s * 1000, self.now)
+            self.end_what_is_held()
 
     def release(self, pick: int) -> None:
         tried, item = self.pick_tried(pick)
         self.settle(tried, item, Released(tried.run(self.now)))
         if item is not None:
             item.release(self.now)
+            self.end_what_is_held()
 
     @precondition(lambda self: self.told)
     @rule(pick=PICK, succeeded=st.booleans())
@@ -294,6 +307,7 @@ class Life(RuleBasedStateMachine):
         for item in self.items.values():
             if item.worker == hand.id:
                 item.interrupt(self.now)
+        self.end_what_is_held()
 
     @precondition(lambda self: self.hands)
     @rule(pick=PICK, how=st.integers(0, 3))
@@ -352,6 +366,7 @@ class Life(RuleBasedStateMachine):
         assert self.world.engine.give_back(hand.id, known) == len(claims) == min(2, len(eligible))
         for claim in claims:
             self.items[claim.item.key].release(self.now)
+        self.end_what_is_held()
 
     # what people ask for
 
@@ -369,6 +384,7 @@ class Life(RuleBasedStateMachine):
         key = sorted(self.items)[pick % len(self.items)]
         total = self.world.commands.cancel(Target(items=(key,)), ASKER).total
         assert total == self.items[key].cancel(self.now)
+        self.end_what_is_held()
 
     @precondition(lambda self: self.tried)
     @rule(pick=PICK, outcome=OUTCOMES)
@@ -387,6 +403,7 @@ class Life(RuleBasedStateMachine):
             self.flagged.add(job)
             for each in items:
                 each.cancel(self.now)
+            self.end_what_is_held()
 
     @precondition(lambda self: self.items)
     @rule(pick=PICK, whole=st.booleans(), mode=st.sampled_from(["recover", "restart"]))
@@ -462,6 +479,7 @@ class Life(RuleBasedStateMachine):
         for item in self.items.values():
             if item.status in WAITS and item.deadline_ms is not None and item.deadline_ms <= self.now:
                 item.status, item.ended_ms, item.held = "FAILURE", self.now, False
+        self.end_what_is_held()
 
     # what must be so
 

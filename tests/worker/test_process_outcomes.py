@@ -4,6 +4,7 @@ import json
 import signal
 import time
 
+import pytest
 from process_harness import INFO, Harness
 
 from mulligan.core.failure import Kind
@@ -187,3 +188,112 @@ def test_more_room_is_told_for_tasks_measured_to_be_short(run: Harness) -> None:
         run.end(run.start("add", a=1, b=1))
     assert run.executor.room_for("add") > 50
     assert any(isinstance(report, Started) for report in run.reports)
+
+
+_RUDE = """
+import io, os, signal, sys, tempfile
+from mulligan import Context, task
+
+left = {}
+
+@task
+def rewrap() -> int:
+    sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8")
+    sys.stderr = io.TextIOWrapper(sys.stderr.detach(), encoding="latin-1")
+    print("wrapped", end="")
+    return os.getpid()
+
+@task
+def shut() -> int:
+    sys.stdout.close()
+    sys.stderr = None
+    os.close(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    return os.getpid()
+
+@task
+def wander() -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(1000)
+    return os.getpid()
+
+@task
+def speak(word: str) -> list[object]:
+    print(word, "printed")
+    sys.stderr.write(word + " complained\\n")
+    os.write(1, (word + " raw\\n").encode())
+    os.write(2, (word + " raw error\\n").encode())
+    return [os.getpid(), os.getcwd(), signal.getitimer(signal.ITIMER_REAL)[0]]
+
+@task
+async def a_rewrap() -> int:
+    sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8")
+    sys.stderr.close()
+    return os.getpid()
+
+@task
+async def a_speak(word: str) -> list[object]:
+    return speak(word)
+
+@task
+def fork_and_tell(ctx: Context) -> str:
+    read, write = os.pipe()
+    if os.fork() == 0:
+        said = []
+        for tell in (lambda: ctx.progress(1, 2), lambda: ctx.output(rows=1), lambda: ctx.step(int, 1)):
+            try:
+                tell()
+            except Exception as error:
+                said.append(type(error).__name__)
+        os.write(write, ",".join(said).encode())
+        os._exit(0)
+    os.wait()
+    return os.read(read, 1000).decode()
+
+@task
+def leave_ctx(ctx: Context) -> int:
+    left["ctx"] = ctx
+    return os.getpid()
+
+@task
+def use_left_ctx() -> str:
+    try:
+        left["ctx"].step(int, 1)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "answered"
+"""
+
+
+@pytest.fixture
+def rude(make, tmp_path) -> Harness:
+    (tmp_path / "rude.py").write_text(_RUDE)
+    return make(sources=[str(tmp_path / "rude.py")], processes=1)
+
+
+@pytest.mark.parametrize("rudeness", ["rewrap", "shut", "wander", "a_rewrap"])
+def test_what_an_attempt_does_to_its_process_does_not_reach_the_next_one(rude: Harness, rudeness: str) -> None:
+    speak = "a_speak" if rudeness.startswith("a_") else "speak"
+    folder = json.loads(rude.end(rude.start(speak, word="before")).result)[1]
+    pid = int(rude.end(rude.start(rudeness)).result)
+    one = rude.start(speak, word="after")
+    assert json.loads(rude.end(one).result) == [pid, folder, 0.0]
+    for text in ("after printed\n", "after complained\n", "after raw\n", "after raw error\n"):
+        rude.logged(one, text)
+
+
+def test_output_in_a_wrapper_of_the_tasks_own_belongs_to_its_attempt(rude: Harness) -> None:
+    one = rude.start("rewrap")
+    rude.end(one)
+    assert rude.log(one) == "wrapped"
+
+
+def test_the_context_refuses_to_work_in_a_forked_process(rude: Harness) -> None:
+    assert rude.end(rude.start("fork_and_tell", info=INFO)).result == '"Refused,Refused,Refused"'
+
+
+def test_a_call_on_the_context_of_an_ended_attempt_raises_lease_lost(rude: Harness) -> None:
+    rude.end(rude.start("leave_ctx", info=INFO))
+    assert rude.end(rude.start("use_left_ctx", info=INFO)).result == '"LeaseLost: this attempt has ended"'

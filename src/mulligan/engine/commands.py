@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, TypeVar
 
+from mulligan.core.definition import Definition
 from mulligan.core.errors import NotFound, OverwriteUnsafe, Refused
 from mulligan.core.events import CancelRequested, Event, MadeDue, OverwriteRequested, RetryMode, RetryRequested
 from mulligan.core.job import TERMINAL, WAITING, Item, ItemKey, JobStatus
@@ -151,13 +152,17 @@ class Commands:
     ) -> Plan:
         """Run what succeeded again, of a job only the windows inside a range. Raises OverwriteUnsafe with the evidence.
 
-        `forward` also runs the later windows that were written since, all of them one after the other in order.
+        `forward` also runs the later windows that were written since, all of them one after the other in order. Where
+        one of them fails or is cancelled, those after it are REVOKED; a retry starts them again, without that order.
+        An item that has moved on since it was seen or judged is left alone.
         """
         plan = Plan()
-        keys = self._successes(target, window, plan)
+        seen = self._successes(target, window, plan)
+        keys = list(seen)
         with self._engine.store.read() as session:
             if forward and keys:
                 keys = self._with_later(session, keys)
+            seen = {item.key: item.generation for item in session.items.read(keys)} | seen
             judged = judge(session, self._engine.definitions, keys)
         unsafe = {str(key): each for key, each in judged.items() if each.verdict is not Verdict.SAFE}
         plan.judgements = dict(list(unsafe.items())[:EXAMPLES])
@@ -166,7 +171,7 @@ class Commands:
             with self._engine.store.write() as session:
                 self._audit(session, replace(asked, verb="overwrite refused"), target, plan)
             raise OverwriteUnsafe(_refusal(unsafe, len(keys)))
-        self._overwrite(keys, target, plan, asked, forward=forward)
+        self._overwrite({key: seen[key] for key in keys}, target, plan, asked, forward=forward)
         return plan
 
     def pause(self, task: str, asker: Asker, *, paused: bool) -> bool:
@@ -235,8 +240,13 @@ class Commands:
         id = self._engine.definitions.newest_id(session, item.task)  # noqa: A001 - the field's name for it
         definition = self._engine.definitions.get(session, id)
         now_ms = self._engine.clock.now_ms()
-        cutoff = None if definition.total_timeout_s is None else now_ms + round(definition.total_timeout_s * 1000)
-        return id, definition.policy.at_most_once, cutoff
+        limit_ms = _limit_ms(definition)
+        if item.generation == 1 and item.cutoff_ms is not None:
+            job = session.jobs.read(item.job)  # limits run from its submission; items of later chunks were created later
+            given_ms = item.cutoff_ms - (item.created_ms if job is None else job.created_ms)
+            if given_ms != _limit_ms(self._engine.definitions.get(session, item.definition)):
+                limit_ms = given_ms  # it was submitted with a limit of its own
+        return id, definition.policy.at_most_once, None if limit_ms is None else now_ms + limit_ms
 
     def _each(self, target: Target, plan: Plan, asked: _Asked, choose: Chooser) -> None:
         """Do what is asked to every item that `choose` gives an event for: a page in each transaction, with its audit."""
@@ -344,20 +354,26 @@ class Commands:
                 return
             after = found[-1].item.key
 
-    def _successes(self, target: Target, window: tuple[int | None, int | None], plan: Plan) -> list[ItemKey]:
+    def _successes(self, target: Target, window: tuple[int | None, int | None], plan: Plan) -> dict[ItemKey, int]:
+        """Return the successful items that a target stands for, each with the generation it was seen in."""
         if target.items:
-            keys = list(dict.fromkeys(target.items))
-            self._check_there(keys)
+            self._check_there(target.items)
+            pages = list(self._pages(target))
         else:
             filters = {**(target.filters or {}), "window_start": window[0], "window_end": window[1]}
-            page = Target(job=target.job, filters=filters)
-            keys = [key for found, _, _ in self._pages(page) for key in found]
+            pages = list(self._pages(Target(job=target.job, filters=filters)))
+        seen = {key: generation for _, generations, _ in pages for key, generation in generations.items()}
         with self._engine.store.read() as session:
-            items = session.items.read(keys)
+            items = session.items.read([key for keys, _, _ in pages for key in keys])
+        found: dict[ItemKey, int] = {}
         for item in items:
-            if item.status is not JobStatus.SUCCESS:
+            if seen.get(item.key, item.generation) != item.generation:
+                plan.skipped["has moved on"] += 1
+            elif item.status is not JobStatus.SUCCESS:
                 plan.skipped[f"is {item.status}"] += 1
-        return [item.key for item in items if item.status is JobStatus.SUCCESS]
+            else:
+                found[item.key] = item.generation
+        return found
 
     def _with_later(self, session: Session, keys: Sequence[ItemKey]) -> list[ItemKey]:
         """Add the later windows that were written since, and put all of them in the order of their windows."""
@@ -371,12 +387,14 @@ class Commands:
         places = {key: window[0] for key, window in session.windows.of(every).items()}
         return sorted(every, key=lambda key: (places.get(key, 0), key))
 
-    def _overwrite(self, keys: Sequence[ItemKey], target: Target, plan: Plan, asked: _Asked, *, forward: bool) -> None:
-        places = {key: place for place, key in enumerate(keys)}
+    def _overwrite(self, seen: Mapping[ItemKey, int], target: Target, plan: Plan, asked: _Asked, *, forward: bool) -> None:
+        places = {key: place for place, key in enumerate(seen)}
         ended: list[int] = []
         with self._engine.store.write() as session:
-            found = sorted(session.items.read(keys), key=lambda each: places[each.key])
-            wanted = [item for item in found if item.status is JobStatus.SUCCESS]
+            found = sorted(session.items.read(seen), key=lambda each: places[each.key])
+            wanted = [item for item in found if item.status is JobStatus.SUCCESS and item.generation == seen[item.key]]
+            if len(wanted) < len(found):
+                plan.skipped["has moved on"] += len(found) - len(wanted)
             chosen = self._reopened(session, [(item, self._overwriting(session, item)) for item in wanted], plan, asked)
             if forward:
                 chosen = [(item, replace(event, held=place > 0)) for place, (item, event) in enumerate(chosen)]
@@ -408,6 +426,10 @@ class Commands:
                 changed=plan.total,
             )
         )
+
+
+def _limit_ms(definition: Definition) -> int | None:
+    return None if definition.total_timeout_s is None else round(definition.total_timeout_s * 1000)
 
 
 def _can_cancel(item: Item) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from mulligan.core.definition import Definition
-from mulligan.core.events import AttemptEvent, DeadlinePassed, Event, MadeDue, Released, Run, WorkerLost
+from mulligan.core.events import AttemptEvent, CancelRequested, DeadlinePassed, Event, MadeDue, Released, Run, WorkerLost
 from mulligan.core.job import FAR_FUTURE_MS, Item, ItemKey, JobStatus, Wait
 from mulligan.core.lifecycle import Transition, decide
 from mulligan.engine.clock import Chance, Clock
@@ -272,7 +272,8 @@ class Engine:
         return decide(item, event, self.definitions.policy(session, item.definition), now_ms, self.chance())
 
     def _follow(self, session: Session, moved: Sequence[Transition], now_ms: int, jobs_ended: list[int]) -> None:
-        """Do what a move brings with it: events for people, old checkpoints dropped, a waiting successor made due."""
+        """Do what a move brings with it: events for people, old checkpoints dropped, a waiting successor made due or ended."""
+        unreached: list[tuple[Item, Event]] = []
         for each in moved:
             after = each.after
             if after.status is JobStatus.FAILURE:
@@ -282,8 +283,26 @@ class Engine:
                 following = session.records.successor(after.key)
                 if following is not None:
                     self.move(session, [following], _its_turn, now_ms, [])
+            if after.status in (JobStatus.FAILURE, JobStatus.REVOKED) and after.generation > 1:
+                unreached += [(item, CancelRequested()) for item in self._held_behind(session, after.key)]
         for job in jobs_ended:
             session.records.add_event("job_ended", job, None, None, now_ms)
+        if unreached:
+            also_ended: list[int] = []
+            self._apply(session, unreached, now_ms, also_ended)
+            jobs_ended += also_ended
+
+    def _held_behind(self, session: Session, key: ItemKey) -> list[Item]:
+        """Return the items held one behind the other after one that did not succeed, and forget their order."""
+        found: list[Item] = []
+        following = session.records.successor(key)
+        while following is not None and len(found) < ALL:
+            items = [item for item in session.items.read([following]) if item.wait is Wait.PREDECESSOR]
+            if not items:
+                break  # it was cancelled, or is wanted by itself since
+            found += items
+            following = session.records.successor(following)
+        return found
 
     def _write_notes(self, session: Session, worker: int, notes: Notes, now_ms: int, *, alive: bool) -> list[bool]:
         # Of a worker that was declared lost, checkpoints are asked about one by one; the rest may be about items of others.

@@ -10,8 +10,12 @@ from mulligan.core import labels
 from mulligan.core.definition import Definition
 from mulligan.core.durations import words
 from mulligan.core.failure import RuleSet, classify, failure_from_json
-from mulligan.core.job import WAITING, Attempt, Item, JobStatus, Outcome, Reason
+from mulligan.core.job import WAITING, Attempt, Item, JobStatus, Outcome, Reason, Wait
 from mulligan.core.retry import Policy, describe
+from mulligan.engine.engine import held
+
+NO_WORKER = "no capable worker"
+"""What `Known.waits_for` says where nobody runs the task."""
 
 
 class Known(NamedTuple):
@@ -128,22 +132,40 @@ def _delay(attempt: Attempt) -> Iterator[str]:
 def _next(known: Known) -> Iterator[str]:
     item = known.item
     if item.status in WAITING:
-        yield f"Next: due {_time(item.due_ms)} ({labels.in_minutes(item.due_ms, known.now_ms)})."
-        if known.waits_for:
-            yield f"It is also held by this: {known.waits_for}."
-        yield f"To try it at once: mulligan retry {item.key} --now"
+        yield from _waiting(known)
     elif item.status is JobStatus.FAILURE:
-        yield "It is not tried again by itself. To change that, give the class that failed an entry in the task's policy."
+        if item.reason is Reason.POISON:
+            yield "Save a checkpoint in between, or look why its process dies; then retry it by hand."
+        else:
+            yield "It is not tried again by itself. To change that, give the class that failed an entry in the task's policy."
         yield f"To go on from its checkpoints: mulligan retry {item.key} --type recover"
         yield f"To begin anew: mulligan retry {item.key} --type restart"
     elif item.status is JobStatus.REVOKED:
-        yield f"It was cancelled. To run it after all: mulligan retry {item.key}"
+        unreached = item.generation > 1 and item.attempt == 0
+        why = "It was cancelled, or the window it waited for did not succeed." if unreached else "It was cancelled."
+        yield f"{why} To run it after all: mulligan retry {item.key}"
     elif item.status is JobStatus.STARTED:
         yield f"Attempt {item.attempt} is running since {_time(item.claimed_ms or known.now_ms)}."
     elif item.reason is Reason.CANCEL_TOO_LATE:
         yield "It had succeeded before the cancellation reached it, and stays so."
     else:
         yield f"Nothing is left to do. To run it again: mulligan overwrite {item.key}"
+
+
+def _waiting(known: Known) -> Iterator[str]:
+    item = known.item
+    if item.wait is Wait.PREDECESSOR:
+        yield "Next: it waits for the window before it, and is due once that has succeeded."
+    elif item.wait is Wait.SUBMITTING:
+        yield "Next: it waits until its job is submitted completely."
+    else:
+        yield f"Next: due {_time(item.due_ms)} ({labels.in_minutes(item.due_ms, known.now_ms)})."
+    if known.waits_for:
+        yield f"It is also held by this: {known.waits_for}."
+    if known.waits_for == NO_WORKER:
+        yield "To have it run, start a worker that has loaded this task."
+    if item.due_ms > known.now_ms and not held(item):
+        yield f"To try it at once: mulligan retry {item.key} --now"
 
 
 def _time(ms: int) -> str:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from mulligan.core.attempt import StopCause
 from mulligan.core.signals import Stopped
 from mulligan.worker.executors.process import wire
-from mulligan.worker.executors.process.line import AttemptChannel, Line, Loaded, ending, listen, use_streams
+from mulligan.worker.executors.process.line import AttemptChannel, Line, Loaded, Surroundings, ending, listen, use_streams
 from mulligan.worker.executors.process.logs import marker
 
 _CURRENT: ContextVar[int] = ContextVar("mulligan_attempt", default=0)
@@ -37,6 +37,7 @@ class AsyncChild:
         asyncio.set_event_loop(self._loop)
         threading.Thread(target=listen, args=(self._line, self._handle), daemon=True).start()
         self._loaded.load()
+        self._surroundings = Surroundings(self._line)
         self._line.send(wire.frame(wire.READY))
         while True:
             with suppress(SystemExit, KeyboardInterrupt):  # of a task that users' code started; whoever awaits it has it too
@@ -82,7 +83,10 @@ class AsyncChild:
                 end = ending(channel, error, self._loaded.find(channel.task))
         if os.getpid() != self._pid:  # the task forked, and its copy came back here
             os._exit(1)
+        channel.close()
         del self._channels[channel.id], self._tasks[channel.id]
+        if not self._channels:  # nobody is in the middle of something that needs them changed
+            self._surroundings.restore()
         self._line.send(end)
 
     async def _execute(self, channel: AttemptChannel) -> str:
@@ -110,6 +114,13 @@ class _Log:
                 data = data[os.write(self._line.log, data) :]
 
 
+class _LastingFile(io.FileIO):
+    """Outlives whoever wraps it, as `io.TextIOWrapper(sys.stdout.buffer)` does."""
+
+    def close(self) -> None:
+        """Stay open."""
+
+
 class AttributedStream(io.TextIOBase):
     """A text stream that knows which attempt writes: the coroutine's own, also from threads it awaits.
 
@@ -119,7 +130,7 @@ class AttributedStream(io.TextIOBase):
     def __init__(self, log: _Log, fd: int) -> None:
         self._log = log
         self._fd = fd
-        self.buffer = open(fd, "wb", buffering=0, closefd=False)  # noqa: SIM115 - it lives as long as the process
+        self.buffer = _LastingFile(fd, "wb", closefd=False)
 
     @property
     def encoding(self) -> str:  # type: ignore[override]  # the base class has a plain attribute
@@ -127,6 +138,9 @@ class AttributedStream(io.TextIOBase):
 
     def fileno(self) -> int:
         return self._fd
+
+    def close(self) -> None:
+        """Stay open: the attempts beside this one and after it write here too."""
 
     def writable(self) -> bool:
         return True

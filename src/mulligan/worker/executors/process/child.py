@@ -22,6 +22,7 @@ from mulligan.worker.executors.process.line import (
     AttemptChannel,
     Line,
     Loaded,
+    Surroundings,
     ending,
     listen,
     plain_streams,
@@ -78,6 +79,7 @@ class ProcessChild:
         signal.signal(signal.SIGTERM, self._on_term)
         threading.Thread(target=listen, args=(self._line, self._handle), daemon=True).start()
         self._loaded.load()
+        self._surroundings = Surroundings(self._line)
         self._line.send(wire.frame(wire.READY))
         attempt: AttemptChannel | None = None
         while True:
@@ -125,6 +127,8 @@ class ProcessChild:
             end = attempt.succeeded(result)
         if os.getpid() != self._pid:  # the task forked, and its copy came back here
             os._exit(1)
+        attempt.close()
+        self._surroundings.restore()
         self._running = None
         if attempt.cause is not None:
             self._stray_until = time.monotonic() + _STRAY_S
@@ -143,6 +147,7 @@ class ProcessChild:
             return result if isinstance(result, str) else self._drive(result, attempt)
         finally:
             self._inside = False
+            signal.setitimer(signal.ITIMER_REAL, 0)  # signal.alarm() of this attempt must not ring in the next
             if limit is not None:
                 memory.lift()
 

@@ -21,13 +21,14 @@ from select import poll
 from typing import Any, Literal, NoReturn, TextIO, cast
 
 from mulligan.core.attempt import StopCause
-from mulligan.core.errors import MulliganError, UnknownTask
+from mulligan.core.errors import LeaseLost, MulliganError, Refused, UnknownTask
 from mulligan.core.failure import Failure, Kind, failure_to_json
 from mulligan.core.signals import Snooze, Stopped
 from mulligan.worker.executors.process import wire
 from mulligan.worker.executors.process.logs import marker
 
 _PROGRESS_S = 0.1
+_ENDED = "this attempt has ended"
 
 
 class Line:
@@ -83,6 +84,7 @@ def set_up(sock: socket.socket, log: int, lifeline: int) -> tuple[Line, list[Any
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     signal.signal(signal.SIGINT, lambda *_: None)  # not SIG_IGN, which programs started by tasks would inherit
     _tie_to(lifeline)
+    os.set_inheritable(log, False)
     os.dup2(log, 1)
     os.dup2(log, 2)
     line = Line(sock, log)
@@ -113,10 +115,74 @@ def use_streams(line: Line, streams: tuple[io.TextIOBase, io.TextIOBase]) -> Non
 def plain_streams() -> tuple[io.TextIOBase, io.TextIOBase]:
     """Return text streams for file descriptors 1 and 2 that pass on every line at once."""
     out, err = (
-        io.TextIOWrapper(open(fd, "wb", closefd=False), "utf-8", "backslashreplace", line_buffering=True)  # noqa: SIM115
+        LastingText(LastingBuffer(io.FileIO(fd, "wb", closefd=False)), "utf-8", "backslashreplace", line_buffering=True)
         for fd in (1, 2)
     )
     return out, err
+
+
+class LastingBuffer(io.BufferedWriter):
+    """Outlives whoever wraps it: `sys.stdout = io.TextIOWrapper(sys.stdout.buffer)` closes it when the wrapper is dropped."""
+
+    def close(self) -> None:
+        self.flush()
+
+
+class LastingText(io.TextIOWrapper):
+    """Stays usable when users' code detaches its buffer to wrap it in another encoding."""
+
+    def detach(self) -> Any:
+        self.flush()
+        return self.buffer
+
+
+class Surroundings:
+    """What an attempt may leave changed in a process that others run in after it: streams, descriptors 1 and 2, the folder."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._log = _file_of(line.log)
+        self._streams = (sys.stdout, sys.stderr)  # what users' modules made of them at import stays
+        self._folder = _folder()
+
+    def restore(self) -> None:
+        """Put back what is not as it was when users' code had been imported."""
+        for fd in (1, 2):
+            if _file_of(fd) != self._log:
+                with suppress(OSError):
+                    os.dup2(self._line.log, fd)
+        for place, name in enumerate(("stdout", "stderr")):
+            found, usual = getattr(sys, name, None), self._streams[place]
+            if found is not self._line.streams[place]:
+                with suppress(Exception):  # any object at all, and perhaps closed
+                    found.flush()  # type: ignore[union-attr]
+            if found is not usual or _is_closed(usual):
+                setattr(sys, name, self._line.streams[place] if _is_closed(usual) else usual)
+        if self._folder is not None and _folder() != self._folder:
+            with suppress(OSError):
+                os.chdir(self._folder)
+
+
+def _file_of(fd: int) -> tuple[int, int] | None:
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _folder() -> str | None:
+    try:
+        return os.getcwd()  # noqa: PTH109 - a string compares faster
+    except OSError:  # removed
+        return None
+
+
+def _is_closed(stream: Any) -> bool:
+    try:
+        return stream is None or bool(getattr(stream, "closed", False))
+    except ValueError:  # detached
+        return True
 
 
 class Loaded:
@@ -166,6 +232,8 @@ class AttemptChannel:
         if len(entry) > 3:
             self.timeout_s, self._heartbeat_s, self.memory_bytes = entry[4:7]
         self._line = line
+        self._pid = os.getpid()
+        self._closed = False
         self._started_ms = time.time_ns() // 1_000_000
         self._started_ns = time.perf_counter_ns()
         self._touched = self._told = 0.0
@@ -183,11 +251,14 @@ class AttemptChannel:
 
     def call(self, name: Literal["step", "cursor", "submit"], payload: str) -> str:
         """Ask the worker and wait for its answer; raises the error it answers with."""
+        self._check_process()
         self._calls += 1
         number = self._calls
         box: SimpleQueue[tuple[str | None, str | None]] = SimpleQueue()
         self._waiting[number] = box
         try:
+            if self._closed:  # looked at after the box was put there: close() sees the box, or this sees that it closed
+                raise LeaseLost(_ENDED)
             self._line.send(wire.frame(wire.CALL, self.id, number, name, payload))
             value, error = box.get()
         finally:
@@ -202,8 +273,19 @@ class AttemptChannel:
         if box is not None:
             box.put((value, error))
 
+    def close(self) -> None:
+        """Note that the end is about to be reported: the worker answers nobody from here on, as threads left behind must hear."""
+        self._closed = True
+        for box in list(self._waiting.values()):
+            box.put((None, f"{LeaseLost.code}: {_ENDED}"))
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise Refused("ctx works only in the task's own process; return the values to the task and tell them from there")
+
     def progress(self, done: float, total: float) -> None:
         """Tell how far the attempt is, ten times a second at most; what is left untold is told when it ends."""
+        self._check_process()
         now = time.monotonic()
         if now - self._told < _PROGRESS_S:
             self._untold = (done, total)
@@ -213,12 +295,14 @@ class AttemptChannel:
 
     def output(self, rows: int) -> None:
         """Tell how many rows were written so far: at once, since the child may die."""
+        self._check_process()
         if rows != self._rows:
             self._rows = rows
             self._line.send(wire.frame(wire.ROWS, self.id, rows))
 
     def touch(self) -> None:
         """Tell that the attempt is alive, where somebody watches."""
+        self._check_process()
         if self._heartbeat_s is not None:
             now = time.monotonic()
             if now - self._touched >= wire.touch_interval(self._heartbeat_s):
