@@ -9,6 +9,7 @@ import pytest
 
 from mulligan import JobStatus
 from mulligan.client import Client
+from mulligan.core.errors import ConfigError
 
 
 def goes_on(client: Client) -> bool:
@@ -46,3 +47,9 @@ def test_concurrency_holds_for_all_items_of_a_task_together(client: Client, tmp_
     client.map(client_tasks.alone_at_a_time, range(6), args={"trace": str(trace)}).wait(60)
     lines = [line.split()[0] for line in trace.read_text().splitlines()]
     assert lines == ["start", "end"] * 6
+
+
+@pytest.mark.parametrize("filters", [{}, {"job": None}, {"error": ""}, {"status": []}])
+def test_an_empty_filter_never_means_everything(client: Client, filters: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="everything"):
+        client.cancel(**filters)  # type: ignore[arg-type]

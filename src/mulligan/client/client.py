@@ -187,9 +187,13 @@ class Client:
         return found[0]
 
     def _matching(self, filters: dict[str, Any]) -> Target:
-        if not filters:
+        given = {name: value for name, value in filters.items() if value is not None}
+        if not given:
             raise ConfigError("give at least one filter, such as job=12 or task='features': an empty one would match everything")
-        return Target(filters=self._filters(filters))
+        empty = sorted(name for name, value in given.items() if value in ("", [], ()))
+        if empty:
+            raise ConfigError(f"the filter {empty[0]!r} is empty, which would match everything or nothing: leave it out")
+        return Target(filters=self._filters(given))
 
     def _filters(self, filters: dict[str, Any]) -> dict[str, Any]:
         """Return the filters as the store takes them: a job that is not there is not found, and no empty answer.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import json
@@ -159,6 +160,11 @@ class Context:
     def _step_key(self, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         from mulligan.sdk.signature import qualified_name
 
+        if isinstance(f, functools.partial) or getattr(f, "__self__", None) is not None or not hasattr(f, "__qualname__"):
+            raise ArgumentsInvalid(
+                f"step: {f!r} carries values that the step would not be known by, so recover could mistake it for another; "
+                "pass a function, and those values as its arguments"
+            )
         name = qualified_name(f).encode("utf-8", "replace").decode()  # a function may be called anything
         if name.endswith("<lambda>"):
             raise ArgumentsInvalid("step: a lambda has no name to know the step by; pass a function, then its arguments")

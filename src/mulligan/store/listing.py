@@ -40,7 +40,7 @@ ITEM_FILTERS = {
     "key": "n.key = :key",
     "window_start": "n.window_start_ms >= :window_start",
     "window_end": "n.window_end_ms <= :window_end",
-    "error": "a.error_message like '%' || :error || '%'",
+    "error": "instr(a.error_message, :error) > 0",
     "after": "(i.job, i.number) > (:after_job, :after_number)",
 }
 

@@ -9,20 +9,22 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from mulligan.core.definition import Definition
 from mulligan.core.errors import StoreBusy, StoreError
 from mulligan.core.events import AttemptEvent
 from mulligan.core.job import Item, ItemKey
 from mulligan.engine.definitions import Published
-from mulligan.engine.engine import PAGE, Checkpoint, Claim, Engine, Exchange, NewWorker, Notes
+from mulligan.engine.engine import Checkpoint, Claim, Engine, Exchange, NewWorker, Notes
 from mulligan.telemetry import Tell
 from mulligan.worker.assigning import assignment_of
 from mulligan.worker.executors.interface import Call, Executor, Logged, Progressed, Report, Started
 from mulligan.worker.reporting import Outcomes, ending, unrecordable
+from mulligan.worker.room import Room
+from mulligan.worker.seams import Chore, Hints, Lock
 from mulligan.worker.submissions import Submissions
 
 IDLE_S = 1.0
@@ -34,38 +36,6 @@ PROGRESS_FLUSH_S = 0.5
 STORE_RETRY_S = 0.2
 START_S = 10.0
 """How long a worker that starts waits for others who hold the store."""
-
-
-class Hints(Protocol):
-    """Something that becomes readable when it is worth looking."""
-
-    def fileno(self) -> int: ...
-
-    def drain(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class Lock(Protocol):
-    """The lock by which others see that this worker lives."""
-
-    @property
-    def path(self) -> object: ...
-
-    def release(self, keep_file: bool = False) -> None: ...
-
-
-class Chore(Protocol):
-    """Something to be done every so often."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def interval_s(self) -> float: ...
-
-    @property
-    def run_once(self) -> Callable[[], int]: ...
 
 
 @dataclass(slots=True)
@@ -348,7 +318,7 @@ class Worker:
             if next_due is None or next_due > self._clock.now_ms():
                 self._sleep_until(next_due)
                 return
-        room = None if self._draining else _Room(self._executor, self._names, self._loaded)
+        room = None if self._draining else Room(self._executor, self._names, self._loaded)
         try:
             result = self._engine.exchange(self._worker, self._ended, list(self._names), room, self._notes)
         except StoreError:
@@ -507,32 +477,3 @@ class Worker:
             self.stop()
 
         return {number: signal.signal(number, asked) for number in (signal.SIGTERM, signal.SIGINT)}
-
-
-class _Room:
-    """What the executor can take, as the engine asks for it."""
-
-    def __init__(self, executor: Executor, names: Mapping[int, str], loaded: Mapping[str, Definition]) -> None:
-        self._executor = executor
-        self._names = names
-        self._loaded = loaded
-        self._taken = 0
-        self._asked: dict[tuple[int, bool], int] = {}
-        self._cut_short = False
-
-    def limit(self, task: int, once: bool) -> int:
-        name = self._names[task]
-        room = self._executor.slots_for(name) if once else self._executor.room_for(name)
-        self._asked[task, once] = min(room - self._taken, PAGE)
-        return room - self._taken
-
-    def concurrency(self, task: int) -> int | None:
-        return self._loaded[self._names[task]].concurrency
-
-    def took(self, task: int, count: int) -> None:
-        self._taken += count
-        self._cut_short = self._cut_short or count >= min(limit for (asked, _), limit in self._asked.items() if asked == task)
-
-    def left(self) -> bool:
-        """Whether something more could be claimed at once, so that looking again is worth it."""
-        return self._cut_short and any(self.limit(task, once) > 0 for task, once in tuple(self._asked))
