@@ -11,6 +11,7 @@ import operator
 import threading
 from collections.abc import Callable, Coroutine
 from functools import cached_property
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from mulligan.core.attempt import AttemptInfo, StopCause
@@ -160,7 +161,9 @@ class Context:
     def _step_key(self, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         from mulligan.sdk.signature import qualified_name
 
-        if isinstance(f, functools.partial) or getattr(f, "__self__", None) is not None or not hasattr(f, "__qualname__"):
+        owner = getattr(f, "__self__", None)
+        bound = owner is not None and not isinstance(owner, (type, ModuleType))
+        if bound or isinstance(f, functools.partial) or not hasattr(f, "__qualname__"):
             raise ArgumentsInvalid(
                 f"step: {f!r} carries values that the step would not be known by, so recover could mistake it for another; "
                 "pass a function, and those values as its arguments"
