@@ -65,7 +65,11 @@ class Chaos:
         for worker in self._workers:
             assert worker.stop() == 0, worker.said
         self.world.check()
-        until(lambda: not self.world.processes(), "the last process of a drained worker is gone")
+        try:
+            until(lambda: not self.world.processes(), "the last process of a drained worker is gone")
+        except AssertionError as late:
+            left = {pid: Path(f"/proc/{pid}/status").read_text()[:200] for pid in self.world.processes()}
+            raise AssertionError(f"{late}: {left}") from late
         return self.report
 
     def _submit_wave(self) -> None:
