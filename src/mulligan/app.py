@@ -13,15 +13,14 @@ from mulligan.config.rules import default_rules, load_rules
 from mulligan.config.settings import FOLDER, Settings
 from mulligan.core.failure import RuleSet
 from mulligan.core.job import job_status
-from mulligan.engine.clock import Chance, Clock, SystemClock, system_chance
+from mulligan.engine.clock import Chance, Clock, ServerClock, SystemClock, system_chance
 from mulligan.engine.commands import Commands
 from mulligan.engine.definitions import Definitions
 from mulligan.engine.engine import Engine
 from mulligan.engine.submitting import Submitting
 from mulligan.sdk.submitting import submission_from_json
 from mulligan.sdk.task import Task
-from mulligan.store.presence import Listener, NoPresence, Presence
-from mulligan.store.sqlite import SqliteDatabase
+from mulligan.store.interface import Database, Hints, Presence
 from mulligan.store.store import Session, Store
 from mulligan.supervisor.chore import Chore
 from mulligan.supervisor.safety import safety_chores
@@ -37,17 +36,18 @@ class Services:
 
     def __init__(self, settings: Settings, clock: Clock | None = None, chance: Chance = system_chance) -> None:
         self.settings = settings
-        path = settings.sqlite_path
-        if Path(path).parent.name == FOLDER:
-            Path(path).parent.mkdir(exist_ok=True)
-        self._database = SqliteDatabase(path, settings.synchronous)
+        self._database, self.presence, its_clock = _open(settings)
         self.store = Store(self._database)
-        self.presence = NoPresence() if path == ":memory:" else Presence(path)
-        self.clock: Clock = clock or SystemClock()
+        self.clock = clock or its_clock
         self.definitions = Definitions(settings.namespace)
         self.engine = Engine(self.store, self.definitions, self.clock, chance, self.presence)
         self.commands = Commands(self.engine)
         self.submitting = Submitting(self.engine)
+
+    @property
+    def shown(self) -> str:
+        """Where the store is, for people, without a password."""
+        return self._database.shown
 
     def close(self) -> None:
         """Close the store; safe to call twice."""
@@ -59,9 +59,9 @@ class Services:
         path = self.settings.rules
         return (load_rules(Path(path)) if path else RuleSet()), default_rules()
 
-    def listen(self) -> Listener | None:
+    def listen(self) -> Hints | None:
         """Listen for hints that a job has ended; None where there are none."""
-        return None if isinstance(self.presence, NoPresence) else self.presence.listen("waiter")
+        return self.presence.listen("waiter")
 
     def has_worker(self, task: int) -> bool:
         """Return whether a living worker has loaded a task."""
@@ -84,8 +84,6 @@ class Services:
     ) -> Worker:
         """Make a worker for tasks that were loaded from these sources; `nursery` is a forkserver that is there already."""
         settings, presence = self.settings, self.presence
-        if isinstance(presence, NoPresence):
-            raise NotImplementedError("a store in memory has no workers of its own process")
         # Its loop enforces time limits too, so it must not stand before a locked store for long: it comes back instead.
         self._database.wait_at_most(round(min(2.0, settings.lease / 6) * 1000))
         project, default = self.rules()
@@ -131,6 +129,25 @@ class Services:
             job = session.jobs.read(taken.job)
         assert job is not None  # noqa: S101 - just stored
         return json.dumps({"id": str(job.id), "run_id": job.run_id, "status": job_status(job.counts)})
+
+
+def _open(settings: Settings) -> tuple[Database, Presence, Clock]:
+    """Open the store that the settings name, with its presence and its clock; a driver is imported only where it is used."""
+    path = settings.sqlite_path
+    if path is None:
+        from mulligan.store.postgres import Place, PostgresDatabase
+        from mulligan.store.postgres_presence import PostgresPresence
+
+        place = Place(settings.database, settings.schema, settings.pooler == "transaction")
+        database = PostgresDatabase(place, settings.pool_size)
+        return database, PostgresPresence(database), ServerClock(database.now_ms)
+    from mulligan.store.sqlite import SqliteDatabase
+    from mulligan.store.sqlite_presence import NoPresence, SqlitePresence
+
+    if Path(path).parent.name == FOLDER:
+        Path(path).parent.mkdir(exist_ok=True)
+    presence = NoPresence() if path == ":memory:" else SqlitePresence(path)
+    return SqliteDatabase(path, settings.synchronous), presence, SystemClock()
 
 
 def whoami() -> str:

@@ -1,20 +1,37 @@
-"""A harness for each test, which must leave a sound store behind."""
+"""A harness for each test, on each kind of store, which must be sound when the test is over."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from mulligan.store.postgres import PostgresDatabase
 from mulligan.testing.harness import Harness
 
 
-@pytest.fixture
-def world() -> Iterator[Harness]:
-    with Harness() as harness:
+@pytest.fixture(params=["sqlite", "postgres"])
+def world(request: pytest.FixtureRequest) -> Iterator[Harness]:
+    database = PostgresDatabase(request.getfixturevalue("a_place")()) if request.param == "postgres" else None
+    with Harness(database=database) as harness:
         yield harness
         assert harness.verify() == []
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def join(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Harness]]:
+    """Makes harnesses that all work on one store, as so many processes would."""
+    place = request.getfixturevalue("a_place")() if request.param == "postgres" else None
+    path = str(tmp_path / "store.db")
+    with contextlib.ExitStack() as stack:
+
+        def make() -> Harness:
+            return stack.enter_context(Harness(path, database=PostgresDatabase(place) if place else None))
+
+        yield make
+        assert make().verify() == []
 
 
 @pytest.fixture

@@ -182,8 +182,8 @@ class TestRetry:
         world.commands.retry(Target(job=job), "recover", ASKER)
         assert world.item(job).cutoff_ms == world.clock.now_ms() + 10_000
 
-    def test_fifty_retries_at_once_make_one_generation(self, file: str) -> None:
-        worlds = [Harness(file) for _ in range(5)]
+    def test_fifty_retries_at_once_make_one_generation(self, join: Callable[[], Harness]) -> None:
+        worlds = [join() for _ in range(5)]
         job, _ = settled(worlds[0], a_definition(), "TRANSIENT")
         gate = threading.Barrier(50)
 
@@ -196,9 +196,6 @@ class TestRetry:
         assert worlds[0].item(job).generation == 2
         lines = worlds[0].audit()
         assert sorted(each.changed for each in lines) == [0] * 49 + [1]
-        assert worlds[0].verify() == []
-        for world in worlds:
-            world.store.close()
 
     def test_an_item_that_has_moved_on_since_it_was_seen_is_left_alone(self, world: Harness) -> None:
         job, worker = settled(world, a_definition(), "TRANSIENT")
@@ -457,8 +454,11 @@ VERBS: dict[str, Verb] = {
 def dump(world: Harness) -> dict[str, list[Any]]:
     with world.store.read():
         run = world.store.database.text_in_reader
-        names = [row[0] for row in run("select name from sqlite_schema where type = 'table' and name not like 'sqlite_%'", {})]
-        return {name: list(run(f"select * from {name}", {})) for name in names}  # noqa: S608
+        if world.store.database.dialect == "sqlite":
+            tables = "select name from sqlite_schema where type = 'table' and name not like 'sqlite_%'"
+        else:  # each transaction, also of a dry run, leaves its id among the operations
+            tables = "select tablename from pg_tables where schemaname = current_schema() and tablename <> 'operations'"
+        return {row[0]: sorted(map(str, run(f"select * from {row[0]}", {}))) for row in run(tables, {})}  # noqa: S608
 
 
 @pytest.mark.parametrize("name", VERBS)

@@ -1,4 +1,4 @@
-"""A store of each kind, empty; the contract is written against it. A second kind of database is one more parameter here."""
+"""A store of each kind, empty; the contract is written against it. A further kind of database is one more parameter here."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from mulligan.store.interface import Database
+from mulligan.store.postgres import PostgresDatabase
 from mulligan.store.sqlite import SqliteDatabase
 from mulligan.store.store import Store
 
 
-@pytest.fixture(params=["memory", "file"])
+@pytest.fixture(params=["memory", "file", "postgres"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    path = ":memory:" if request.param == "memory" else str(tmp_path / "store.db")
-    made = Store(SqliteDatabase(path, synchronous="NORMAL"))
+    database: Database
+    if request.param == "postgres":
+        database = PostgresDatabase(request.getfixturevalue("a_place")())
+    else:
+        path = ":memory:" if request.param == "memory" else str(tmp_path / "store.db")
+        database = SqliteDatabase(path, synchronous="NORMAL")
+    made = Store(database)
     yield made
     made.close()
 

@@ -11,7 +11,7 @@ from mulligan.core.events import (
 from mulligan.core.job import Item, ItemKey, Wait
 from mulligan.core.lifecycle import Transition, decide
 from mulligan.core.retry import Policy
-from mulligan.store.store import Session
+from mulligan.store.store import Session, Store
 from mulligan.store.verbs.jobs import ItemDefaults, NewJob
 from mulligan.testing.clock import START_MS as NOW
 from mulligan.testing.factories import a_definition, items_of
@@ -64,6 +64,16 @@ def moved(row: Item, event: Event, now_ms: int = NOW) -> Transition:
 def start(session: Session, job: int, limit: int = 1, worker: int = 1) -> list[Item]:
     row = item(session, job)
     return [each for each, _ in session.items.claim(worker, row.task, row.once, row.priority, limit, NOW)]
+
+
+def run_raw(store: Store, text: str) -> None:
+    """Run a statement that is none of ours, past all checks but those of the database itself."""
+    database: Any = store.database
+    if database.dialect == "sqlite":
+        database._writer.execute(text)
+    else:
+        with database.connect() as connection:
+            connection.execute(text)
 
 
 class Undo(Exception):

@@ -16,7 +16,8 @@ import apsw
 import pytest
 
 from mulligan.core.errors import StoreBusy, StoreError, StoreForeign, StoreFull, StoreNewer, StoreReadOnly
-from mulligan.store.sqlite import APPLICATION_ID, SqliteDatabase, file_system, migrations
+from mulligan.store.migrating import migrations
+from mulligan.store.sqlite import APPLICATION_ID, SqliteDatabase, file_system
 from mulligan.testing.factories import a_definition
 from mulligan.testing.harness import Harness
 
@@ -37,7 +38,7 @@ def test_a_new_file_is_made_ours(path: str) -> None:
     SqliteDatabase(path).close()
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert connection.execute("pragma application_id").fetchone() == (APPLICATION_ID,)
-        assert connection.execute("pragma user_version").fetchone() == (migrations()[-1][0],)
+        assert connection.execute("pragma user_version").fetchone() == (migrations("sqlite")[-1].number,)
         assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
 
 
@@ -94,7 +95,7 @@ def test_an_empty_file_is_as_good_as_none(path: str) -> None:
 
 def test_a_store_of_a_newer_version_is_refused_and_left_as_it_was(path: str) -> None:
     filled(path)
-    newer = migrations()[-1][0] + 1
+    newer = migrations("sqlite")[-1].number + 1
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute(f"pragma user_version = {newer}")
     before = Path(path).read_bytes()

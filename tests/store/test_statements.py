@@ -9,9 +9,12 @@ from pathlib import Path
 
 import apsw
 import pytest
+from shelf import run_raw
 
-from mulligan.store.sqlite import SqliteDatabase, migrations
+from mulligan.store.migrating import Migration, migrations
+from mulligan.store.sqlite import SqliteDatabase
 from mulligan.store.statements import checks, statements
+from mulligan.store.store import Store
 from mulligan.testing.factories import a_definition, daily
 from mulligan.testing.harness import Harness
 
@@ -144,8 +147,8 @@ BREAKAGE = {
 
 
 @pytest.mark.parametrize("name", BREAKAGE)
-def test_verify_sees_what_is_broken(name: str) -> None:
-    with Harness() as world:
+def test_verify_sees_what_is_broken(name: str, store: Store) -> None:
+    with Harness(database=store.database) as world:
         definition = a_definition(retries=3)
         worker = world.worker(definition)
         world.submit(definition, 4)
@@ -153,25 +156,28 @@ def test_verify_sees_what_is_broken(name: str) -> None:
         worker.succeed(one)
         worker.fail(other)
         assert world.verify() == []
-        world.database._writer.execute(BREAKAGE[name])
+        run_raw(world.store, BREAKAGE[name])
         assert name in {each.invariant for each in world.verify()}
 
 
 def test_migrations_are_numbered_from_one_without_gaps() -> None:
-    assert [number for number, _ in migrations()] == list(range(1, len(migrations()) + 1))
+    for dialect in ("sqlite", "postgres"):
+        known = migrations(dialect)
+        assert [each.number for each in known] == list(range(1, len(known) + 1))
+    assert [each.name for each in migrations("sqlite")] == [each.name for each in migrations("postgres")]
 
 
 def schema(connection: apsw.Connection) -> list[tuple[str, str]]:
     return list(connection.execute("select name, sql from sqlite_schema where sql is not null order by name"))
 
 
-@pytest.mark.parametrize("version", range(len(migrations())))
+@pytest.mark.parametrize("version", range(len(migrations("sqlite"))))
 def test_an_older_store_is_brought_to_the_schema_of_a_fresh_one(tmp_path: Path, version: int) -> None:
     old, fresh = tmp_path / "old.db", tmp_path / "fresh.db"
     connection = apsw.Connection(str(old))
-    for number, script in migrations()[:version]:
-        connection.execute(script)
-        connection.execute(f"pragma user_version = {number}")
+    for each in migrations("sqlite")[:version]:
+        connection.execute(each.script)
+        connection.execute(f"pragma user_version = {each.number}")
         connection.execute("pragma application_id = 0x4D554C47")
     connection.close()
     databases = [SqliteDatabase(str(path)) for path in (old, fresh)]
@@ -182,10 +188,10 @@ def test_an_older_store_is_brought_to_the_schema_of_a_fresh_one(tmp_path: Path, 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(tmp_path / "store.db")
-    known = migrations()
+    known = migrations("sqlite")
     SqliteDatabase(path).close()
-    broken = [*known, (known[-1][0] + 1, "create table extra (x); create table extra (y)")]
-    monkeypatch.setattr("mulligan.store.sqlite.migrations", lambda: broken)
+    broken = [*known, Migration(known[-1].number + 1, "extra", "create table extra (x); create table extra (y)")]
+    monkeypatch.setattr("mulligan.store.sqlite.migrations", lambda dialect: broken)
     with pytest.raises(apsw.SQLError, match="extra"):
         SqliteDatabase(path)
     monkeypatch.undo()

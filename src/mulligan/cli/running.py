@@ -41,7 +41,7 @@ def dev(shell: Shell, sources: Sources, processes: Processes = None) -> int:
     services = Services(settings)
     try:
         made = services.make_worker(tasks, sources, line_teller())
-        _introduce(shell, settings.sqlite_path, [each.definition() for each in tasks.values()])
+        _introduce(shell, services.shown, [each.definition() for each in tasks.values()])
         made.run(signals=True)
     finally:
         services.close()

@@ -49,7 +49,7 @@ class Shell:
     def client(self) -> Client:
         """A client of the store; raises StoreError when there is none yet, since looking must not make one."""
         path = self.settings.sqlite_path
-        if not Path(path).exists():
+        if path is not None and not Path(path).exists():
             raise StoreError(
                 f"there is no store at {path} yet: start with `mulligan dev FILE` in your project's folder, "
                 "or name a store with --database sqlite:///path.db"

@@ -16,6 +16,7 @@ FILE = "mulligan.toml"
 FOLDER = ".mulligan"
 DEFAULT_STORE = "mulligan.db"
 SQLITE = "sqlite:///"
+POSTGRES = ("postgresql://", "postgres://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +24,19 @@ class Settings:
     """Everything that can be set. Each field is a key of mulligan.toml, a variable MULLIGAN_FIELD, and an argument."""
 
     database: str = ""
-    """`sqlite:///relative/path.db`, `sqlite:////absolute/path.db` or `sqlite:///:memory:`; empty: `.mulligan/mulligan.db`,
-    searched upward from the working folder."""
+    """`sqlite:///relative/path.db`, `sqlite:////absolute/path.db`, `sqlite:///:memory:`, or `postgresql://user@host/name`; empty:
+    `.mulligan/mulligan.db`, searched upward from the working folder."""
     namespace: str = "default"
     """Task names are unique within it."""
     synchronous: str = "FULL"
     """SQLite: FULL survives a power cut, NORMAL may lose the last commits in one; neither ever corrupts."""
+    schema: str = "mulligan"
+    """PostgreSQL: the schema that holds the tables; made at the first use."""
+    pool_size: int = 10
+    """PostgreSQL: connections of a process at most, two more for its lock and its hints not counted."""
+    pooler: str = "none"
+    """PostgreSQL: `transaction` when a pooler in transaction mode (PgBouncer) is in between. Then nothing is kept in a session: a
+    lost worker is noticed by its lease alone, and new work by looking once a second."""
     rules: str = ""
     """A file of the project's own failure rules, which come before the built-in ones."""
     processes: int = 0
@@ -45,11 +53,9 @@ class Settings:
     """Bytes of output kept for an attempt."""
 
     @property
-    def sqlite_path(self) -> str:
-        """The file of the store, or `:memory:`."""
-        if self.database.startswith(SQLITE):
-            return self.database.removeprefix(SQLITE)
-        raise ConfigError(f"database {self.database!r}: expected sqlite:///path.db")
+    def sqlite_path(self) -> str | None:
+        """The file of the store, or `:memory:`; None where the store is a PostgreSQL database."""
+        return self.database.removeprefix(SQLITE) if self.database.startswith(SQLITE) else None
 
 
 def load_settings(start: Path | None = None, environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
@@ -69,6 +75,9 @@ def load_settings(start: Path | None = None, environ: Mapping[str, str] | None =
     checked = {name: _checked(name, value, where) for name, (value, where) in values.items()}
     if not checked.get("database"):
         checked["database"] = SQLITE + str(default_store(start))
+    if not checked["database"].startswith((SQLITE, *POSTGRES)):
+        kind = checked["database"].partition(":")[0]  # the rest may hold a password
+        raise ConfigError(f"database {kind!r}…: expected sqlite:///path.db or postgresql://user@host/name")
     return Settings(**checked)
 
 
@@ -92,8 +101,8 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file} is not valid TOML: {error}") from error
 
 
-_CHOICES = {"synchronous": ("FULL", "NORMAL")}
-_LEAST = {"processes": 0, "async_slots": 1, "lease": 0.5, "grace": 0, "kill": 0, "log_limit": 1024}
+_CHOICES = {"synchronous": ("FULL", "NORMAL"), "pooler": ("none", "transaction")}
+_LEAST = {"pool_size": 2, "processes": 0, "async_slots": 1, "lease": 0.5, "grace": 0, "kill": 0, "log_limit": 1024}
 
 
 def _checked(name: str, value: Any, where: str) -> Any:

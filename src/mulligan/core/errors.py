@@ -119,6 +119,24 @@ class StoreNewer(StoreError):
     code = "store_newer"
 
 
+class StoreOlder(StoreError):
+    """The store was made by an older version of Mulligan and has to be migrated first."""
+
+    code = "store_older"
+
+
+class StoreAway(StoreError):
+    """The store cannot be reached."""
+
+    code = "store_away"
+
+
+class StoreUnsure(StoreError):
+    """The store went away during a commit: what was asked for may have been stored or not."""
+
+    code = "store_unsure"
+
+
 class StoreReadOnly(StoreError):
     """The store cannot be written."""
 

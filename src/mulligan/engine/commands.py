@@ -182,6 +182,8 @@ class Commands:
             row = session.tasks.find(engine.definitions.namespace, task)
             if row is None:
                 raise NotFound(f"no task {task!r} is published in namespace {engine.definitions.namespace!r}")
+            session.tasks.lock(row.id)
+            row = session.tasks.by_id(row.id) or row
             changed = (row.paused_ms is None) is paused
             session.tasks.set_paused(row.id, now_ms if paused else None)
             action = "pause" if paused else "resume"
@@ -202,6 +204,7 @@ class Commands:
         engine = self._engine
         now_ms, ended = engine.clock.now_ms(), []  # type: int, list[int]
         with engine.store.write() as session:
+            session.jobs.lock([job])
             row = session.jobs.read(job)
             if row is None:
                 raise NotFound(f"there is no job {job}")
@@ -227,6 +230,7 @@ class Commands:
     def _revoke_chunk(self, job: int, first: int = 0) -> list[Item]:
         now_ms, ended = self._engine.clock.now_ms(), []  # type: int, list[int]
         with self._engine.store.write() as session:
+            session.jobs.lock([job])
             row = session.jobs.read(job)
             if row is None or row.cancel_ms is None or row.ended_ms is not None:
                 return []  # the cancel is through, and what waits again is wanted again
@@ -254,6 +258,7 @@ class Commands:
         for page, generations, last in self._pages(target):
             part, ended = Plan(), []  # type: Plan, list[int]
             with self._engine.store.write() as session:
+                session.jobs.lock({key.job for key in page})
                 items = session.items.read(page)
                 self._do(session, self._chosen(session, items, generations, part, choose), part, asked, ended)
                 if part.total or (last and not plan.total):
@@ -391,6 +396,7 @@ class Commands:
         places = {key: place for place, key in enumerate(seen)}
         ended: list[int] = []
         with self._engine.store.write() as session:
+            session.jobs.lock({key.job for key in seen})
             found = sorted(session.items.read(seen), key=lambda each: places[each.key])
             wanted = [item for item in found if item.status is JobStatus.SUCCESS and item.generation == seen[item.key]]
             if len(wanted) < len(found):

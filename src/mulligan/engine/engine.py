@@ -132,6 +132,9 @@ class Engine:
         next_due: int | None = None
         with self.store.write() as session:
             alive = session.workers.is_living(worker)
+            jobs = _jobs_of(ended, notes, alive=alive)
+            if jobs:
+                session.jobs.lock(jobs)
             saved = self._write_notes(session, worker, notes, now_ms, alive=alive) if notes else []
             refused = self._settle(session, ended, now_ms, jobs_ended)
             if refused:
@@ -191,6 +194,26 @@ class Engine:
             session.workers.lose(worker.id, self.clock.now_ms())
         return self._take_back(worker.id, worker.name)
 
+    def take_back_retried(self, worker: WorkerRow) -> int:
+        """Take back what a worker runs that may run again, from one that is probably dead; returns how many items that were.
+
+        What runs at most once is left with it: should it live, that must not fail. A worker that holds nothing of the kind is
+        declared lost, so that, if it lives, it stops what it runs.
+        """
+        with self.store.read() as session:
+            held = session.items.held_by(worker.id, ALL)
+        if not any(item.once for item in held):
+            return self.reap(worker)
+        now_ms, jobs_ended = self.clock.now_ms(), []  # type: int, list[int]
+        lost = [(item, WorkerLost(Run(item.token, worker.id, now_ms), worker.name)) for item in held if not item.once]
+        with self.store.write() as session:
+            moved = self._apply(session, lost, now_ms, jobs_ended)[0]
+        if moved:
+            self.bell.wake_workers()
+        if jobs_ended:
+            self.bell.wake_waiters()
+        return len(moved)
+
     def _take_back(self, worker: int, name: str) -> int:
         total = 0
         while True:
@@ -243,12 +266,21 @@ class Engine:
         return self._apply(session, pairs, now_ms, jobs_ended)[0]
 
     def _settle(self, session: Session, ended: Sequence[tuple[Item, AttemptEvent]], now_ms: int, jobs_ended: list[int]) -> int:
-        return self._apply(session, ended, now_ms, jobs_ended)[1] if ended else 0
+        return self._apply_locked(session, ended, now_ms, jobs_ended)[1] if ended else 0
 
     def _apply(
         self, session: Session, pairs: Sequence[tuple[Item, Event]], now_ms: int, jobs_ended: list[int]
     ) -> tuple[list[Transition], int]:
-        """Decide and write; what lost a race is read and decided again. Returns what moved, and how much came too late."""
+        """Lock the items' jobs, decide and write; returns what moved, and how much came too late."""
+        if not pairs:
+            return [], 0
+        session.jobs.lock({item.job for item, _ in pairs})
+        return self._apply_locked(session, pairs, now_ms, jobs_ended)
+
+    def _apply_locked(
+        self, session: Session, pairs: Sequence[tuple[Item, Event]], now_ms: int, jobs_ended: list[int]
+    ) -> tuple[list[Transition], int]:
+        """Decide and write; what was not as it had been read is read and decided again."""
         moved: list[Transition] = []
         late = 0
         for _ in range(ROUNDS):
@@ -345,6 +377,7 @@ class Engine:
             limit = min(room.limit(head.task, head.once), PAGE)
             at_once = room.concurrency(head.task)
             if at_once is not None:
+                session.tasks.lock(head.task)
                 limit = min(limit, at_once - session.items.running(head.task))
             if limit <= 0:
                 continue
@@ -371,6 +404,12 @@ class Engine:
             )
             for item, given in taken
         ]
+
+
+def _jobs_of(ended: Sequence[tuple[Item, AttemptEvent]], notes: Notes | None, *, alive: bool) -> set[int]:
+    """Return the jobs whose items an exchange may change; of a living worker, checkpoints change what had crashed only."""
+    checkpoints = notes.checkpoints if notes else ()
+    return {item.job for item, _ in ended} | {each.item.job for each in checkpoints if each.item.crashes or not alive}
 
 
 def _its_turn(item: Item) -> Event | None:

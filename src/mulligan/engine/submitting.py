@@ -76,6 +76,7 @@ class Submitting:
     def _release_chunk(self, job: int, due_ms: int, first: int) -> int | None:
         wait = Wait.SCHEDULE if due_ms > self._engine.clock.now_ms() else Wait.READY
         with self._engine.store.write() as session:
+            session.jobs.lock([job])
             following = session.jobs.release(job, due_ms, wait, CHUNK, first)
         self._engine.bell.wake_workers()
         return following
@@ -168,8 +169,6 @@ class Submitting:
     def _begun(self, session: Session, submission: Submission, run_id: str | None, now_ms: int) -> int | None:
         """Add the job of a submission; None when another process has begun one with its run id."""
         published = self._publish(session, submission)
-        if run_id is not None and session.jobs.by_run_id(published.task, run_id) is not None:
-            return None
         return self._add_job(session, submission, published, run_id, sealed=False, now_ms=now_ms)
 
     def _add_held(self, submission: Submission, job: int, pieces: Iterator[list[NewItem]], start_ms: int) -> int:
@@ -198,7 +197,7 @@ class Submitting:
         *,
         sealed: bool,
         now_ms: int,
-    ) -> int:
+    ) -> int | None:
         row = NewJob(
             published.task,
             run_id or self._new_run_id(now_ms),
@@ -236,6 +235,7 @@ class Submitting:
         windows = [each.window for each in items if each.window is not None]
         if submission.only is None or not windows:
             return items
+        session.tasks.lock(published.task)
         start_ms, end_ms = min(each[0] for each in windows), max(each[0] for each in windows) + 1
         if submission.only == "missing":
             taken = session.windows.taken(published.task, start_ms, end_ms)

@@ -26,7 +26,7 @@ class Finding:
 def verify(store: Store) -> list[Finding]:
     """Return what is wrong with a store; an empty list is what there should be."""
     found = []
-    with store.read():
+    with store.read(patient=True):
         for name, (wrong, statement) in checks(store.database.dialect).items():
             rows = list(store.database.text_in_reader(statement, {}))
             if rows:

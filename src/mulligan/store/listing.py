@@ -20,28 +20,49 @@ _JOB_STATUS = """case
     when j.started > 0 then 'STARTED' when j.retry > 0 then 'RETRY'
     when j.success + j.failure + j.revoked > 0 then 'STARTED' else 'PENDING' end"""
 
+# What the dialects say differently: members of a list that travels as JSON, a value in a JSON object, a piece of text.
+_MEMBERS = {
+    "sqlite": "(select value from json_each(:{0}))",
+    "postgres": "(select value from jsonb_array_elements_text(:{0}::jsonb))",
+}
+_PAIRS = {
+    "sqlite": "(select value ->> 0, value ->> 1 from json_each(:{0}))",
+    "postgres": "(select (value ->> 0)::bigint, (value ->> 1)::bigint from jsonb_array_elements(:{0}::jsonb))",
+}
+_LABEL = {
+    "sqlite": "json_extract(j.labels, '$.' || json_quote(:label_name))",
+    "postgres": "j.labels::jsonb ->> cast(:label_name as text)",
+}
+_PLACE_OF = {"sqlite": "instr", "postgres": "strpos"}
+
 JOB_FILTERS = {
-    "status": _JOB_STATUS + " in (select value from json_each(:status))",  # noqa: S608 - constants of this file
-    "task": "t.name = :task",
-    "namespace": "t.namespace = :namespace",
-    "run_id": "j.run_id = :run_id",
-    "label": "json_extract(j.labels, '$.' || json_quote(:label_name)) = :label_value",
-    "before": "j.id < :before",
+    dialect: {
+        "status": f"{_JOB_STATUS} in {_MEMBERS[dialect].format('status')}",
+        "task": "t.name = :task",
+        "namespace": "t.namespace = :namespace",
+        "run_id": "j.run_id = :run_id",
+        "label": f"{_LABEL[dialect]} = :label_value",
+        "before": "j.id < :before",
+    }
+    for dialect in _MEMBERS
 }
 ITEM_FILTERS = {
-    "job": "i.job = :job",
-    "number": "i.number = :number",
-    "ids": "(i.job, i.number) in (select value ->> 0, value ->> 1 from json_each(:ids))",
-    "status": "i.status in (select value from json_each(:status))",
-    "task": "i.task in (select id from tasks where name = :task)",
-    "namespace": "i.task in (select id from tasks where namespace = :namespace)",
-    "failure_class": "i.failure_class = :failure_class",
-    "run_id": "i.job in (select id from jobs where run_id = :run_id)",
-    "key": "n.key = :key",
-    "window_start": "n.window_start_ms >= :window_start",
-    "window_end": "n.window_end_ms <= :window_end",
-    "error": "instr(a.error_message, :error) > 0",
-    "after": "(i.job, i.number) > (:after_job, :after_number)",
+    dialect: {
+        "job": "i.job = :job",
+        "number": "i.number = :number",
+        "ids": f"(i.job, i.number) in {_PAIRS[dialect].format('ids')}",
+        "status": f"i.status in {_MEMBERS[dialect].format('status')}",
+        "task": "i.task in (select id from tasks where name = :task)",
+        "namespace": "i.task in (select id from tasks where namespace = :namespace)",
+        "failure_class": "i.failure_class = :failure_class",
+        "run_id": "i.job in (select id from jobs where run_id = :run_id)",
+        "key": "n.key = :key",
+        "window_start": "n.window_start_ms >= :window_start",
+        "window_end": "n.window_end_ms <= :window_end",
+        "error": f"{_PLACE_OF[dialect]}(a.error_message, :error) > 0",
+        "after": "(i.job, i.number) > (:after_job, :after_number)",
+    }
+    for dialect in _MEMBERS
 }
 
 _JOBS = """select j.id, t.namespace, j.task, t.name, j.run_id, j.kind, j.tz, j.labels, j.sealed, j.cancel_ms, j.created_ms,
@@ -80,7 +101,7 @@ class Listing:
 
     def jobs(self, filters: Mapping[str, Any], limit: int = 100) -> list[Job]:
         """Return jobs, newest first. Filters: status, task, namespace, run_id, label (name, value), before (an id)."""
-        text, values = _compose(_JOBS, JOB_FILTERS, filters)
+        text, values = _compose(_JOBS, JOB_FILTERS[self._database.dialect], filters)
         with self._snapshot():
             rows = self._database.text_in_reader(
                 f"{text} order by j.id desc limit :limit", {**values, "limit": min(limit, MAX_PAGE)}
@@ -89,7 +110,7 @@ class Listing:
 
     def items(self, filters: Mapping[str, Any], limit: int = 100) -> list[ItemDetail]:
         """Return work items by job and number. Filters: the keys of ITEM_FILTERS; `after` is a key to go on from."""
-        text, values = _compose(_ITEMS, ITEM_FILTERS, filters)
+        text, values = _compose(_ITEMS, ITEM_FILTERS[self._database.dialect], filters)
         with self._snapshot():
             rows = self._database.text_in_reader(
                 f"{text} order by i.job, i.number limit :limit", {**values, "limit": min(limit, MAX_PAGE)}

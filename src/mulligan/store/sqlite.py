@@ -7,7 +7,6 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from mulligan.core.errors import (
     StoreNewer,
     StoreReadOnly,
 )
+from mulligan.store.migrating import migrations
 from mulligan.store.statements import statements
 
 APPLICATION_ID = 0x4D554C47
@@ -42,7 +42,7 @@ class SqliteDatabase:
     dialect = "sqlite"
 
     def __init__(self, path: str, synchronous: str = "FULL", busy_ms: int = BUSY_MS) -> None:
-        self.path = path
+        self.path = self.shown = path
         self.statements = statements(self.dialect)
         self._write_lock = threading.RLock()
         self._read_lock = threading.RLock()
@@ -78,8 +78,8 @@ class SqliteDatabase:
             self._fail("after commit")
 
     @contextlib.contextmanager
-    def read(self) -> Iterator[None]:
-        """Hold one consistent snapshot for reading."""
+    def read(self, *, patient: bool = False) -> Iterator[None]:  # noqa: ARG002 - nothing here ends a slow statement
+        """Hold one consistent snapshot for reading; `patient`: for statements that may take long."""
         with self._read_lock, self._translated():
             if self._reader.in_transaction:
                 yield
@@ -149,13 +149,6 @@ class SqliteDatabase:
             self._hurt(point)
 
 
-def migrations() -> list[tuple[int, str]]:
-    """Return the numbered migrations in order."""
-    scripts = (files("mulligan.store") / "migrations").iterdir()
-    named = ((re.fullmatch(r"(\d{4})_\w+\.sqlite\.sql", each.name), each) for each in scripts)
-    return sorted((int(match[1]), each.read_text("utf-8")) for match, each in named if match)
-
-
 def _connect(path: str, synchronous: str, busy_ms: int) -> apsw.Connection:
     connection = apsw.Connection(path, statementcachesize=256)
     connection.set_busy_timeout(busy_ms)
@@ -175,8 +168,8 @@ def _connect(path: str, synchronous: str, busy_ms: int) -> apsw.Connection:
 
 def _prepare(connection: apsw.Connection, path: str) -> None:
     """Check that the file is ours and bring its schema up to date."""
-    known = migrations()
-    newest = known[-1][0]
+    known = migrations("sqlite")
+    newest = known[-1].number
     version = _checked_version(connection, path, newest)
     if connection.execute("pragma journal_mode").get != "wal" and path != ":memory:":
         connection.execute("pragma journal_mode = wal")
@@ -185,9 +178,9 @@ def _prepare(connection: apsw.Connection, path: str) -> None:
     connection.execute("begin immediate")
     try:
         version = _checked_version(connection, path, newest)  # another process may have been first
-        for number, script in known:
-            if number > version:
-                connection.execute(script)
+        for step in known:
+            if step.number > version:
+                connection.execute(step.script)
         connection.execute(f"pragma application_id = {APPLICATION_ID}")
         connection.execute(f"pragma user_version = {newest}")
         connection.execute("commit")

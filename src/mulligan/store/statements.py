@@ -21,7 +21,7 @@ def statements(dialect: str) -> dict[str, str]:
 def checks(dialect: str) -> dict[str, tuple[str, str]]:
     """Return the invariants that SQL can check: name to what is wrong in words, and the statement that finds it."""
     result = {}
-    for name, body in _parse(f"verify.{dialect}").items():
+    for name, body in sorted((_parse("verify.common") | _parse(f"verify.{dialect}")).items()):
         first, _, rest = body.partition("\n")
         result[name] = (first.removeprefix("--").strip(), rest)
     return result

@@ -43,9 +43,9 @@ class Store:
             yield self._writing
 
     @contextlib.contextmanager
-    def read(self) -> Iterator[Session]:
-        """Hold a consistent snapshot."""
-        with self.database.read():
+    def read(self, *, patient: bool = False) -> Iterator[Session]:
+        """Hold a consistent snapshot; `patient`: for statements that may take long."""
+        with self.database.read(patient=patient):
             yield self._reading
 
     def close(self) -> None:

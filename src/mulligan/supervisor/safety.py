@@ -18,6 +18,11 @@ LOOK_S = 0.5
 class Locks(Protocol):
     """Tells which workers' locks are held."""
 
+    @property
+    def certain(self) -> bool:
+        """Whether a free lock proves that its worker is dead."""
+        ...
+
     def is_free(self, lock: str) -> bool: ...
 
     def forget(self, lock: str) -> None: ...
@@ -34,7 +39,8 @@ class LostWorkers:
     """Finds workers that have died, and takes their work items back.
 
     A worker is dead when its lock is free, or when its heartbeat stood still for a whole lease as seen here. The time
-    between two looks counts for at most twice the interval, so that a pause of this process condemns nobody.
+    between two looks counts for at most twice the interval, so that a pause of this process condemns nobody. Where a free lock
+    proves nothing, since it may have been lost with a connection, what runs at most once waits for the lease.
     """
 
     def __init__(self, engine: Engine, locks: Locks, own: Callable[[], int | None]) -> None:
@@ -49,15 +55,18 @@ class LostWorkers:
             there = session.workers.open()
         own = self._own()
         self._watched = {each.id: self._watched[each.id] for each in there if each.id in self._watched}
-        return sum(self._take_back(each) for each in there if each.id != own and self._is_dead(each))
+        return sum(self._look_at(each) for each in there if each.id != own)
 
-    def _take_back(self, worker: WorkerRow) -> int:
+    def _look_at(self, worker: WorkerRow) -> int:
+        still = self._stands_still(worker)
+        free = not worker.ended and not still and self._locks.is_free(worker.lock)
+        if free and not self._locks.certain:
+            return self._engine.take_back_retried(worker)
+        if not (worker.ended or still or free):
+            return 0
         count = self._engine.reap(worker)
         self._locks.forget(worker.lock)
         return count
-
-    def _is_dead(self, worker: WorkerRow) -> bool:
-        return bool(worker.ended) or self._locks.is_free(worker.lock) or self._stands_still(worker)
 
     def _stands_still(self, worker: WorkerRow) -> bool:
         now = self._engine.clock.monotonic()

@@ -18,6 +18,7 @@ from mulligan.engine.definitions import Definitions
 from mulligan.engine.engine import Checkpoint, Claim, Engine, Exchange, NewWorker, Notes
 from mulligan.engine.submitting import Submitting
 from mulligan.engine.verify import Finding, verify
+from mulligan.store.interface import Database
 from mulligan.store.rows import AuditRow
 from mulligan.store.sqlite import SqliteDatabase
 from mulligan.store.store import Store
@@ -49,6 +50,7 @@ class Locks:
     """Locks of workers that exist only by name."""
 
     def __init__(self) -> None:
+        self.certain = True
         self.free: set[str] = set()
 
     def is_free(self, lock: str) -> bool:
@@ -60,11 +62,17 @@ class Locks:
 
 
 class Harness:
-    """Everything from the store up to the commands, in this process; in memory unless a path is given."""
+    """Everything from the store up to the commands, in this process; in memory unless a path or a database is given."""
 
-    def __init__(self, path: str = ":memory:", clock: VirtualClock | None = None, chance: Chance = system_chance) -> None:
+    def __init__(
+        self,
+        path: str = ":memory:",
+        clock: VirtualClock | None = None,
+        chance: Chance = system_chance,
+        database: Database | None = None,
+    ) -> None:
         self.clock = clock or VirtualClock()
-        self.database = SqliteDatabase(path, synchronous="NORMAL")
+        self.database = database or SqliteDatabase(path, synchronous="NORMAL")
         self.store = Store(self.database)
         self.bell = Bell()
         self.locks = Locks()

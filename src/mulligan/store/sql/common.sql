@@ -31,10 +31,10 @@ select definition from tasks where id = :task;
 
 -- name: set_current_definition
 -- The newest definition is what a new generation of any item runs under.
-update tasks set definition = :definition where id = :task and definition is not :definition;
+update tasks set definition = :definition where id = :task and definition is distinct from :definition;
 
 -- name: set_paused
-update tasks set paused_ms = :paused_ms where id = :task and (paused_ms is null) <> (:paused_ms is null);
+update tasks set paused_ms = :paused_ms where id = :task and (paused_ms is null) <> (cast(:paused_ms as bigint) is null);
 
 -- name: add_worker
 insert into workers (instance, name, pid, lock, lease_ms, started_ms, seen_ms)
@@ -85,8 +85,10 @@ where workers.closed_ms is null and workers.stopped_ms is null and workers.lost_
 select id, input_digest, sealed, touched_ms from jobs where task = :task and run_id = :run_id;
 
 -- name: add_job
+-- Nothing returned means that another submission has the run id.
 insert into jobs (task, run_id, kind, input_digest, tz, labels, sealed, created_ms, touched_ms)
-values (:task, :run_id, :kind, :input_digest, :tz, :labels, :sealed, :now, :now);
+values (:task, :run_id, :kind, :input_digest, :tz, :labels, :sealed, :now, :now)
+on conflict (task, run_id) do nothing returning id;
 
 -- name: grow_job
 -- Nothing changed means that the submission was given up by others meanwhile.
@@ -184,16 +186,13 @@ delete from successors where job = :job and number = :number;
 -- name: add_event
 insert into events (at_ms, kind, job, number, generation, reason) values (:now, :kind, :job, :number, :generation, :reason);
 
--- name: read_events
-select id, at_ms, kind, job, number, generation, reason from events where id > :after order by id limit :limit;
-
 -- name: add_audit
 insert into audit (at_ms, actor, source, action, target, reason, expected, found, changed)
 values (:now, :actor, :source, :action, :target, :reason, :expected, :found, :changed);
 
 -- name: read_audit
 select id, at_ms, actor, source, action, target, reason, expected, found, changed from audit
-where target = :target or :target is null order by id desc limit :limit;
+where target = :target or cast(:target as text) is null order by id desc limit :limit;
 
 -- name: windows_taken
 -- The windows of a task in a range that succeeded or are in flight.

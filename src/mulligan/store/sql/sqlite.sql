@@ -1,6 +1,19 @@
--- name: last_id
--- PostgreSQL returns ids from the insert itself; here the connection remembers it.
-select last_insert_rowid();
+-- name: lock_jobs
+-- The transaction holds the only write lock already; elsewhere the row of a job is the lock of its items.
+select 1 where 0 and :jobs is null;
+
+-- name: lock_ready_jobs
+-- The same: what is ready stays so until the transaction ends.
+select 1 where 0 and :task + :once + :priority + :now + :limit is null;
+
+-- name: lock_task
+-- The same.
+select 1 where 0 and :task is null;
+
+-- name: read_events
+-- Events after one that was read before. They become visible in the order of their ids here: one writes at a time.
+select 0, id, at_ms, kind, job, number, generation, reason from events where id > :id and :position is not null
+order by id limit :limit;
 
 -- name: heads
 -- For every task, kind and priority the earliest due time: says what may be claimed now and when to look again.

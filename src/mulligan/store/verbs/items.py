@@ -24,12 +24,20 @@ from mulligan.store.rows import (
     success_row,
 )
 
-HEAVY = ("failure", "result")
+NUL = "\\u0000"
 
 
 def as_json(rows: Iterable[Any]) -> str:
-    """Return rows as the one JSON parameter of a batch statement."""
-    return to_json(list(rows)).decode()
+    """Return rows as the one JSON parameter of a batch statement, without NUL bytes, which not every database can hold."""
+    given = list(rows)
+    text = to_json(given).decode()
+    if NUL in text:  # or what looks like it: the end of an escaped backslash
+        return to_json([[_without_nul(each) for each in row] for row in given]).decode()
+    return text
+
+
+def _without_nul(value: Any) -> Any:
+    return value.replace("\0", "\ufffd") if isinstance(value, str) else value
 
 
 def _mended(rows: Sequence[Sequence[Any]]) -> str:
@@ -55,7 +63,8 @@ class Items:
     def claim(self, worker: int, task: int, once: bool, priority: int, limit: int, now_ms: int) -> list[tuple[Item, Input]]:
         """Start the first due items of a task for a worker; returns them as they are now, with their inputs."""
         where = {"task": task, "once": int(once), "priority": priority, "now": now_ms, "limit": limit}
-        found = self._run("claimable", where).fetchall()
+        jobs = json.dumps([row[0] for row in self._run("lock_ready_jobs", where)])
+        found = self._run("claimable", {**where, "jobs": jobs}).fetchall()
         if not found:
             return []
         rows = as_json((row[0], row[1], row[12]) for row in found)

@@ -71,11 +71,15 @@ class Jobs:
         row = one(self._run("find_job_by_run_id", {"task": task, "run_id": run_id}))
         return RunIdRow(row[0], row[1], bool(row[2]), row[3]) if row else None
 
-    def add(self, job: NewJob, now_ms: int) -> int:
-        """Add a job without items; returns its id."""
+    def lock(self, jobs: Iterable[int]) -> None:
+        """Let nobody else change the items of these jobs until the transaction ends; waits for who does."""
+        self._run("lock_jobs", {"jobs": json.dumps(sorted(set(jobs)))}).fetchall()
+
+    def add(self, job: NewJob, now_ms: int) -> int | None:
+        """Add a job without items; returns its id, or None when its task has a job of this run id already."""
         values = {**job._asdict(), "labels": json.dumps(job.labels), "sealed": int(job.sealed), "now": now_ms}
-        self._run("add_job", values).fetchall()
-        return int(one(self._run("last_id", {}))[0])  # type: ignore[index]  # just inserted
+        row = one(self._run("add_job", values))
+        return row[0] if row else None
 
     def add_items(self, job: int, first: int, items: Sequence[NewItem], defaults: ItemDefaults, now_ms: int) -> None:
         """Add items to a job that is not sealed, numbered from `first` on, all with the same defaults.
@@ -109,6 +113,7 @@ class Jobs:
 
     def drop_unsealed(self, job: int) -> None:
         """Forget a job whose submission was never completed."""
+        self.lock([job])
         for name in ("drop_items", "drop_inputs", "drop_job"):
             self._run(name, {"job": job}).fetchall()
 

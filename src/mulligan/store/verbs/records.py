@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mulligan.core.job import Item, ItemKey
 from mulligan.store.interface import Run, one
@@ -16,6 +16,28 @@ class Saved(NamedTuple):
 
     steps: dict[str, str]
     cursor: str | None
+
+
+class EventPlace(NamedTuple):
+    """Where an event stands among all; ids alone do not become visible in their order where several write at once."""
+
+    position: int
+    id: int
+
+
+FIRST = EventPlace(0, 0)
+
+
+class EventRow(NamedTuple):
+    """Something that people or programs may want to hear of."""
+
+    place: EventPlace
+    at_ms: int
+    kind: str
+    job: int
+    number: int | None
+    generation: int | None
+    reason: str | None
 
 
 class Records:
@@ -96,9 +118,10 @@ class Records:
         values = {"now": now_ms, "kind": kind, "job": job, "number": number, "generation": generation, "reason": reason}
         self._run("add_event", values).fetchall()
 
-    def events(self, after: int = 0, limit: int = 1000) -> list[tuple[Any, ...]]:
-        """Return events after an id: id, time, kind, job, number, generation, reason."""
-        return [tuple(row) for row in self._run("read_events", {"after": after, "limit": limit})]
+    def events(self, after: EventPlace = FIRST, limit: int = 1000) -> list[EventRow]:
+        """Return the events after a place, none of which is skipped for having been committed late."""
+        rows = self._run("read_events", {"position": after.position, "id": after.id, "limit": limit})
+        return [EventRow(EventPlace(row[0], row[1]), *row[2:]) for row in rows]
 
     def add_audit(self, row: AuditRow) -> None:
         """Add a line to the audit; its id is given by the store."""

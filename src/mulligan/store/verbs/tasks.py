@@ -60,6 +60,10 @@ class Tasks:
         """Make a definition the one that new generations run under."""
         self._run("set_current_definition", {"task": task, "definition": definition}).fetchall()
 
+    def lock(self, task: int) -> None:
+        """Let nobody else who asks for this lock decide about a task until the transaction ends."""
+        self._run("lock_task", {"task": task}).fetchall()
+
     def set_paused(self, task: int, paused_ms: int | None) -> None:
         """Pause a task from a moment on, or resume it with None."""
         self._run("set_paused", {"task": task, "paused_ms": paused_ms}).fetchall()

@@ -8,16 +8,19 @@ import os
 import socket
 import uuid
 from pathlib import Path
-from typing import Literal
 
-Audience = Literal["worker", "waiter"]
+from mulligan.core.errors import StoreError
+from mulligan.store.interface import Audience
 
 _LONGEST = 100
 """Paths of Unix sockets may have 107 bytes at most; a longer one is reached through the folder's descriptor."""
 
 
-class Presence:
+class SqlitePresence:
     """The folder beside a store. Locks tell who is alive; sockets only hint that it is worth looking."""
+
+    certain = True
+    """The kernel frees a lock when its process is dead, and never before."""
 
     def __init__(self, store: str) -> None:
         self.folder = Path(f"{store}.d")
@@ -150,6 +153,15 @@ class Listener:
 
 class NoPresence:
     """For a store in memory, which has no neighbours."""
+
+    certain = True
+
+    def lock(self, instance: str) -> WorkerLock:
+        """Refuse: tasks run in processes, which cannot see this store."""
+        raise StoreError(f"a store in memory has no workers of its own process ({instance}): give it a file")
+
+    def listen(self, audience: Audience) -> None:
+        """Hear nothing."""
 
     def wake_workers(self) -> None:
         """Wake nobody."""

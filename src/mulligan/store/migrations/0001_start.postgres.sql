@@ -1,0 +1,247 @@
+create table meta (
+    key text primary key,
+    value text not null
+);
+
+-- What a transaction has done, by an id its writer chose: so a commit whose answer was lost is read back and not repeated.
+create table operations (
+    id uuid primary key,
+    at_ms bigint not null
+);
+create index operations_age on operations (at_ms);
+
+create table tasks (
+    id bigint generated always as identity primary key,
+    namespace text not null,
+    name text not null,
+    module text not null,
+    definition bigint,
+    paused_ms bigint,
+    unique (namespace, name)
+);
+
+create table definitions (
+    id bigint generated always as identity primary key,
+    task bigint not null references tasks (id),
+    digest text not null,
+    body text not null,
+    published_ms bigint not null,
+    unique (task, digest)
+);
+alter table tasks add foreign key (definition) references definitions (id) deferrable initially deferred;
+
+create table workers (
+    id bigint generated always as identity primary key,
+    instance text not null unique,
+    name text not null,
+    pid bigint not null,
+    lock text not null,
+    lease_ms bigint not null check (lease_ms > 0),
+    beat bigint not null default 0,
+    started_ms bigint not null,
+    seen_ms bigint not null,
+    stopped_ms bigint,
+    lost_ms bigint,
+    closed_ms bigint,
+    refused bigint not null default 0
+) with (fillfactor = 50);
+create index workers_open on workers (id) where closed_ms is null;
+
+create table worker_tasks (
+    worker bigint not null references workers (id),
+    task bigint not null references tasks (id),
+    definition bigint not null references definitions (id),
+    primary key (worker, task)
+);
+
+create table jobs (
+    id bigint generated always as identity primary key,
+    task bigint not null references tasks (id),
+    run_id text not null,
+    kind text not null check (kind in ('submit', 'map', 'backfill')),
+    input_digest text not null,
+    tz text not null,
+    labels text not null,
+    sealed smallint not null check (sealed in (0, 1)),
+    cancel_ms bigint,
+    release_ms bigint,
+    created_ms bigint not null,
+    touched_ms bigint not null,
+    ended_ms bigint,
+    pending bigint not null default 0 check (pending >= 0),
+    started bigint not null default 0 check (started >= 0),
+    retry bigint not null default 0 check (retry >= 0),
+    success bigint not null default 0 check (success >= 0),
+    failure bigint not null default 0 check (failure >= 0),
+    revoked bigint not null default 0 check (revoked >= 0),
+    unique (task, run_id),
+    check (ended_ms is null or (sealed = 1 and pending + started + retry = 0))
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500);
+create index jobs_cancelling on jobs (id) where cancel_ms is not null and ended_ms is null;
+create index jobs_unsealed on jobs (id) where sealed = 0;
+create index jobs_releasing on jobs (id) where release_ms is not null;
+
+-- The hot table: narrow, with what is only read when an item runs or is looked at kept apart in inputs and attempts. Its dead
+-- rows are cleared away early, since a claim has to step over them.
+create table items (
+    job bigint not null,
+    number bigint not null check (number >= 0),
+    task bigint not null,
+    definition bigint not null,
+    once smallint not null check (once in (0, 1)),
+    priority smallint not null check (priority between 1 and 5),
+    status text not null,
+    due_ms bigint not null,
+    wait text check (wait in ('ready', 'backoff', 'schedule', 'snooze', 'submitting', 'predecessor')),
+    generation bigint not null check (generation >= 1),
+    attempt bigint not null check (attempt >= 0),
+    token bigint not null check (token >= attempt),
+    version bigint not null,
+    worker bigint,
+    claimed_ms bigint,
+    cancel_ms bigint,
+    deadline_ms bigint,
+    cutoff_ms bigint,
+    charges text not null,
+    crashes bigint not null check (crashes >= 0),
+    snoozes bigint not null check (snoozes >= 0),
+    keep_from bigint not null check (keep_from between 1 and generation),
+    reason text not null,
+    failure_class text,
+    created_ms bigint not null,
+    ended_ms bigint,
+    primary key (job, number),
+    check (case status
+        when 'STARTED' then worker is not null and claimed_ms is not null and wait is null and ended_ms is null
+        when 'SUCCESS' then worker is null and claimed_ms is null and wait is null and ended_ms is not null
+        when 'PENDING' then worker is null and claimed_ms is null and wait is not null and ended_ms is null and cancel_ms is null
+        when 'RETRY' then worker is null and claimed_ms is null and wait is not null and ended_ms is null and cancel_ms is null
+        when 'FAILURE' then worker is null and claimed_ms is null and wait is null and ended_ms is not null
+        when 'REVOKED' then worker is null and claimed_ms is null and wait is null and ended_ms is not null
+        else false end)
+) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0,
+    autovacuum_analyze_scale_factor = 0.05);
+create index items_ready on items (task, once, priority, due_ms, job, number) where status in ('PENDING', 'RETRY');
+create index items_held on items (worker, job, number) where worker is not null;
+create index items_deadline on items (deadline_ms) where deadline_ms is not null and status in ('PENDING', 'RETRY');
+create index items_status on items (job, status, number) where status in ('RETRY', 'FAILURE', 'REVOKED');
+
+create table inputs (
+    job bigint not null,
+    number bigint not null,
+    task bigint not null,
+    key text not null,
+    arguments text not null,
+    window_start_ms bigint,
+    window_end_ms bigint,
+    primary key (job, number),
+    unique (job, key),
+    check ((window_start_ms is null) = (window_end_ms is null)),
+    check (window_start_ms < window_end_ms)
+);
+create index inputs_window on inputs (task, window_start_ms, window_end_ms) where window_start_ms is not null;
+
+create table attempts (
+    job bigint not null,
+    number bigint not null,
+    token bigint not null,
+    generation bigint not null,
+    attempt bigint not null check (attempt >= 1),
+    worker bigint not null,
+    outcome text not null
+        check (outcome in ('SUCCEEDED', 'FAILED', 'TIMED_OUT', 'LOST', 'INTERRUPTED', 'SNOOZED', 'CANCELLED')),
+    reason text not null,
+    claimed_ms bigint not null,
+    started_ms bigint,
+    ended_ms bigint not null check (ended_ms >= claimed_ms),
+    failure_class text,
+    rule text,
+    error_type text,
+    error_message text,
+    failure text,
+    entry bigint,
+    charged bigint,
+    delay_ms bigint check (delay_ms >= 0),
+    planned_ms bigint,
+    retry_after_ms bigint,
+    rows bigint check (rows >= 0),
+    result text,
+    exit_code bigint,
+    signal bigint,
+    pid bigint,
+    primary key (job, number, token)
+);
+create function refuse_change() returns trigger language plpgsql as $$
+begin
+    raise exception '% is append-only', tg_table_name using errcode = 'integrity_constraint_violation';
+end $$;
+create trigger attempts_never_change before update on attempts for each row execute function refuse_change();
+
+create table checkpoints (
+    job bigint not null,
+    number bigint not null,
+    kind text not null check (kind in ('step', 'cursor')),
+    key text not null,
+    generation bigint not null,
+    value text not null,
+    token bigint not null,
+    definition bigint not null,
+    at_ms bigint not null,
+    primary key (job, number, kind, key, generation)
+);
+
+create table logs (
+    job bigint not null,
+    number bigint not null,
+    token bigint not null,
+    part bigint not null,
+    at_ms bigint not null,
+    text text not null,
+    primary key (job, number, token, part)
+);
+
+create table progress (
+    job bigint not null,
+    number bigint not null,
+    token bigint not null,
+    done double precision not null,
+    total double precision not null,
+    at_ms bigint not null,
+    primary key (job, number)
+) with (fillfactor = 50);
+
+create table successors (
+    job bigint not null,
+    number bigint not null,
+    next_job bigint not null,
+    next_number bigint not null,
+    primary key (job, number)
+);
+
+-- Ids become visible out of order here; `xid` is the transaction a row came with, and readers stop below the oldest running one.
+create table events (
+    id bigint generated always as identity primary key,
+    xid xid8 not null default pg_current_xact_id(),
+    at_ms bigint not null,
+    kind text not null,
+    job bigint not null,
+    number bigint,
+    generation bigint,
+    reason text
+);
+create index events_in_order on events (xid, id);
+
+create table audit (
+    id bigint generated always as identity primary key,
+    at_ms bigint not null,
+    actor text not null,
+    source text not null,
+    action text not null,
+    target text not null,
+    reason text not null,
+    expected text not null,
+    found text not null,
+    changed bigint not null
+);
+create trigger audit_never_changes before update or delete on audit for each row execute function refuse_change();
+create trigger audit_is_kept before truncate on audit for each statement execute function refuse_change();

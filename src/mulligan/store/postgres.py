@@ -1,0 +1,351 @@
+"""The PostgreSQL database under the store: connections, transactions, commits whose answer was lost, errors in our words."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.types.numeric import Int8Dumper
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from mulligan.core.errors import StoreAway, StoreBusy, StoreError, StoreFull, StoreReadOnly, StoreUnsure
+from mulligan.store.postgres_schema import bring_up
+from mulligan.store.statements import statements
+from mulligan.store.watchdog import Watchdog
+
+OLDEST = 140_000
+"""Server versions from 14 on."""
+WAIT_S = 10.0
+"""How long to wait for a connection before StoreAway."""
+UNSURE_S = 30.0
+"""How long to look for what became of a commit whose answer was lost."""
+STATEMENT_S = 5
+TIMEOUTS = {
+    "statement_timeout": f"{STATEMENT_S}s",
+    "lock_timeout": "3s",
+    "idle_in_transaction_session_timeout": "10s",
+}
+PLANNERS = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_bitmapscan", "enable_material", "enable_sort")
+SETTINGS = {
+    "synchronous_commit": "on",  # whatever the server's default: a claim that is forgotten may start something twice
+    "plan_cache_mode": "force_generic_plan",
+    # The statements are written for their indexes. Statistics of a queue are always out of date, and a plan that goes by them
+    # reads what grows with history.
+    **dict.fromkeys(PLANNERS, "off"),
+    "jit": "off",
+}
+PATIENT = "set local statement_timeout = 0; " + "".join(f"set local {each} = on; " for each in PLANNERS)
+PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
+Hurt = Callable[[str], None]
+
+
+class Place(NamedTuple):
+    """Where a store is: a connection string, and the schema that holds its tables."""
+
+    url: str
+    schema: str = "mulligan"
+    transaction_pooler: bool = False
+    """Whether a pooler in transaction mode is in between: then nothing may be kept in a session."""
+
+
+class Found(list[Any]):
+    """The rows of a statement, all of them."""
+
+    def fetchall(self) -> list[Any]:
+        """Return the rows."""
+        return self
+
+
+class PostgresDatabase:
+    """A schema in a PostgreSQL database, reached by a pool of connections; used by any number of threads.
+
+    Raises StoreAway when it cannot be reached, StoreBusy when others hold what is needed for too long, StoreUnsure when it went
+    away in the middle of a commit and did not come back to tell what became of it; StoreNewer, StoreReadOnly, StoreFull.
+    """
+
+    dialect = "postgres"
+
+    def __init__(self, place: Place, pool_size: int = 10, wait_s: float = WAIT_S, *, migrate: bool = True) -> None:
+        self.place = place
+        self.shown = shown(place)
+        self.wait_s = wait_s
+        self._pooler = place.transaction_pooler
+        self._local = threading.local()
+        self._hurt: Hurt | None = None
+        self._texts = {name: translated(text) for name, text in statements(self.dialect).items()}
+        self.watchdog = Watchdog(STATEMENT_S + 3.0)
+        self._pool = ConnectionPool(
+            conninfo(place),
+            kwargs={"autocommit": True, "prepare_threshold": None if self._pooler else 0},
+            min_size=1,
+            max_size=pool_size,
+            timeout=wait_s,
+            reconnect_timeout=8.0,  # after that the next one who wants a connection has it tried again at once
+            configure=_configure,
+            open=False,
+            name="mulligan",
+        )
+        try:
+            with self._translated():
+                if migrate:
+                    bring_up(place, conninfo(place))
+                self._pool.open(wait=True, timeout=wait_s)
+        except BaseException:
+            self.close()
+            raise
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """Return a connection outside the pool, for a session that is kept: a lock, a listener."""
+        with self._translated():
+            connection = psycopg.connect(conninfo(self.place), autocommit=True)
+            _configure(connection)
+            return connection
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[None]:
+        """Hold a write transaction; commits at the end, rolls back on any exception."""
+        operation = uuid.uuid4()
+        begin = f"begin; {self._locals()}insert into operations values ('{operation}', {_now_ms()})"  # noqa: S608 - ours
+        with self._translated(), self._begun(begin) as connection:
+            self._local.writer = connection
+            try:
+                yield
+                self._fail("before commit")
+            except BaseException:
+                self._roll_back(connection)
+                raise
+            finally:
+                self._local.writer = None
+            self._commit(connection, operation)
+            self._fail("after commit")
+
+    @contextlib.contextmanager
+    def read(self, *, patient: bool = False) -> Iterator[None]:
+        """Hold one consistent snapshot for reading; `patient`: for statements that may take long."""
+        if getattr(self._local, "reader", None) is not None:
+            yield
+            return
+        more = PATIENT if patient else ""
+        begin = f"begin isolation level repeatable read read only; {self._locals()}{more}"
+        with self._translated(), self._begun(begin) as connection:
+            self._local.reader = connection
+            self._local.patient = patient
+            try:
+                yield
+            finally:
+                self._local.reader, self._local.patient = None, False
+                self._roll_back(connection)
+
+    def in_writer(self, name: str, parameters: Mapping[str, Any]) -> Found:
+        """Run a named statement inside `write`."""
+        return self._execute(self._local.writer, self._texts[name], parameters)
+
+    def in_reader(self, name: str, parameters: Mapping[str, Any]) -> Found:
+        """Run a named statement inside `read`."""
+        return self._execute(self._local.reader, self._texts[name], parameters)
+
+    def text_in_reader(self, text: str, parameters: Mapping[str, Any]) -> Found:
+        """Run a composed list query inside `read`."""
+        return self._execute(self._local.reader, translated(text), parameters)
+
+    def now_ms(self) -> int:
+        """Return the server's time in milliseconds since 1970 UTC."""
+        with self._translated(), self._lent() as connection:
+            asked = time.monotonic()
+            text = "select (extract(epoch from clock_timestamp()) * 1000)::bigint"
+            found = int(self._execute(connection, text, None)[0][0])
+            return found + round((time.monotonic() - asked) * 500)
+
+    def wait_at_most(self, busy_ms: int) -> None:
+        """Wait so long for a connection, before StoreAway; for who has better things to do meanwhile."""
+        self.wait_s = busy_ms / 1000
+
+    def fail_with(self, hurt: Hurt | None) -> None:
+        """Call this before and after every commit; for tests that want a store that fails."""
+        self._hurt = hurt
+
+    def close(self) -> None:
+        """Close all connections; safe to call twice."""
+        self._pool.close()
+        self.watchdog.close()
+
+    def _execute(self, connection: psycopg.Connection[Any], text: str, parameters: Mapping[str, Any] | None) -> Found:
+        patient = getattr(self._local, "patient", False)
+        with self.watchdog.over(connection, float("inf") if patient else None):
+            cursor = connection.execute(text.encode(), parameters)
+        return Found(cursor.fetchall() if cursor.description is not None else ())
+
+    @contextlib.contextmanager
+    def _lent(self) -> Iterator[psycopg.Connection[Any]]:
+        connection = self._pool.getconn(self.wait_s)
+        try:
+            yield connection
+        finally:
+            self._pool.putconn(connection)
+
+    @contextlib.contextmanager
+    def _begun(self, text: str) -> Iterator[psycopg.Connection[Any]]:
+        """Lend a connection in a transaction. One that was lost while nobody used it is passed over for the next."""
+        tries = self._pool.max_size + 1
+        while True:
+            with self._lent() as connection:
+                try:
+                    self._simple(connection, text)
+                except psycopg.OperationalError:
+                    tries -= 1
+                    if not _is_lost(connection) or not tries:
+                        self._roll_back(connection)
+                        raise
+                    continue
+                except BaseException:
+                    self._roll_back(connection)
+                    raise
+                yield connection
+                return
+
+    def _simple(self, connection: psycopg.Connection[Any], text: str) -> None:
+        """Run statements without parameters in one round trip, and outside of what psycopg keeps of a transaction."""
+        with self.watchdog.over(connection):
+            result = connection.pgconn.exec_(text.encode())
+        if result.status not in (
+            psycopg.pq.ExecStatus.COMMAND_OK,
+            psycopg.pq.ExecStatus.TUPLES_OK,
+            psycopg.pq.ExecStatus.EMPTY_QUERY,
+        ):
+            raise _error_of(connection, result)
+
+    def _locals(self) -> str:
+        """Behind a pooler in transaction mode a session's settings are somebody else's: they are set anew each time."""
+        if not self._pooler:
+            return ""
+        values = {**TIMEOUTS, **SETTINGS, "search_path": self.place.schema}
+        return "".join(f"set local {name} = '{value}'; " for name, value in values.items())
+
+    def _roll_back(self, connection: psycopg.Connection[Any]) -> None:
+        if connection.pgconn.transaction_status in (psycopg.pq.TransactionStatus.IDLE, psycopg.pq.TransactionStatus.UNKNOWN):
+            return
+        try:
+            self._simple(connection, "rollback")
+        except psycopg.Error:
+            connection.close()
+
+    def _commit(self, connection: psycopg.Connection[Any], operation: uuid.UUID) -> None:
+        try:
+            self._simple(connection, "commit")
+        except psycopg.OperationalError as error:
+            if not _is_lost(connection):
+                raise
+            if not self._was_committed(operation):
+                raise StoreAway(f"{self.shown}: the connection was lost before the commit: nothing was changed") from error
+
+    def _was_committed(self, operation: uuid.UUID) -> bool:
+        """Look for what became of a commit whose answer was lost, on another connection, until it is certain.
+
+        Adding the operation's id again waits for the lost transaction, should it still be at work, and finds the id there
+        if it was committed. If not, the id that is there now keeps it from being committed later.
+        """
+        until = time.monotonic() + UNSURE_S
+        text = "insert into operations values (%(id)s, %(now)s) on conflict do nothing returning 1"
+        while True:
+            try:
+                with self._lent() as connection:
+                    if self._pooler:
+                        text = text.replace("operations", f'"{self.place.schema}".operations')
+                    return not self._execute(connection, text, {"id": operation, "now": _now_ms()})
+            except (psycopg.OperationalError, PoolTimeout) as error:
+                if time.monotonic() > until:
+                    raise StoreUnsure(
+                        f"{self.shown}: it went away during a commit and did not come back for {UNSURE_S:g} s: what was asked "
+                        "for may have been stored or not; look before you ask again"
+                    ) from error
+                threading.Event().wait(0.1)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable, errors.QueryCanceled) as error:
+            raise StoreBusy(f"{self.shown}: others held what was needed for too long: nothing was changed") from error
+        except (errors.DiskFull, errors.OutOfMemory) as error:
+            raise StoreFull(f"{self.shown} has no room left: nothing was changed; make room and try again ({error})") from error
+        except (errors.ReadOnlySqlTransaction, errors.InsufficientPrivilege) as error:
+            raise StoreReadOnly(f"{self.shown} cannot be written: {_first_line(error)}") from error
+        except PoolTimeout as error:
+            raise StoreAway(f"{self.shown} cannot be reached: {error}") from error
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise StoreAway(f"{self.shown} cannot be reached: {_first_line(error)}; nothing was changed") from error
+        except errors.UndefinedTable as error:
+            raise StoreError(f"{self.shown} has no tables of Mulligan: {_first_line(error)}; run mulligan migrate") from error
+
+    def _fail(self, point: str) -> None:
+        if self._hurt is not None:
+            self._hurt(point)
+
+
+@functools.cache
+def translated(text: str) -> str:
+    """Return a statement with its parameters as the driver wants them."""
+    return PARAMETER.sub(r"%(\1)s", text.replace("%", "%%"))
+
+
+def conninfo(place: Place) -> str:
+    """Return the connection string with all that a connection of ours has: timeouts, plans, its schema."""
+    given = conninfo_to_dict(place.url)
+    values: dict[str, Any] = {
+        "application_name": "mulligan",
+        "connect_timeout": 5,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,
+        "target_session_attrs": "read-write",
+        **given,
+    }
+    if not place.transaction_pooler:
+        options = {**TIMEOUTS, **SETTINGS, "search_path": place.schema}
+        asked = str(given.get("options", ""))
+        values["options"] = " ".join([*(f"-c {name}={value}" for name, value in options.items()), asked]).strip()
+    return make_conninfo(**values)
+
+
+def shown(place: Place) -> str:
+    """Return where a store is, without the password, for messages."""
+    found = conninfo_to_dict(place.url)
+    where = f"{found.get('host', 'localhost')}:{found.get('port', 5432)}/{found.get('dbname', '')}"
+    return f"postgresql://{where}" + ("" if place.schema == "mulligan" else f" (schema {place.schema})")
+
+
+def _configure(connection: psycopg.Connection[Any]) -> None:
+    # One type for all numbers: else each size of a number is another prepared statement.
+    connection.adapters.register_dumper(int, Int8Dumper)
+    connection.prepared_max = 500
+    if connection.info.server_version < OLDEST:
+        raise StoreError(f"PostgreSQL {connection.info.server_version // 10_000} is too old: Mulligan needs 14 or newer")
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _is_lost(connection: psycopg.Connection[Any]) -> bool:
+    return connection.pgconn.status != psycopg.pq.ConnStatus.OK
+
+
+def _error_of(connection: psycopg.Connection[Any], result: Any) -> psycopg.Error:
+    encoding = connection.info.encoding
+    if _is_lost(connection) and not result.error_field(psycopg.pq.DiagnosticField.SQLSTATE):
+        return psycopg.OperationalError(result.error_message.decode(encoding, "replace") or "the connection was lost")
+    return errors.error_from_result(result, encoding=encoding)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

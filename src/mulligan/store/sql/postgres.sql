@@ -1,0 +1,247 @@
+-- name: lock_jobs
+-- The row of a job is the lock of its items: who changes items takes it first, in the order of ids, so that nobody waits in a ring.
+select id from jobs where id = any (array(select value::bigint from jsonb_array_elements_text(:jobs::jsonb))) order by id
+for no key update;
+
+-- name: lock_ready_jobs
+-- Of the jobs that the next items belong to, those that nobody else is busy with; a job that is being cancelled starts nothing.
+select id from jobs
+where (cancel_ms is null or ended_ms is not null) and id = any (array(
+    select job from items
+    where task = :task and once = :once and priority = :priority and status in ('PENDING', 'RETRY') and due_ms <= :now
+    order by due_ms, job, number limit :limit))
+order by id for no key update skip locked;
+
+-- name: lock_task
+-- For what must be decided about a task by one at a time: its limit of concurrency, which windows are missing, a pause.
+select id from tasks where id = :task for no key update;
+
+-- name: is_living
+-- Held until the end of the transaction: nobody declares this worker lost while it settles and claims.
+select 1 from workers where id = :worker and stopped_ms is null and lost_ms is null for share;
+
+-- name: heads
+-- For every task, kind and priority the earliest due time: says what may be claimed now and when to look again.
+select t.task, o.once, p.priority, i.due_ms
+from (select value::bigint as task from jsonb_array_elements_text(:tasks::jsonb)) t
+cross join (values (0), (1)) o (once)
+cross join generate_series(1, 5) p (priority)
+cross join lateral (
+    select due_ms from items
+    where task = t.task and once = o.once and priority = p.priority and status in ('PENDING', 'RETRY')
+    order by due_ms limit 1) i
+where not exists (select 1 from tasks where id = t.task and paused_ms is not null);
+
+-- name: claimable
+-- Of jobs that this transaction has locked, so what is read here is still so when it is updated.
+select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
+    i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
+    i.reason, i.failure_class, i.created_ms, i.ended_ms, n.key, n.arguments, n.window_start_ms, n.window_end_ms
+from items i join inputs n on n.job = i.job and n.number = i.number
+where i.task = :task and i.once = :once and i.priority = :priority and i.status in ('PENDING', 'RETRY') and i.due_ms <= :now
+    and (i.deadline_ms is null or i.deadline_ms > :now)
+    and i.job = any (array(select value::bigint from jsonb_array_elements_text(:jobs::jsonb)))
+order by i.due_ms, i.job, i.number limit :limit;
+
+-- name: start_items
+-- What deciding on Claimed does, for many rows at once.
+update items set status = 'STARTED', wait = null, token = items.token + 1, attempt = items.attempt + 1,
+    version = items.version + 1, worker = :worker, claimed_ms = :now
+from (
+    select (e ->> 0)::bigint as job, (e ->> 1)::bigint as number, (e ->> 2)::bigint as version
+    from jsonb_array_elements(:rows::jsonb) e
+) v
+where items.job = v.job and items.number = v.number and items.version = v.version
+returning items.job, items.number;
+
+-- name: settle_items
+-- What deciding on Succeeded does, for many rows at once: the columns that no other event leaves alone.
+update items set status = 'SUCCESS', reason = v.reason, version = items.version + 1, worker = null, claimed_ms = null,
+    crashes = 0, failure_class = null, ended_ms = v.ended_ms
+from (
+    select (e ->> 0)::bigint as job, (e ->> 1)::bigint as number, (e ->> 2)::bigint as version, e ->> 3 as reason,
+        (e ->> 4)::bigint as ended_ms
+    from jsonb_array_elements(:rows::jsonb) e
+) v
+where items.job = v.job and items.number = v.number and items.version = v.version and items.status = 'STARTED'
+returning items.job, items.number;
+
+-- name: apply_items
+-- Every changeable column of rows whose version is still the expected one.
+update items set definition = v.definition, once = v.once, status = v.status, due_ms = v.due_ms, wait = v.wait,
+    generation = v.generation, attempt = v.attempt, token = v.token, version = items.version + 1, worker = v.worker,
+    claimed_ms = v.claimed_ms, cancel_ms = v.cancel_ms, deadline_ms = v.deadline_ms, cutoff_ms = v.cutoff_ms,
+    charges = v.charges, crashes = v.crashes, snoozes = v.snoozes, keep_from = v.keep_from, reason = v.reason,
+    failure_class = v.failure_class, ended_ms = v.ended_ms
+from (
+    select (e ->> 0)::bigint as job, (e ->> 1)::bigint as number, (e ->> 2)::bigint as expected,
+        (e ->> 3)::bigint as definition, (e ->> 4)::smallint as once, e ->> 5 as status, (e ->> 6)::bigint as due_ms,
+        e ->> 7 as wait, (e ->> 8)::bigint as generation, (e ->> 9)::bigint as attempt, (e ->> 10)::bigint as token,
+        (e ->> 11)::bigint as worker, (e ->> 12)::bigint as claimed_ms, (e ->> 13)::bigint as cancel_ms,
+        (e ->> 14)::bigint as deadline_ms, (e ->> 15)::bigint as cutoff_ms, e ->> 16 as charges,
+        (e ->> 17)::bigint as crashes, (e ->> 18)::bigint as snoozes, (e ->> 19)::bigint as keep_from,
+        e ->> 20 as reason, e ->> 21 as failure_class, (e ->> 22)::bigint as ended_ms
+    from jsonb_array_elements(:rows::jsonb) e
+) v
+where items.job = v.job and items.number = v.number and items.version = v.expected
+returning items.job, items.number;
+
+-- name: read_items
+select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
+    i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
+    i.reason, i.failure_class, i.created_ms, i.ended_ms
+from jsonb_array_elements(:keys::jsonb) k join items i on i.job = (k ->> 0)::bigint and i.number = (k ->> 1)::bigint;
+
+-- name: count_moves
+-- One row for each job: how much its counters change. A job with nothing left to do has ended, one with something has not.
+update jobs set pending = jobs.pending + v.pending, started = jobs.started + v.started, retry = jobs.retry + v.retry,
+    success = jobs.success + v.success, failure = jobs.failure + v.failure, revoked = jobs.revoked + v.revoked,
+    ended_ms = case when jobs.sealed = 1
+                         and jobs.pending + v.pending + jobs.started + v.started + jobs.retry + v.retry = 0
+                    then coalesce(jobs.ended_ms, :now) end
+from (
+    select (e ->> 0)::bigint as job, (e ->> 1)::bigint as pending, (e ->> 2)::bigint as started,
+        (e ->> 3)::bigint as retry, (e ->> 4)::bigint as success, (e ->> 5)::bigint as failure,
+        (e ->> 6)::bigint as revoked
+    from jsonb_array_elements(:rows::jsonb) e
+) v
+where jobs.id = v.job
+returning jobs.id, jobs.ended_ms;
+
+-- name: add_items
+insert into items (job, number, task, definition, once, priority, status, due_ms, wait, generation, attempt, token, version,
+    deadline_ms, cutoff_ms, charges, crashes, snoozes, keep_from, reason, created_ms)
+select :job, (e ->> 0)::bigint, :task, :definition, :once, :priority, 'PENDING', :due_ms, :wait, 1, 0, 0, 0,
+    cast(:deadline_ms as bigint), cast(:cutoff_ms as bigint), '[]', 0, 0, 1, 'submitted', :now
+from jsonb_array_elements(:rows::jsonb) e;
+
+-- name: add_inputs
+insert into inputs (job, number, task, key, arguments, window_start_ms, window_end_ms)
+select :job, (e ->> 0)::bigint, :task, e ->> 1, e ->> 2, (e ->> 3)::bigint, (e ->> 4)::bigint
+from jsonb_array_elements(:rows::jsonb) e;
+
+-- name: release_items
+-- A sealed job's items become due a chunk at a time, in order: those before `first` have had their turn.
+update items set due_ms = :due_ms, wait = :wait, version = version + 1
+where (job, number) in (
+    select job, number from items where job = :job and number >= :first and status = 'PENDING' and wait = 'submitting'
+    order by number limit :limit)
+returning number;
+
+-- name: add_attempts
+insert into attempts (job, number, token, generation, attempt, worker, outcome, reason, claimed_ms, started_ms, ended_ms,
+    failure_class, rule, error_type, error_message, failure, entry, charged, delay_ms, planned_ms, retry_after_ms, rows, result,
+    exit_code, signal, pid)
+select (e ->> 0)::bigint as job, (e ->> 1)::bigint as number, (e ->> 2)::bigint as token,
+        (e ->> 3)::bigint as generation, (e ->> 4)::bigint as attempt, (e ->> 5)::bigint as worker, e ->> 6 as outcome,
+        e ->> 7 as reason, (e ->> 8)::bigint as claimed_ms, (e ->> 9)::bigint as started_ms,
+        (e ->> 10)::bigint as ended_ms, e ->> 11 as failure_class, e ->> 12 as rule, e ->> 13 as error_type,
+        e ->> 14 as error_message, e ->> 15 as failure, (e ->> 16)::bigint as entry, (e ->> 17)::bigint as charged,
+        (e ->> 18)::bigint as delay_ms, (e ->> 19)::bigint as planned_ms, (e ->> 20)::bigint as retry_after_ms,
+        (e ->> 21)::bigint as rows, e ->> 22 as result, (e ->> 23)::bigint as exit_code, (e ->> 24)::bigint as signal,
+        (e ->> 25)::bigint as pid
+    from jsonb_array_elements(:rows::jsonb) e;
+
+-- name: add_successes
+-- The same for attempts that succeeded, of which far fewer columns hold anything.
+insert into attempts (job, number, token, generation, attempt, worker, outcome, reason, claimed_ms, started_ms, ended_ms,
+    rows, result, pid)
+select (e ->> 0)::bigint, (e ->> 1)::bigint, (e ->> 2)::bigint, (e ->> 3)::bigint, (e ->> 4)::bigint, (e ->> 5)::bigint,
+    'SUCCEEDED', e ->> 6, (e ->> 7)::bigint, (e ->> 8)::bigint, (e ->> 9)::bigint, (e ->> 10)::bigint, e ->> 11,
+    (e ->> 12)::bigint
+from jsonb_array_elements(:rows::jsonb) e;
+
+-- name: held_by
+-- A lost worker's items are taken back a page at a time: those taken are held no more.
+select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
+    i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
+    i.reason, i.failure_class, i.created_ms, i.ended_ms
+from items i where i.worker = :worker order by i.job, i.number limit :limit;
+
+-- name: asked_to_stop
+-- Items a worker runs that somebody wants cancelled.
+select job, number, token from items where worker = :worker and cancel_ms is not null;
+
+-- name: expired
+select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
+    i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
+    i.reason, i.failure_class, i.created_ms, i.ended_ms
+from items i where i.deadline_ms is not null and i.deadline_ms <= :now and i.status in ('PENDING', 'RETRY')
+order by i.deadline_ms limit :limit;
+
+-- name: next_deadline
+select min(deadline_ms) from items where deadline_ms is not null and status in ('PENDING', 'RETRY');
+
+-- name: running_of_job
+select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
+    i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
+    i.reason, i.failure_class, i.created_ms, i.ended_ms
+from items i where i.worker is not null and i.job = :job;
+
+-- name: waiting_of_job
+select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
+    i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
+    i.reason, i.failure_class, i.created_ms, i.ended_ms
+from items i where i.job = :job and i.number >= :first and i.status in ('PENDING', 'RETRY') order by i.number limit :limit;
+
+-- name: add_logs
+-- A piece that is there already is one whose commit was not answered.
+insert into logs (job, number, token, part, at_ms, text)
+select (e ->> 0)::bigint, (e ->> 1)::bigint, (e ->> 2)::bigint, (e ->> 3)::bigint, :now, e ->> 4
+from jsonb_array_elements(:rows::jsonb) e
+on conflict (job, number, token, part) do nothing;
+
+-- name: set_progress
+insert into progress (job, number, token, done, total, at_ms)
+select (e ->> 0)::bigint, (e ->> 1)::bigint, (e ->> 2)::bigint, (e ->> 3)::double precision, (e ->> 4)::double precision, :now
+from jsonb_array_elements(:rows::jsonb) e
+on conflict (job, number) do update set token = excluded.token, done = excluded.done, total = excluded.total,
+    at_ms = excluded.at_ms;
+
+-- name: read_saved
+-- Steps and newest cursor of many items at once: rows are job, number and the generation from which on they count.
+select c.job, c.number, c.kind, c.key, c.value
+from jsonb_array_elements(:rows::jsonb) e
+join checkpoints c on c.job = (e ->> 0)::bigint and c.number = (e ->> 1)::bigint
+where c.generation >= (e ->> 2)::bigint order by c.job, c.number, c.generation;
+
+-- name: read_jobs
+select id, run_id, tz from jobs where id = any (array(select value::bigint from jsonb_array_elements_text(:jobs::jsonb)));
+
+-- name: rows_written
+-- What each attempt of some items said that it wrote, oldest first.
+select a.job, a.number, a.outcome, a.rows
+from jsonb_array_elements(:keys::jsonb) k
+join attempts a on a.job = (k ->> 0)::bigint and a.number = (k ->> 1)::bigint
+order by a.job, a.number, a.token;
+
+-- name: windows_of
+select n.job, n.number, n.window_start_ms, n.window_end_ms
+from jsonb_array_elements(:keys::jsonb) k
+join inputs n on n.job = (k ->> 0)::bigint and n.number = (k ->> 1)::bigint
+where n.window_start_ms is not null;
+
+-- name: checkpoint_definitions
+-- Under which definitions the checkpoints of some items were saved that count for their present generation.
+select distinct c.definition
+from jsonb_array_elements(:keys::jsonb) k join items i on i.job = (k ->> 0)::bigint and i.number = (k ->> 1)::bigint
+join checkpoints c on c.job = i.job and c.number = i.number and c.generation >= i.keep_from;
+
+-- name: next_retry
+-- When the first item of a job is tried again.
+select min(due_ms) from items where job = :job and status = 'RETRY';
+
+-- name: first_failure
+select i.number, i.reason, a.error_type, a.error_message from items i
+left join attempts a on a.job = i.job and a.number = i.number and a.token = i.token
+where i.job = :job and i.status = 'FAILURE' order by i.number limit 1;
+
+-- name: count_running
+-- For tasks with a limit: reads what runs, which is never more than the workers hold.
+select count(*) from items where worker is not null and task = :task;
+
+-- name: read_events
+-- Events after one that was read before, below the oldest running transaction: whatever is older than that is visible by now.
+select xid::text::bigint, id, at_ms, kind, job, number, generation, reason from events
+where (xid, id) > (cast(cast(:position as text) as xid8), :id) and xid < pg_snapshot_xmin(pg_current_snapshot())
+order by xid, id limit :limit;

