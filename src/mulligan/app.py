@@ -146,8 +146,8 @@ def _open(settings: Settings) -> tuple[Database, Presence, Clock]:
 
     if Path(path).parent.name == FOLDER:
         Path(path).parent.mkdir(exist_ok=True)
-    presence = NoPresence() if path == ":memory:" else SqlitePresence(path)
-    return SqliteDatabase(path, settings.synchronous), presence, SystemClock()
+    file = SqliteDatabase(path, settings.synchronous)  # first: it looks whether the place is fit
+    return file, NoPresence() if path == ":memory:" else SqlitePresence(path), SystemClock()
 
 
 def whoami() -> str:
