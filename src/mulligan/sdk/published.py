@@ -8,21 +8,12 @@ from typing import Any
 
 from mulligan.core.definition import Definition
 from mulligan.core.durations import Duration
-from mulligan.core.errors import ArgumentsInvalid, ValueTooLarge
+from mulligan.core.errors import ArgumentsInvalid
 from mulligan.core.schedule import Instant, windows
-from mulligan.core.submission import MAX_VALUE_BYTES, NewItem, Only, Options, Submission
+from mulligan.core.submission import NewItem, Only, Options, Submission
+from mulligan.sdk.schema import problems
 from mulligan.sdk.values import dump_any
 from mulligan.sdk.window import Window
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "array": (list, tuple),
-    "object": (dict,),
-    "null": (type(None),),
-}
 
 
 def named_call(definition: Definition, args: tuple[Any, ...], values: dict[str, Any], options: Options) -> Submission:
@@ -70,7 +61,8 @@ def named_range(
 def arguments_of(definition: Definition, values: dict[str, Any]) -> str:
     """Check arguments by name against a published schema, and return them as JSON.
 
-    Names and plain JSON types are checked here, everything else when the task's code reads them. Raises ArgumentsInvalid.
+    What the schema cannot say, such as validators in code, is checked when the task's code reads them. Raises
+    ArgumentsInvalid, ValueTooLarge.
     """
     schema = json.loads(definition.parameters)
     known: dict[str, Any] = schema.get("properties", {})
@@ -81,21 +73,15 @@ def arguments_of(definition: Definition, values: dict[str, Any]) -> str:
     missing = [name for name in schema.get("required", []) if name not in values]
     if missing:
         raise ArgumentsInvalid(f"{where} needs {', '.join(missing)}")
-    for name, value in values.items():
-        _check_type(where, name, value, known[name])
-    text = dump_any(values, f"{where}, its arguments")
-    if len(text) > MAX_VALUE_BYTES:
-        raise ValueTooLarge(
-            f"{where}: its arguments take {len(text):,} bytes, {MAX_VALUE_BYTES:,} are allowed: pass a path or URI"
-        )
+    text = dump_any(values, f"{where}: the arguments")
+    wrong = problems(definition.parameters, json.loads(text))
+    if wrong:
+        raise ArgumentsInvalid(f"{where}, {_said(wrong)}")
     return text
 
 
-def _check_type(where: str, name: str, value: Any, schema: dict[str, Any]) -> None:
-    kind = schema.get("type")
-    allowed = _TYPES.get(kind) if isinstance(kind, str) else None
-    if allowed is None:
-        return
-    wrong = not isinstance(value, allowed) or (isinstance(value, bool) and kind in ("integer", "number"))
-    if wrong:
-        raise ArgumentsInvalid(f"{where}, parameter {name!r}: expected {kind}, not {value!r}")
+def _said(wrong: list[tuple[tuple[Any, ...], str]]) -> str:
+    texts = [f"parameter {'.'.join(map(str, place))!r}: {what}" for place, what in wrong[:3]]
+    if len(wrong) > 3:
+        texts.append(f"and {len(wrong) - 3} more")
+    return "; ".join(texts)

@@ -145,8 +145,10 @@ def _adapter(hint: Any, what: str) -> TypeAdapter[Any]:
 
 
 def _schema(adapter: TypeAdapter[Any], owner: str) -> str:
+    from mulligan.sdk.schema import Published
+
     try:
-        return json.dumps(adapter.json_schema(), sort_keys=True)
+        return json.dumps(adapter.json_schema(schema_generator=Published), sort_keys=True)
     except PydanticUserError as error:
         reason = str(error).partition("\n")[0]
         raise TaskError(f"{owner}: a parameter has a type that cannot travel as JSON ({reason})") from None
