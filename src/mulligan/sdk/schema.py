@@ -14,7 +14,7 @@ from pydantic import AnyUrl, TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from mulligan.sdk.values import shown
+from mulligan.core.shown import shown
 
 _FORMATS: dict[str, Any] = {
     "date": date,

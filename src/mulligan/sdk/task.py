@@ -78,7 +78,7 @@ class Task(Generic[P, R]):
         from mulligan.sdk import items
 
         task = cast("Task[..., R]", self)
-        made, tz = items.of_sequence(_ready(task), xs, key, args or {})
+        made, tz = items.of_sequence(_ready(task), xs, key, args)
         return _hand_over(task, "map", made, tz)
 
     def backfill(
@@ -102,11 +102,8 @@ class Task(Generic[P, R]):
 
         task = cast("Task[..., R]", self)
         signature = _ready(task)
-        if only not in ("missing", "failed", "all"):
-            raise ArgumentsInvalid(f"{signature.owner}, only: expected 'missing', 'failed' or 'all', not {only!r}")
-        if order not in ("oldest", "newest"):
-            raise ArgumentsInvalid(f"{signature.owner}, order: expected 'oldest' or 'newest', not {order!r}")
-        made = items.of_range(signature, start, end, every, tz, order == "newest", args or {})
+        items.check_range(signature.owner, only, order, accept_risk)
+        made = items.of_range(signature, start, end, every, tz, order == "newest", args)
         return _hand_over(task, "backfill", made, tz, only, accept_risk)
 
     def options(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import reprlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
@@ -16,6 +15,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from typing_extensions import TypedDict
 
 from mulligan.core.errors import ArgumentsInvalid, MulliganError, ResultInvalid, TaskError, ValueTooLarge
+from mulligan.core.shown import shown
 from mulligan.core.submission import MAX_VALUE_BYTES
 
 _CONFIG = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=False)
@@ -25,9 +25,6 @@ MAX_DIGITS = sys.int_info.default_max_str_digits
 """Longer whole numbers are not read back from JSON, neither by Python nor by pydantic."""
 
 _typed_dict: Any = TypedDict  # its fields are known at run time only
-
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = _short.maxlong = 60
 
 Invalid = Callable[[str], MulliganError]
 
@@ -119,19 +116,11 @@ def load_any(text: str) -> Any:
 def check_text(text: str, what: str, invalid: Invalid = ArgumentsInvalid) -> None:
     """Refuse a text that no database keeps: one with NUL characters or lone surrogates."""
     if "\0" in text:
-        raise invalid(f"{what}: {_short.repr(text)} contains a NUL character; remove it, or encode it as base64")
+        raise invalid(f"{what}: {shown(text)} contains a NUL character; remove it, or encode it as base64")
     try:
         text.encode()
     except UnicodeEncodeError:
         raise invalid(f"{what}: {ascii(text)[:80]} contains half a surrogate pair, which is no valid text") from None
-
-
-def shown(value: Any) -> str:
-    """Return a short text for a value of any kind, whatever its own `repr` does."""
-    try:
-        return _short.repr(value)
-    except Exception:  # noqa: BLE001 - a broken repr of users' code must not hide what is being reported
-        return f"<{type(value).__name__}>"
 
 
 def _adapter(hint: Any, what: str) -> TypeAdapter[Any]:
