@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 from mulligan.core.durations import Duration, seconds
 from mulligan.core.errors import ConfigError, WindowInvalid
@@ -53,49 +53,53 @@ class TaskOptions:
     runbook: str | None
 
 
-def task_options(
-    fn: Callable[..., Any],
-    *,
-    name: str | None = None,
-    retries: object = None,
-    timeout: Duration | None = None,
-    total_timeout: Duration | None = None,
-    heartbeat_timeout: Duration | None = None,
-    uses: Iterable[str] = (),
-    offline: bool | None = None,
-    online: bool | None = None,
-    idempotent: bool | None = None,
-    classify: Classify | None = None,
-    concurrency: int | None = None,
-    priority: int = 3,
-    resources: Mapping[str, int | str] | None = None,
-    executor: Executor | None = None,
-    runbook: str | None = None,
-) -> TaskOptions:
+class TaskKeywords(TypedDict, total=False):
+    """The options of `@task`, as they are written."""
+
+    name: str | None
+    retries: object
+    timeout: Duration | None
+    total_timeout: Duration | None
+    heartbeat_timeout: Duration | None
+    uses: Iterable[str]
+    offline: bool | None
+    online: bool | None
+    idempotent: bool | None
+    classify: Classify | None
+    concurrency: int | None
+    priority: int
+    resources: Mapping[str, int | str] | None
+    executor: Executor | None
+    runbook: str | None
+
+
+def task_options(fn: Callable[..., Any], **given: Unpack[TaskKeywords]) -> TaskOptions:
     """Check the options of a task; raises ConfigError that names the task and the option."""
+    name = given.get("name")
     name = fn.__name__ if name is None else name
     owner = f"task {name!r}"
+    classify = given.get("classify")
     return TaskOptions(
         name=_name(name, owner),
-        policy=_policy(retries, owner),
-        timeout_s=_limit(timeout, f"{owner}, timeout"),
-        total_timeout_s=_limit(total_timeout, f"{owner}, total_timeout"),
-        heartbeat_timeout_s=_limit(heartbeat_timeout, f"{owner}, heartbeat_timeout"),
-        uses=_uses(uses, owner),
-        offline=_flag(offline, f"{owner}, offline"),
-        online=_flag(online, f"{owner}, online"),
-        idempotent=_flag(idempotent, f"{owner}, idempotent"),
+        policy=_policy(given.get("retries"), owner),
+        timeout_s=_limit(given.get("timeout"), f"{owner}, timeout"),
+        total_timeout_s=_limit(given.get("total_timeout"), f"{owner}, total_timeout"),
+        heartbeat_timeout_s=_limit(given.get("heartbeat_timeout"), f"{owner}, heartbeat_timeout"),
+        uses=_uses(given.get("uses", ()), owner),
+        offline=_flag(given.get("offline"), f"{owner}, offline"),
+        online=_flag(given.get("online"), f"{owner}, online"),
+        idempotent=_flag(given.get("idempotent"), f"{owner}, idempotent"),
         rules=() if classify is None or callable(classify) else _rules(classify, owner),
         classifier=classify if callable(classify) else None,
-        concurrency=_concurrency(concurrency, owner),
-        priority=_priority(priority, owner),
-        memory_bytes=_memory(resources, owner),
-        executor=_executor(executor, inspect.iscoroutinefunction(fn), owner),
-        runbook=_text(runbook, f"{owner}, runbook"),
+        concurrency=_concurrency(given.get("concurrency"), owner),
+        priority=_priority(given.get("priority", 3), owner),
+        memory_bytes=_memory(given.get("resources"), owner),
+        executor=_executor(given.get("executor"), inspect.iscoroutinefunction(fn), owner),
+        runbook=_text(given.get("runbook"), f"{owner}, runbook"),
     )
 
 
-OPTION_NAMES = frozenset(inspect.signature(task_options).parameters) - {"fn"}
+OPTION_NAMES = frozenset(TaskKeywords.__annotations__)
 
 
 @dataclass(frozen=True, slots=True)
