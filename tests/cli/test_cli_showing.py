@@ -122,6 +122,17 @@ def test_logs_of_an_item_that_wrote_nothing_say_so_apart_from_the_output(mulliga
     assert "has written nothing yet" in shown.err
 
 
+def test_logs_of_an_item_that_ended_without_a_word_do_not_promise_more(mulligan: Run) -> None:
+    for more, said in (
+        ([], f"Work item {FEATURES}-4 wrote nothing"),
+        (["--attempt", "1"], f"Attempt 1 of work item {FEATURES}-4 wrote"),
+    ):
+        shown = mulligan("logs", f"{FEATURES}-4", *more)
+        assert (shown.code, shown.out) == (0, "")
+        assert said in shown.err
+        assert "yet" not in shown.err
+
+
 def test_explain_tells_the_rule_and_the_decision(mulligan: Run) -> None:
     shown = mulligan("explain", f"{FEATURES}-4")
     assert shown.code == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import json
 import math
 import time
 from datetime import UTC, date, datetime, timedelta
@@ -17,7 +18,7 @@ from pydantic import BaseModel
 
 from mulligan.core.errors import ArgumentsInvalid, ResultInvalid, TaskError, ValueTooLarge
 from mulligan.core.submission import MAX_VALUE_BYTES
-from mulligan.sdk.values import Arguments, Result
+from mulligan.sdk.values import MAX_DIGITS, Arguments, Result, dump_any, load_any
 
 
 class Colour(enum.Enum):
@@ -39,6 +40,10 @@ class Point:
 class Model(BaseModel):
     limit: float | None
     points: list[Point] = []
+
+
+def repr_of(value: Any) -> str:
+    return "many digits" if isinstance(value, int) else repr(value)
 
 
 def arguments(hint: Any) -> Arguments:
@@ -93,6 +98,13 @@ def test_a_value_comes_back_as_it_went(hint: Any, value: Any) -> None:
         (Any, {"deep": [{"er": math.nan}]}, "nan is no number"),
         (Any, Point(math.nan), "nan is no number"),
         (Model, Model(limit=math.nan), "nan is no number"),
+        (dict[float, int], {math.nan: 1}, "nan is no number"),
+        (Any, {"deep": {math.inf: 1}}, "inf is no number"),
+        (Any, {1: "a", "1": "b"}, "two keys of a dict are the same in JSON, '1'"),
+        (Any, [{True: "a", "true": "b"}], "two keys of a dict are the same in JSON, 'true'"),
+        (dict[int | str, int], {7: 1, "7": 2}, "two keys of a dict are the same in JSON, '7'"),
+        (Any, [10**MAX_DIGITS], "more than 4,300 digits"),
+        (list[int], [-(10**MAX_DIGITS)], "more than 4,300 digits"),
         (str, "a\0b", "NUL"),
         (Any, {"a\0": 1}, "NUL"),
         (str, "a\ud800", "surrogate"),
@@ -111,11 +123,50 @@ def test_an_argument_that_cannot_travel_is_refused(hint: Any, value: Any, words:
 
 @pytest.mark.parametrize(
     ("hint", "value"),
-    [(int, "one"), (float, math.nan), (str, "\0"), (Any, "\ud800"), (Any, object()), (None, 1), (Model, Model(limit=math.inf))],
+    [
+        (int, "one"),
+        (float, math.nan),
+        (str, "\0"),
+        (Any, "\ud800"),
+        (Any, object()),
+        (None, 1),
+        (Any, {1: 1, "1": 1}),
+        (Model, Model(limit=math.inf)),
+    ],
 )
 def test_a_result_that_cannot_travel_is_refused(hint: Any, value: Any) -> None:
     with pytest.raises(ResultInvalid, match="task 'f'"):
         Result("task 'f'", hint).dump(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {1: "a", "2": "b"},
+        {None: 1, "null": 2},
+        10 ** (MAX_DIGITS - 1),
+        1e16,
+        -0.0,
+        5e-324,
+        "NaN None Infinity",
+        {"None": 1, "NaN": 2},
+        Decimal("1E+3"),
+        {"b": {"a": 1}, "a": 2},
+    ],
+    ids=repr_of,
+)
+def test_what_has_no_type_hint_reads_the_same_each_time(value: Any) -> None:
+    text = dump_any(value, "it")
+    assert dump_any(load_any(text), "it") == text
+    assert json.loads(text) == load_any(text)
+    untyped = Result("task 'f'", Any)
+    assert untyped.load(untyped.dump(value)) == untyped.load(untyped.dump(untyped.load(text)))
+
+
+def test_what_cannot_be_read_back_is_no_checkpoint_either() -> None:
+    for value in ([10**MAX_DIGITS], {1: "a", "1": "b"}, {math.nan: 1}):
+        with pytest.raises(ArgumentsInvalid, match="checkpoint: "):
+            dump_any(value, "checkpoint")
 
 
 def test_what_contains_itself_is_refused() -> None:

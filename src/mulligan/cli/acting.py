@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -64,6 +64,26 @@ class _Said:
     dry_run: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """The filters that choose what an action is for."""
+
+    job: OfJob = None
+    task: OfTask = None
+    run_id: OfRunId = None
+    status: OfStatus = field(default_factory=list)
+    failure_class: OfClass = None
+    error: OfError = None
+
+    def filters(self, fitting: Iterable[JobStatus]) -> dict[str, Any]:
+        """Return those that were given; without a status they take what the action fits, and nothing else."""
+        if self.job is not None:
+            parsing.check_ids([self.job])
+        found = {each.name: getattr(self, each.name) for each in fields(self)}
+        found = {name: value for name, value in found.items() if value not in (None, [])}
+        return found | {"status": found.get("status", sorted(fitting))} if found else {}
+
+
 class Type(StrEnum):
     """How failed work is retried."""
 
@@ -83,12 +103,8 @@ def add_to(app: typer.Typer) -> None:
 def retry(
     shell: Shell,
     ids: Ids = [],  # noqa: B006 - typer's way to say that there may be none
-    job: OfJob = None,
-    task: OfTask = None,
-    run_id: OfRunId = None,
-    status: OfStatus = [],  # noqa: B006
-    failure_class: OfClass = None,
-    error: OfError = None,
+    *,
+    matching: Matching,
     type: Annotated[
         Type, typer.Option("--type", metavar="recover|restart", help="Go on from the checkpoints, or begin anew.")
     ] = Type.RECOVER,
@@ -102,7 +118,7 @@ def retry(
     something that was named could not be retried.
     """
     fitting = WAITING if now else (JobStatus.FAILURE, JobStatus.REVOKED)
-    filters = _filters(job, task, run_id, status, failure_class, error, fitting)
+    filters = matching.filters(fitting)
     mode: Literal["recover", "restart"] = type.value
 
     def one(each: Found) -> Started:
@@ -120,12 +136,8 @@ def retry(
 def cancel(
     shell: Shell,
     ids: Ids = [],  # noqa: B006
-    job: OfJob = None,
-    task: OfTask = None,
-    run_id: OfRunId = None,
-    status: OfStatus = [],  # noqa: B006
-    failure_class: OfClass = None,
-    error: OfError = None,
+    *,
+    matching: Matching,
     reason: Reason = "",
     dry_run: DryRun = False,
 ) -> int:
@@ -134,7 +146,7 @@ def cancel(
     What waits is cancelled at once, what runs is asked to stop and then killed. Name jobs and work items, or give filters.
     Exit code 1 when something that was named had ended already.
     """
-    filters = _filters(job, task, run_id, status, failure_class, error, set(JobStatus) - TERMINAL)
+    filters = matching.filters(set(JobStatus) - TERMINAL)
 
     def one(each: Found) -> Started:
         return each.cancel(reason, dry_run=dry_run)
@@ -197,23 +209,6 @@ def resume(shell: Shell, tasks: Tasks, reason: Reason = "") -> None:
     for name, now in changed.items():
         shell.say(f"Task {name} is not paused{' any more' if now else ', and was not before'}.")
     shell.next("mulligan jobs")
-
-
-def _filters(
-    job: str | None,
-    task: str | None,
-    run_id: str | None,
-    status: list[JobStatus],
-    failure_class: FailureClass | None,
-    error: str | None,
-    fitting: Iterable[JobStatus],
-) -> dict[str, Any]:
-    """Return the filters that were given; without a status they take what the action fits, and nothing else."""
-    if job is not None:
-        parsing.check_ids([job])
-    given = {"job": job, "task": task, "run_id": run_id, "status": status or None, "failure_class": failure_class, "error": error}
-    found = {name: value for name, value in given.items() if value is not None}
-    return found | {"status": found.get("status", sorted(fitting))} if found else {}
 
 
 def _act(

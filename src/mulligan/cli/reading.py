@@ -82,7 +82,9 @@ def logs(
         write_pieces([piece if raw else without_control(piece)])
         written = True
     if not written:
-        shell.hint(f"Work item {found.id} has written nothing yet ({found.label})")
+        whose = f"Work item {found.id}" if attempt is None else f"Attempt {attempt} of work item {found.id}"
+        said = "wrote nothing" if found.status in TERMINAL else "has written nothing yet"
+        shell.hint(f"{whose} {said} ({found.label})")
 
 
 def explain(shell: Shell, ids: Items) -> None:

@@ -7,9 +7,10 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 from rich.console import Console
@@ -124,10 +125,15 @@ class Shell:
 
 
 def command(app: typer.Typer, example: str, *, prints: bool = True) -> Callable[[Command], Command]:
-    """Register a function that takes a Shell first; `prints` gives it `--json`. What it returns is the exit code."""
+    """Register a function that takes a Shell first; `prints` gives it `--json`. What it returns is the exit code.
+
+    A parameter that is a dataclass stands for an option for each of its fields, so that commands can share options.
+    """
 
     def register(function: Command) -> Command:
-        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        written = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        groups: dict[str, Any] = {each.name: each.annotation for each in written if is_dataclass(each.annotation)}
+        own = [each for one in written for each in (_members(one.annotation) if one.name in groups else [one])]
         extra = [_option("database", Database, None), _option("namespace", Namespace, None)]
         extra += [_option("as_json", AsJson, False)] if prints else []
 
@@ -136,8 +142,9 @@ def command(app: typer.Typer, example: str, *, prints: bool = True) -> Callable[
             database = values.pop("database") or above.get("database")
             namespace = values.pop("namespace") or above.get("namespace")
             shell = Shell(database, namespace, as_json=values.pop("as_json", False))
+            grouped = {name: kind(**{each.name: values.pop(each.name) for each in fields(kind)}) for name, kind in groups.items()}
             try:
-                code = function(shell, **values)
+                code = function(shell, **values, **grouped)
             finally:
                 shell.close()
             raise typer.Exit(code or 0)
@@ -169,6 +176,12 @@ class _LoudConsole(Console):
     def on_broken_pipe(self) -> None:
         """Leave the handling of a reader that has gone to `main`."""
         raise BrokenPipeError
+
+
+def _members(group: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    defaults = {each.name: each.default if each.default_factory is MISSING else each.default_factory() for each in fields(group)}
+    return [_option(name, hints[name], default) for name, default in defaults.items()]
 
 
 def _option(name: str, annotation: Any, default: object) -> inspect.Parameter:

@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -36,6 +37,35 @@ Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end; exit code 
 Name = Annotated[str, typer.Argument(metavar="TASK", help="Published name of the task.")]
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The options for one call."""
+
+    run_id: RunId = None
+    priority: Priority = None
+    delay: Delay = None
+    start_at: StartAt = None
+    expires: Expires = None
+    label: Labels = field(default_factory=list)
+    total_timeout: TotalTimeout = None
+
+    def options(self, task: str) -> Options:
+        """Return them checked, for a call of a task made now."""
+        from mulligan.sdk.options import call_options
+
+        found = call_options(
+            f"task {task!r}",
+            run_id=self.run_id,
+            priority=self.priority,
+            delay=parsing.duration(self.delay, "--delay"),
+            start_at=parsing.moment(self.start_at, "--start-at"),
+            expires=parsing.duration_or_moment(self.expires, "--expires"),
+            labels=dict(parsing.label(each) for each in self.label),
+            total_timeout=parsing.duration(self.total_timeout, "--total-timeout"),
+        )
+        return found.now()
+
+
 class Only(StrEnum):
     """Which windows a backfill takes."""
 
@@ -63,13 +93,8 @@ def submit(
     arguments: Annotated[
         list[str], typer.Argument(metavar="KEY=JSON", help="Arguments: JSON, or a bare word.", show_default=False)
     ] = [],  # noqa: B006 - typer's way to say that there may be none
-    run_id: RunId = None,
-    priority: Priority = None,
-    delay: Delay = None,
-    start_at: StartAt = None,
-    expires: Expires = None,
-    label: Labels = [],  # noqa: B006
-    total_timeout: TotalTimeout = None,
+    *,
+    call: Call,
     wait: Wait = False,
 ) -> int:
     """Submit one work item of a task.
@@ -79,7 +104,7 @@ def submit(
     from mulligan.sdk.published import named_call
 
     values = parsing.arguments(arguments)
-    options = _options(task, run_id, priority, delay, start_at, expires, label, total_timeout)
+    options = call.options(task)
     with shell.client.services.store.read() as session:
         _, definition = shell.client.services.definitions.current(session, task)
     if definition.window is not None:
@@ -100,18 +125,13 @@ def backfill(
     order: Annotated[Order, typer.Option(metavar="oldest|newest", help="Which windows start first.")] = Order.OLDEST,
     arg: Annotated[list[str], typer.Option("--arg", metavar="K=JSON", help="An argument; may be repeated.")] = [],  # noqa: B006
     accept_risk: Annotated[bool, typer.Option("--accept-risk", help="With --only all: overwrite what is not SAFE.")] = False,
-    run_id: RunId = None,
-    priority: Priority = None,
-    delay: Delay = None,
-    start_at: StartAt = None,
-    expires: Expires = None,
-    label: Labels = [],  # noqa: B006
-    total_timeout: TotalTimeout = None,
+    *,
+    call: Call,
     wait: Wait = False,
 ) -> int:
     """Submit a work item for each window between START and END."""
     values = parsing.arguments(arg, "K=JSON")
-    options = _options(task, run_id, priority, delay, start_at, expires, label, total_timeout)
+    options = call.options(task)
     windows = {"every": every, "tz": tz, "only": only.value, "order": order.value, "accept_risk": accept_risk}
     try:
         with shell.busy("Submitting"):
@@ -121,31 +141,6 @@ def backfill(
     if not job.counts.total and not shell.as_json:
         shell.say("No window is left to do: all of them succeeded or are in flight (--only all takes them again).")
     return _submitted(shell, job, wait=wait)
-
-
-def _options(
-    task: str,
-    run_id: str | None,
-    priority: int | None,
-    delay: str | None,
-    start_at: str | None,
-    expires: str | None,
-    label: list[str],
-    total_timeout: str | None,
-) -> Options:
-    from mulligan.sdk.options import call_options
-
-    found = call_options(
-        f"task {task!r}",
-        run_id=run_id,
-        priority=priority,
-        delay=parsing.duration(delay, "--delay"),
-        start_at=parsing.moment(start_at, "--start-at"),
-        expires=parsing.duration_or_moment(expires, "--expires"),
-        labels=dict(parsing.label(each) for each in label),
-        total_timeout=parsing.duration(total_timeout, "--total-timeout"),
-    )
-    return found.now()
 
 
 def _read_window(name: str, values: dict[str, Any]) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from typing import Any, Literal, TypeVar, cast
 
 from mulligan.app import Services, whoami
+from mulligan.client.filters import flag, item_filters, job_filters, text
+from mulligan.client.filters import limit as checked_limit
 from mulligan.client.ids import parse_item_id, parse_job_id
 from mulligan.client.items import WorkItem
 from mulligan.client.job import Job
@@ -17,6 +18,7 @@ from mulligan.config.settings import Settings, load_settings
 from mulligan.core.definition import Definition
 from mulligan.core.errors import ArgumentsInvalid, ConfigError, NotFound
 from mulligan.core.job import ItemKey
+from mulligan.core.shown import shown
 from mulligan.core.submission import Options, Submission
 from mulligan.engine.commands import Asker, Target
 from mulligan.engine.explain import Known, explain
@@ -58,29 +60,34 @@ class Client:
         """
         if isinstance(task, str):
             definition = self._published(task)
-            return self.take(named_call(definition, args, kwargs, options or Options()))
+            return self.take(named_call(definition, args, kwargs, _options(options)))
         with self._taking():
-            return cast("Job[R]", task.submit(*args, **kwargs))
+            return cast("Job[R]", _task(task).submit(*args, **kwargs))
 
     def map(self, task: Task[..., R], xs: Iterable[Any], **more: Any) -> Job[R]:
-        """Submit a work item for each element; see `Task.map`."""
+        """Submit a work item for each element; see `Task.map`. The task is given itself, not by its name."""
         with self._taking():
-            return cast("Job[R]", cast("Any", task).map(xs, **more))
+            return cast("Job[R]", cast("Any", _task(task)).map(xs, **more))
 
     def backfill(self, task: Task[..., R] | str, start: Any, end: Any, *, options: Options | None = None, **more: Any) -> Job[R]:
         """Submit a work item for each window; see `Task.backfill`. A task may be given by its published name."""
         if isinstance(task, str):
-            return self.take(named_range(self._published(task), start, end, options or Options(), **more))
+            return self.take(named_range(self._published(task), start, end, _options(options), **more))
         with self._taking():
-            return cast("Job[R]", cast("Any", task).backfill(start, end, **more))
+            return cast("Job[R]", cast("Any", _task(task)).backfill(start, end, **more))
 
     def job(self, id: str | int) -> Job[Any]:
         """Return a job by its id; raises NotFound."""
         return Job(self, self._job_row(parse_job_id(id)))
 
     def jobs(self, limit: int = 100, **filters: Any) -> list[Job[Any]]:
-        """Return jobs, newest first. Filters: status, task, run_id, label=(name, value), before (an id)."""
-        found = self.services.store.listing.jobs({"namespace": self.services.definitions.namespace, **filters}, limit)
+        """Return jobs, newest first, 500 at most. Filters: status, task, run_id, label=(name, value), before (an id).
+
+        Raises ArgumentsInvalid.
+        """
+        plain = {"namespace": self.services.definitions.namespace, **job_filters(filters)}
+        count = checked_limit(limit, "go on with before= the id of the last one")
+        found = self.services.store.listing.jobs(plain, count)
         return [Job(self, each) for each in found]
 
     def work_item(self, id: str) -> WorkItem:
@@ -90,8 +97,8 @@ class Client:
     def work_items(self, **filters: Any) -> Iterator[WorkItem]:
         """Yield work items by job and number.
 
-        Filters: job, status, task, failure_class, run_id, key, window_start and window_end (datetimes), error (a piece of
-        its text).
+        Filters: job, status, task, failure_class, run_id, key, window_start and window_end (dates, datetimes or ISO text; in
+        UTC without a zone), error (a piece of its text). Raises ArgumentsInvalid.
         """
         for each in self.services.store.listing.all_items(self._filters(filters)):
             yield WorkItem(self, each)
@@ -116,17 +123,21 @@ class Client:
         """Run all successful work items that match again; raises OverwriteUnsafe with the evidence."""
         return Started(
             self.services.commands.overwrite(
-                self._matching(filters), self.asker(reason), accept_risk=accept_risk, forward=forward, dry_run=dry_run
+                self._matching(filters),
+                self.asker(reason),
+                accept_risk=flag(accept_risk, "accept_risk"),
+                forward=flag(forward, "forward"),
+                dry_run=dry_run,
             )
         )
 
     def pause(self, task: str, reason: str = "") -> bool:
         """Start nothing more of a task; returns False when it was paused already."""
-        return self.services.commands.pause(task, self.asker(reason), paused=True)
+        return self.services.commands.pause(text(task, "task"), self.asker(reason), paused=True)
 
     def resume(self, task: str, reason: str = "") -> bool:
         """Start work of a paused task again; returns False when it was not paused."""
-        return self.services.commands.pause(task, self.asker(reason), paused=False)
+        return self.services.commands.pause(text(task, "task"), self.asker(reason), paused=False)
 
     def explain(self, id: str) -> str:
         """Say why a work item is in the state it is in: every decision with its rule, counters and arithmetic."""
@@ -154,11 +165,12 @@ class Client:
 
     def asker(self, reason: str = "") -> Asker:
         """Say who asks, for the audit."""
-        return Asker(whoami(), self._source, storable(reason, "reason"))
+        return Asker(whoami(), self._source, text(reason, "reason"))
 
     def details(self, filters: dict[str, Any], limit: int) -> list[ItemDetail]:
         """Return a page of work items with all that is known of them."""
-        return self.services.store.listing.items(self._filters(filters), limit)
+        count = checked_limit(limit, "go through client.work_items(job=…)")
+        return self.services.store.listing.items(self._filters(filters), count)
 
     def _published(self, task: str) -> Definition:
         with self.services.store.read() as session:
@@ -190,6 +202,8 @@ class Client:
         given = {name: value for name, value in filters.items() if value is not None}
         if not given:
             raise ConfigError("give at least one filter, such as job=12 or task='features': an empty one would match everything")
+        if "after" in given:
+            raise ArgumentsInvalid("'after' is for going through pages: name what the action is for by other filters")
         empty = sorted(name for name, value in given.items() if value in ("", [], ()))
         if empty:
             raise ConfigError(f"the filter {empty[0]!r} is empty, which would match everything or nothing: leave it out")
@@ -200,7 +214,7 @@ class Client:
 
         Work items that are named neither by their job nor by their ids are those of this client's namespace.
         """
-        plain = plain_filters(filters)
+        plain = item_filters(filters)
         if "job" in plain:
             self._job_row(plain["job"])
         elif "ids" not in plain:
@@ -211,8 +225,10 @@ class Client:
 def connect(url: str | None = None, api_key: str | None = None, **settings: Any) -> Client:
     """Return a Client of a store: `sqlite:///path.db`, or what the settings say when no URL is given.
 
-    Raises ConfigError, StoreError.
+    `settings` are those of docs/settings.md. Raises ConfigError, StoreError.
     """
+    if url is not None and not isinstance(url, str):
+        raise ConfigError(f"url: expected a text such as sqlite:///path.db, not {shown(url)}")
     if api_key is not None or (url or "").startswith(("http://", "https://")):
         raise ConfigError("there is no server to connect to yet: give the URL of a store, such as sqlite:///path.db")
     return Client(Services(load_settings(database=url, **settings)))
@@ -229,21 +245,14 @@ def default_client() -> Client:
     return connect()
 
 
-def plain_filters(filters: dict[str, Any]) -> dict[str, Any]:
-    """Turn filters as users write them into those of the store."""
-    plain = {name: storable(value, name) for name, value in filters.items() if value is not None}
-    if "job" in plain:
-        plain["job"] = parse_job_id(plain["job"])
-    if "ids" in plain:
-        plain["ids"] = [parse_item_id(each) for each in plain["ids"]]
-    for name in ("window_start", "window_end"):
-        if isinstance(plain.get(name), datetime):
-            plain[name] = round(plain[name].timestamp() * 1000)
-    return plain
+def _task(task: Any) -> Task[..., Any]:
+    if isinstance(task, Task):
+        return task
+    kind = "; give the task itself: its name goes into submit and backfill only" if isinstance(task, str) else ""
+    raise ArgumentsInvalid(f"expected a task, which is a function declared with @task, not {shown(task)}{kind}")
 
 
-def storable(value: R, name: str) -> R:
-    """Return a value unless it is text that no database can hold; raises ArgumentsInvalid."""
-    if isinstance(value, str) and any("\ud800" <= each <= "\udfff" for each in value):
-        raise ArgumentsInvalid(f"{name} {value[:80]!r}: holds half of a surrogate pair, which is no character")
-    return value
+def _options(options: Any) -> Options:
+    if options is None or isinstance(options, Options):
+        return options or Options()
+    raise ArgumentsInvalid(f"options: expected Options, not {shown(options)}")

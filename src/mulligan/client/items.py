@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from mulligan.client.filters import flag, whole
 from mulligan.client.started import Started
 from mulligan.core import labels
+from mulligan.core.errors import NotFound
 from mulligan.core.job import Attempt as AttemptRow
 from mulligan.core.job import FailureClass, Item, ItemKey, JobStatus, Outcome, Reason
 from mulligan.engine.commands import Target
@@ -166,10 +168,13 @@ class WorkItem:
             return [_attempt(row) for row in session.items.attempts(self.key_in_store)]
 
     def logs(self, attempt: int | None = None) -> str:
-        """Return what its attempts wrote to stdout, stderr and logs; `attempt` is the place of one among `attempts()`."""
+        """Return what its attempts wrote to stdout, stderr and logs; `attempt` is the place of one among `attempts()`.
+
+        Raises NotFound where there is no such attempt, ArgumentsInvalid where it is no number.
+        """
         rows = self.log_rows()
         if attempt is not None:
-            token = self.attempts()[attempt].row.token
+            token = self._token(attempt)
             rows = [row for row in rows if row[0] == token]
         return "".join(row[3] for row in rows)
 
@@ -204,9 +209,19 @@ class WorkItem:
         """Run it again although it succeeded; raises OverwriteUnsafe with the evidence."""
         return Started(
             self._client.services.commands.overwrite(
-                self._target, self._client.asker(reason), accept_risk=accept_risk, forward=forward, dry_run=dry_run
+                self._target,
+                self._client.asker(reason),
+                accept_risk=flag(accept_risk, "accept_risk"),
+                forward=flag(forward, "forward"),
+                dry_run=dry_run,
             )
         )
+
+    def _token(self, attempt: int) -> int:
+        ended = self.attempts()
+        if whole(attempt, "attempt") >= len(ended):
+            raise NotFound(f"work item {self.id} has {len(ended)} ended attempts, counted from 0: there is no attempt {attempt}")
+        return ended[attempt].row.token
 
     @property
     def _target(self) -> Target:

@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
+from mulligan.client.filters import flag
 from mulligan.client.started import Started
 from mulligan.core import labels
-from mulligan.core.errors import NotFound, TaskFailed, WaitTimeout
+from mulligan.core.durations import Duration, seconds
+from mulligan.core.errors import NotFound, TaskFailed, WaitTimeout, WindowInvalid
 from mulligan.core.job import TERMINAL, Counts, JobStatus, job_status
 from mulligan.core.job import Job as JobRow
 from mulligan.core.schedule import instant_ms
+from mulligan.core.shown import shown
 from mulligan.engine.commands import Target
 from mulligan.store.verbs.jobs import ResultRow
 
@@ -110,12 +113,13 @@ class Job(Generic[R]):
         self._row = row
         return self
 
-    def wait(self, timeout: float | None = None, progress: bool = False) -> Self:
+    def wait(self, timeout: Duration | None = None, progress: bool = False) -> Self:
         """Wait until the job has ended, through all retries; returns the job itself, whatever came of it.
 
-        Raises WaitTimeout after `timeout` seconds. Warns when no worker knows the task. `progress` draws a bar.
+        Raises WaitTimeout after `timeout`: seconds, a `timedelta` or a text such as `"15m"`; None waits for as long as it
+        takes. Raises ConfigError where it is none of these. Warns when no worker knows the task. `progress` draws a bar.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
         if progress:
             from mulligan.client.progress import draw
 
@@ -180,17 +184,20 @@ class Job(Generic[R]):
     ) -> Started:
         """Run the successful items again, of a backfill only the windows between `start` and `end`.
 
-        Raises OverwriteUnsafe with the evidence, unless it is safe or the risk is accepted. `forward` also runs the later
-        windows again that were written since, one after the other in order.
+        Raises WindowInvalid, and OverwriteUnsafe with the evidence, unless it is safe or the risk is accepted. `forward` also
+        runs the later windows again that were written since, one after the other in order.
         """
-        window = tuple(None if each is None else instant_ms(each, self._row.tz) for each in (start, end))
+        first = None if start is None else instant_ms(start, self._row.tz, "start")
+        last = None if end is None else instant_ms(end, self._row.tz, "end")
+        if first is not None and last is not None and last <= first:
+            raise WindowInvalid(f"the range ends ({shown(end)}) before it has begun ({shown(start)}): no window lies in it")
         return Started(
             self._client.services.commands.overwrite(
                 self._target,
                 self._client.asker(reason),
-                window=(window[0], window[1]),
-                accept_risk=accept_risk,
-                forward=forward,
+                window=(first, last),
+                accept_risk=flag(accept_risk, "accept_risk"),
+                forward=flag(forward, "forward"),
                 dry_run=dry_run,
             )
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 from mulligan.core.durations import seconds
 from mulligan.core.errors import ConfigError
+from mulligan.core.shown import shown
 
 FILE = "mulligan.toml"
 FOLDER = ".mulligan"
@@ -58,7 +59,7 @@ class Settings:
         return self.database.removeprefix(SQLITE) if self.database.startswith(SQLITE) else None
 
 
-def load_settings(start: Path | None = None, environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
+def load_settings(start: Path | None = None, environ: Mapping[str, str] | None = None, /, **given: Any) -> Settings:
     """Return the settings that hold in a folder. Arguments that are None are taken as not given. Raises ConfigError."""
     start = (start or Path.cwd()).absolute()
     environ = os.environ if environ is None else environ
@@ -70,8 +71,7 @@ def load_settings(start: Path | None = None, environ: Mapping[str, str] | None =
         variable = f"MULLIGAN_{name.upper()}"
         if environ.get(variable):
             values[name] = (environ[variable], variable)
-        if given.get(name) is not None:
-            values[name] = (given[name], f"argument {name}")
+    values |= {name: (value, f"argument {name}") for name, value in given.items() if value is not None}
     checked = {name: _checked(name, value, where) for name, (value, where) in values.items()}
     if not checked.get("database"):
         checked["database"] = SQLITE + str(default_store(start))
@@ -101,6 +101,7 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file} is not valid TOML: {error}") from error
 
 
+_MOST = 2**31 - 1
 _CHOICES = {"synchronous": ("FULL", "NORMAL"), "pooler": ("none", "transaction")}
 _LEAST = {"pool_size": 2, "processes": 0, "async_slots": 1, "lease": 0.5, "grace": 0, "kill": 0, "log_limit": 1024}
 
@@ -116,11 +117,25 @@ def _checked(name: str, value: Any, where: str) -> Any:
             case "float":
                 result = seconds(value, name)
             case _:
-                result = str(value)
+                result = _text(value)
     except (ValueError, ConfigError) as error:
-        raise ConfigError(f"{where}: {name} = {value!r} is not valid: {error}") from None
+        raise ConfigError(f"{where}: {name} = {shown(value)} is not valid: {error}") from None
     if name in _CHOICES and result not in _CHOICES[name]:
-        raise ConfigError(f"{where}: {name} = {value!r}: expected {' or '.join(_CHOICES[name])}")
+        raise ConfigError(f"{where}: {name} = {shown(value)}: expected {' or '.join(_CHOICES[name])}")
+    if name == "namespace" and not result.strip():
+        raise ConfigError(f"{where}: the namespace is empty; leave it out for 'default'")
+    if kinds[name] == "int" and result > _MOST:
+        raise ConfigError(f"{where}: {name} = {shown(value)}: expected at most {_MOST:,}")
     if name in _LEAST and result < _LEAST[name]:
-        raise ConfigError(f"{where}: {name} = {value!r}: expected at least {_LEAST[name]}")
+        raise ConfigError(f"{where}: {name} = {shown(value)}: expected at least {_LEAST[name]}")
     return result
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not isinstance(value, str):
+        raise ConfigError("expected a text")
+    if any(each < " " or "\ud800" <= each <= "\udfff" for each in value):
+        raise ConfigError("it holds control characters or half of a surrogate pair")
+    return value

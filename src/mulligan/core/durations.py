@@ -7,6 +7,7 @@ import re
 from datetime import timedelta
 
 from mulligan.core.errors import ConfigError
+from mulligan.core.shown import shown
 
 Duration = float | int | str | timedelta
 """Seconds, a `timedelta`, or a text such as `"90"`, `"1.5h"`, `"2h30m"`; units are ms, s, m, h, d and w."""
@@ -27,11 +28,11 @@ def seconds(value: Duration, name: str = "duration") -> float:
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         result = _float(value)
     else:
-        raise ConfigError(f"{name}: expected seconds, a timedelta or a text such as '15m', not {value!r}")
+        raise ConfigError(f"{name}: expected seconds, a timedelta or a text such as '15m', not {shown(value)}")
     if not math.isfinite(result) or result < 0:
-        raise ConfigError(f"{name}: {value!r} is not a duration of zero or more")
+        raise ConfigError(f"{name}: {shown(value)} is not a duration of zero or more")
     if result > MAX_SECONDS:
-        raise ConfigError(f"{name}: {value!r} is longer than ten years")
+        raise ConfigError(f"{name}: {shown(value)} is longer than ten years")
     return result
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, overload
 from mulligan.core.durations import MAX_SECONDS, Duration, seconds, words
 from mulligan.core.errors import ConfigError, PolicyError
 from mulligan.core.job import FailureClass
+from mulligan.core.shown import shown
 
 Jitter = float | Literal["full", "equal"] | None
 Classes = FailureClass | tuple[FailureClass, ...]
@@ -51,9 +52,7 @@ class Retry:
         put(self, "factor", _factor(factor))
         put(self, "max_delay", None if max_delay is None else _seconds(max_delay, "max_delay"))
         put(self, "jitter", _jitter(jitter))
-        put(self, "listed", None if delays is None else tuple(_seconds(each, "delays") for each in delays))
-        if delays is not None and not 1 <= len(delays) < MAX_LISTED:
-            raise PolicyError(f"delays: give 1 to {MAX_LISTED - 1:,} waits, or leave it out")
+        put(self, "listed", None if delays is None else _waits(delays))
         if delays is not None and delay:
             raise PolicyError("give either delay or delays, not both")
 
@@ -61,7 +60,7 @@ class Retry:
     def linear(cls, retries: int, first: Duration, last: Duration) -> Retry:
         """Retry `retries` times with waits that grow evenly from `first` to `last`, without jitter."""
         if not isinstance(retries, int) or isinstance(retries, bool) or not 1 <= retries < MAX_LISTED:
-            raise PolicyError(f"linear: expected a number of retries from 1 to {MAX_LISTED - 1:,}, not {retries!r}")
+            raise PolicyError(f"linear: expected a number of retries from 1 to {MAX_LISTED - 1:,}, not {shown(retries)}")
         low, high = _seconds(first, "first"), _seconds(last, "last")
         step = (high - low) / (retries - 1) if retries > 1 else 0.0
         return cls(max_attempts=retries + 1, delays=[low + step * n for n in range(retries)], jitter=None)
@@ -105,9 +104,8 @@ class Policy:
     @overload
     def __init__(self, entries: Iterable[tuple[Classes, Retry]] = ()) -> None: ...
     def __init__(self, entries: Mapping[Classes, Retry] | Iterable[tuple[Classes, Retry]] = ()) -> None:
-        pairs = list(entries.items()) if isinstance(entries, Mapping) else list(entries)
         self.entries: tuple[tuple[tuple[FailureClass, ...], Retry], ...] = tuple(
-            (_classes(classes), _retry(retry)) for classes, retry in pairs
+            (_classes(classes), _retry(retry)) for classes, retry in _pairs(entries)
         )
         self._index: dict[FailureClass, int] = {}
         for place, (classes, _) in enumerate(self.entries):
@@ -130,7 +128,7 @@ class Policy:
             case Retry():
                 return cls([(_ALL_BUT_PERMANENT, form)])
             case bool():
-                raise PolicyError(f"retries={form!r}: give the number of retries")
+                raise PolicyError(f"retries={shown(form)}: give the number of retries")
             case int():
                 if form < 0:
                     raise PolicyError(f"retries={form}: the number of retries cannot be negative")
@@ -139,7 +137,7 @@ class Policy:
                 return cls([(_ALL_BUT_PERMANENT, Retry(_count(retries) + 1, delay=wait, jitter=None))])
             case (int(retries), first, last):
                 return cls([(_ALL_BUT_PERMANENT, Retry.linear(_count(retries), first, last))])
-        raise PolicyError(f"retries={form!r}: give a number, (n, seconds), (n, first, last), a Retry or a Policy")
+        raise PolicyError(f"retries={shown(form)}: give a number, (n, seconds), (n, first, last), a Retry or a Policy")
 
     @property
     def at_most_once(self) -> bool:
@@ -153,7 +151,7 @@ class Policy:
 
     def delays(self, failure_class: FailureClass) -> list[float]:
         """List the planned waits in seconds for failures of one class, before jitter; empty when it is not retried."""
-        found = self.find(failure_class)
+        found = self.find(*_classes((failure_class,)))
         return found[1].delays() if found else []
 
     def __eq__(self, other: object) -> bool:
@@ -183,19 +181,32 @@ def _seconds(value: Duration, name: str) -> float:
 
 def _attempts(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_ATTEMPTS:
-        raise PolicyError(f"max_attempts: expected a whole number from 1 to {MAX_ATTEMPTS:,}, not {value!r}")
+        raise PolicyError(f"max_attempts: expected a whole number from 1 to {MAX_ATTEMPTS:,}, not {shown(value)}")
     return value
 
 
 def _count(value: int) -> int:
     if isinstance(value, bool) or value < 1:
-        raise PolicyError(f"the number of retries must be at least 1 where waits are given, not {value!r}")
+        raise PolicyError(f"the number of retries must be at least 1 where waits are given, not {shown(value)}")
     return value
+
+
+def _waits(value: object) -> tuple[float, ...]:
+    if not isinstance(value, (list, tuple)) or not 1 <= len(value) < MAX_LISTED:
+        raise PolicyError(f"delays: expected a list of 1 to {MAX_LISTED - 1:,} waits such as [10, '5m'], not {shown(value)}")
+    return tuple(_seconds(each, "delays") for each in value)
+
+
+def _pairs(entries: object) -> list[tuple[object, object]]:
+    pairs = list(entries.items()) if isinstance(entries, Mapping) else list(entries) if isinstance(entries, Iterable) else None
+    if pairs is None or not all(isinstance(each, tuple) and len(each) == 2 for each in pairs):
+        raise PolicyError(f"expected a mapping such as {{TRANSIENT: Retry(5), PERMANENT: NEVER}}, not {shown(entries)}")
+    return pairs
 
 
 def _factor(value: object) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= 1000:
-        raise PolicyError(f"factor: expected a number from 0 to 1000, not {value!r}")
+        raise PolicyError(f"factor: expected a number from 0 to 1000, not {shown(value)}")
     return float(value)
 
 
@@ -204,7 +215,7 @@ def _jitter(value: object) -> Jitter:
         return value
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1:
         return float(value)
-    raise PolicyError(f"jitter: expected a share from 0 to 1, 'full', 'equal' or None, not {value!r}")
+    raise PolicyError(f"jitter: expected a share from 0 to 1, 'full', 'equal' or None, not {shown(value)}")
 
 
 def _classes(value: object) -> tuple[FailureClass, ...]:
@@ -214,12 +225,12 @@ def _classes(value: object) -> tuple[FailureClass, ...]:
     try:
         return tuple(FailureClass(each) for each in classes)
     except ValueError:
-        raise PolicyError(f"{value!r}: expected failure classes ({', '.join(FailureClass)})") from None
+        raise PolicyError(f"{shown(value)}: expected failure classes ({', '.join(FailureClass)})") from None
 
 
 def _retry(value: object) -> Retry:
     if not isinstance(value, Retry):
-        raise PolicyError(f"{value!r}: expected a Retry or NEVER")
+        raise PolicyError(f"{shown(value)}: expected a Retry or NEVER")
     return value
 
 

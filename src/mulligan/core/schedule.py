@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from mulligan.core.durations import Duration, seconds
 from mulligan.core.errors import ConfigError, WindowInvalid
+from mulligan.core.shown import shown
 
 Instant = datetime | date | str
 """An aware or naive datetime, a date (its midnight), or either as ISO text; what is naive is taken in the range's zone."""
@@ -19,6 +20,8 @@ MAX_WINDOWS = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 _DAY_MS = 86_400_000
+FIRST_MS = (datetime(1, 1, 3, tzinfo=UTC) - _EPOCH) // _MS
+LAST_MS = (datetime(9999, 12, 30, tzinfo=UTC) - _EPOCH) // _MS
 _LEAP_OF_A_DAY = timedelta(hours=20)
 
 
@@ -48,10 +51,19 @@ def instant_ms(value: Instant, tz: str = "UTC", name: str = "time") -> int:
 
 
 def to_ms(moment: datetime, name: str = "time") -> int:
-    """Return an aware datetime as milliseconds since 1970 UTC; raises WindowInvalid where it is finer than that."""
+    """Return an aware datetime as milliseconds since 1970 UTC; raises WindowInvalid where it is finer than that.
+
+    Moments within two days of the first or last that Python knows are refused too: in some zone they do not exist.
+    """
     if moment.microsecond % 1000:
         raise WindowInvalid(f"{name}: {moment.isoformat()} is finer than a millisecond; round it first")
-    return (moment - _EPOCH) // _MS
+    found = (moment - _EPOCH) // _MS
+    if not FIRST_MS <= found <= LAST_MS:
+        raise WindowInvalid(
+            f"{name}: {moment.isoformat()} is too close to the ends of the calendar, the years 1 and 9999, "
+            "to be told in every time zone; keep two days away from them"
+        )
+    return found
 
 
 def from_ms(moment_ms: int, tz: str = "UTC") -> datetime:
@@ -61,13 +73,19 @@ def from_ms(moment_ms: int, tz: str = "UTC") -> datetime:
     return moment.replace(microsecond=rest_ms * 1000) if rest_ms else moment
 
 
-@lru_cache(maxsize=256)
 def zone(tz: str) -> tzinfo:
     """Return a time zone by its IANA name; raises WindowInvalid when there is none."""
+    if not isinstance(tz, str):
+        raise WindowInvalid(f"tz: expected the name of a time zone such as 'Europe/Zurich' or 'UTC', not {shown(tz)}")
+    return _zone(tz)
+
+
+@lru_cache(maxsize=256)
+def _zone(tz: str) -> tzinfo:
     try:
         return UTC if tz == "UTC" else ZoneInfo(tz)
     except (KeyError, ValueError, OSError, TypeError):
-        raise WindowInvalid(f"tz: {tz!r} is no known time zone; write a name such as 'Europe/Zurich' or 'UTC'") from None
+        raise WindowInvalid(f"tz: {shown(tz)} is no known time zone; write a name such as 'Europe/Zurich' or 'UTC'") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +132,9 @@ def _cut(start: Instant, end: Instant, every: Duration, tz: str) -> _Cut:
     if rest:
         raise WindowInvalid(_misfit(first, every, count, rest, step, bool(days)))
     if count > MAX_WINDOWS:
-        raise WindowInvalid(f"every {every!r} cuts the range into {count:,} windows; at most {MAX_WINDOWS:,} make one backfill")
+        raise WindowInvalid(
+            f"every {shown(every)} cuts the range into {count:,} windows; at most {MAX_WINDOWS:,} make one backfill"
+        )
     return _Cut(first, start_ms, end_ms, count, days, step_ms)
 
 
@@ -125,20 +145,24 @@ def _step_ms(every: Duration) -> int:
         raise WindowInvalid(str(error)) from None
     step_ms = round(step_s * 1000)
     if step_ms <= 0 or abs(step_ms - step_s * 1000) > 1e-6:
-        raise WindowInvalid(f"every: {every!r} is not a step of whole milliseconds above zero; write for example '1d' or '6h'")
+        raise WindowInvalid(
+            f"every: {shown(every)} is not a step of whole milliseconds above zero; write for example '1d' or '6h'"
+        )
     return step_ms
 
 
 def _misfit(first: datetime, every: Duration, count: int, rest: timedelta, step: timedelta, calendar: bool) -> str:
-    def boundary(place: int) -> str:
-        if calendar:
-            return (first + place * step).isoformat()
-        return (first.astimezone(UTC) + place * step).astimezone(first.tzinfo).isoformat()
+    def boundary(place: int) -> str | None:
+        try:
+            if calendar:
+                return (first + place * step).isoformat()
+            return (first.astimezone(UTC) + place * step).astimezone(first.tzinfo).isoformat()
+        except OverflowError:  # behind the end of the calendar
+            return None
 
-    fitting = [boundary(place) for place in (count, count + 1) if place]
-    return (
-        f"every {every!r} does not divide the range: {rest} are left over after {count:,} windows; "
-        f"end at {' or '.join(fitting)} instead"
+    fitting = [each for each in (boundary(place) for place in (count, count + 1) if place) if each]
+    return f"every {shown(every)} does not divide the range: {rest} are left over after {count:,} windows; " + (
+        f"end at {' or '.join(fitting)} instead" if fitting else "take a shorter step"
     )
 
 
@@ -158,12 +182,12 @@ def _aware(value: Instant, local: tzinfo, name: str) -> datetime:
     if isinstance(moment, date) and not isinstance(moment, datetime):
         moment = datetime(moment.year, moment.month, moment.day)  # noqa: DTZ001 - made aware below
     if not isinstance(moment, datetime):
-        raise WindowInvalid(f"{name}: expected a date, a datetime or ISO text such as '2024-03-07', not {value!r}")
+        raise WindowInvalid(f"{name}: expected a date, a datetime or ISO text such as '2024-03-07', not {shown(value)}")
     try:
         # A datetime that was made aware in another zone keeps its instant; the calendar steps are those of `local`.
         return moment.replace(tzinfo=local, fold=0) if moment.tzinfo is None else moment.astimezone(local)
     except OverflowError:
-        raise WindowInvalid(f"{name}: {value!r} lies outside the years 1 to 9999 in this time zone") from None
+        raise WindowInvalid(f"{name}: {shown(value)} lies outside the years 1 to 9999 in this time zone") from None
 
 
 def _parse(text: str, name: str) -> datetime:

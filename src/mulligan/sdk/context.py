@@ -6,8 +6,8 @@ import functools
 import hashlib
 import inspect
 import json
-import math
 import operator
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from functools import cached_property
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from mulligan.core.attempt import AttemptInfo, StopCause
 from mulligan.core.errors import ArgumentsInvalid
+from mulligan.core.shown import shown
 from mulligan.core.signals import Stopped
 from mulligan.sdk.ports import Channel
 from mulligan.sdk.window import Window
@@ -138,7 +139,9 @@ class Context:
         _number("done", done)
         _number("total", total)
         if done < 0 or total <= 0:
-            raise ArgumentsInvalid(f"progress: done must not be negative and total must be above 0, not {done!r} of {total!r}")
+            raise ArgumentsInvalid(
+                f"progress: done must not be negative and total must be above 0, not {shown(done)} of {shown(total)}"
+            )
         self._channel.progress(min(float(done), float(total)), float(total))
 
     def output(self, *, rows: int) -> None:
@@ -149,7 +152,7 @@ class Context:
         except TypeError:
             count = -1
         if not 0 <= count < 2**63 or isinstance(rows, bool):
-            raise ArgumentsInvalid(f"output: rows must be a whole number from 0 to 2**63 - 1, not {rows!r}")
+            raise ArgumentsInvalid(f"output: rows must be a whole number from 0 to 2**63 - 1, not {shown(rows)}")
         self._channel.output(count)
 
     def _alive(self) -> None:
@@ -165,7 +168,7 @@ class Context:
         bound = owner is not None and not isinstance(owner, (type, ModuleType))
         if bound or isinstance(f, functools.partial) or not hasattr(f, "__qualname__"):
             raise ArgumentsInvalid(
-                f"step: {f!r} carries values that the step would not be known by, so recover could mistake it for another; "
+                f"step: {shown(f)} carries values that the step would not be known by, so recover could mistake it for another; "
                 "pass a function, and those values as its arguments"
             )
         name = qualified_name(f).encode("utf-8", "replace").decode()  # a function may be called anything
@@ -220,5 +223,5 @@ def _canonical(value: Any) -> Any:
 
 
 def _number(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ArgumentsInvalid(f"progress: {name} must be a finite number, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:  # NaN is not
+        raise ArgumentsInvalid(f"progress: {name} must be a finite number, not {shown(value)}")

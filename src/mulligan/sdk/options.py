@@ -8,19 +8,22 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 from mulligan.core.durations import Duration, seconds
 from mulligan.core.errors import ConfigError, WindowInvalid
 from mulligan.core.job import FailureClass
 from mulligan.core.retry import Policy
 from mulligan.core.schedule import to_ms
+from mulligan.core.shown import shown
 from mulligan.core.submission import Options
 
 Classify = Mapping[type[BaseException] | str | int, FailureClass] | Callable[[BaseException], FailureClass | None]
 Executor = Literal["process", "async"]
 
 MAX_NAME = 200
+MAX_CONCURRENCY = 1_000_000
+MAX_MEMORY = 2**60
 
 _NAME = re.compile(r"[^\W\d][\w.\-]*")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|TB|KIB|MIB|GIB|TIB)?", re.IGNORECASE)
@@ -50,49 +53,53 @@ class TaskOptions:
     runbook: str | None
 
 
-def task_options(
-    fn: Callable[..., Any],
-    *,
-    name: str | None = None,
-    retries: object = None,
-    timeout: Duration | None = None,
-    total_timeout: Duration | None = None,
-    heartbeat_timeout: Duration | None = None,
-    uses: Iterable[str] = (),
-    offline: bool | None = None,
-    online: bool | None = None,
-    idempotent: bool | None = None,
-    classify: Classify | None = None,
-    concurrency: int | None = None,
-    priority: int = 3,
-    resources: Mapping[str, int | str] | None = None,
-    executor: Executor | None = None,
-    runbook: str | None = None,
-) -> TaskOptions:
+class TaskKeywords(TypedDict, total=False):
+    """The options of `@task`, as they are written."""
+
+    name: str | None
+    retries: object
+    timeout: Duration | None
+    total_timeout: Duration | None
+    heartbeat_timeout: Duration | None
+    uses: Iterable[str]
+    offline: bool | None
+    online: bool | None
+    idempotent: bool | None
+    classify: Classify | None
+    concurrency: int | None
+    priority: int
+    resources: Mapping[str, int | str] | None
+    executor: Executor | None
+    runbook: str | None
+
+
+def task_options(fn: Callable[..., Any], **given: Unpack[TaskKeywords]) -> TaskOptions:
     """Check the options of a task; raises ConfigError that names the task and the option."""
+    name = given.get("name")
     name = fn.__name__ if name is None else name
     owner = f"task {name!r}"
+    classify = given.get("classify")
     return TaskOptions(
         name=_name(name, owner),
-        policy=_policy(retries, owner),
-        timeout_s=_limit(timeout, f"{owner}, timeout"),
-        total_timeout_s=_limit(total_timeout, f"{owner}, total_timeout"),
-        heartbeat_timeout_s=_limit(heartbeat_timeout, f"{owner}, heartbeat_timeout"),
-        uses=_uses(uses, owner),
-        offline=_flag(offline, f"{owner}, offline"),
-        online=_flag(online, f"{owner}, online"),
-        idempotent=_flag(idempotent, f"{owner}, idempotent"),
+        policy=_policy(given.get("retries"), owner),
+        timeout_s=_limit(given.get("timeout"), f"{owner}, timeout"),
+        total_timeout_s=_limit(given.get("total_timeout"), f"{owner}, total_timeout"),
+        heartbeat_timeout_s=_limit(given.get("heartbeat_timeout"), f"{owner}, heartbeat_timeout"),
+        uses=_uses(given.get("uses", ()), owner),
+        offline=_flag(given.get("offline"), f"{owner}, offline"),
+        online=_flag(given.get("online"), f"{owner}, online"),
+        idempotent=_flag(given.get("idempotent"), f"{owner}, idempotent"),
         rules=() if classify is None or callable(classify) else _rules(classify, owner),
         classifier=classify if callable(classify) else None,
-        concurrency=_concurrency(concurrency, owner),
-        priority=_priority(priority, owner),
-        memory_bytes=_memory(resources, owner),
-        executor=_executor(executor, inspect.iscoroutinefunction(fn), owner),
-        runbook=_text(runbook, f"{owner}, runbook"),
+        concurrency=_concurrency(given.get("concurrency"), owner),
+        priority=_priority(given.get("priority", 3), owner),
+        memory_bytes=_memory(given.get("resources"), owner),
+        executor=_executor(given.get("executor"), inspect.iscoroutinefunction(fn), owner),
+        runbook=_text(given.get("runbook"), f"{owner}, runbook"),
     )
 
 
-OPTION_NAMES = frozenset(inspect.signature(task_options).parameters) - {"fn"}
+OPTION_NAMES = frozenset(TaskKeywords.__annotations__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +170,11 @@ def _limit(value: Duration | None, what: str) -> float | None:
 
 def _uses(value: object, owner: str) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
-        raise ConfigError(f"{owner}, uses: expected a list of names such as ['warehouse'], not {value!r}")
+        raise ConfigError(f"{owner}, uses: expected a list of names such as ['warehouse'], not {shown(value)}")
     names = tuple(value)
     for each in names:
         if not isinstance(each, str) or not _NAME.fullmatch(each):
-            raise ConfigError(f"{owner}, uses: {each!r} is not the name of a dependency")
+            raise ConfigError(f"{owner}, uses: {shown(each)} is not the name of a dependency")
     if len(set(names)) < len(names):
         raise ConfigError(f"{owner}, uses: a name stands there twice")
     return names
@@ -175,13 +182,13 @@ def _uses(value: object, owner: str) -> tuple[str, ...]:
 
 def _flag(value: object, what: str) -> bool | None:
     if value is not None and not isinstance(value, bool):
-        raise ConfigError(f"{what}: expected True, False or nothing, not {value!r}")
+        raise ConfigError(f"{what}: expected True, False or nothing, not {shown(value)}")
     return value
 
 
 def _rules(classify: object, owner: str) -> tuple[tuple[type[BaseException] | str, FailureClass], ...]:
     if not isinstance(classify, Mapping):
-        raise ConfigError(f"{owner}, classify: expected a mapping or a function, not {classify!r}")
+        raise ConfigError(f"{owner}, classify: expected a mapping or a function, not {shown(classify)}")
     return tuple((_rule(key, owner), _class(value, key, owner)) for key, value in classify.items())
 
 
@@ -193,7 +200,7 @@ def _rule(key: object, owner: str) -> type[BaseException] | str:
     if isinstance(key, str) and all(part.isidentifier() for part in key.split(".")):
         return key
     raise ConfigError(
-        f"{owner}, classify: {key!r} is neither an exception class, nor the qualified name of one such as "
+        f"{owner}, classify: {shown(key)} is neither an exception class, nor the qualified name of one such as "
         "'requests.exceptions.ConnectionError', nor an exit code from 0 to 255"
     )
 
@@ -202,30 +209,34 @@ def _class(value: object, key: object, owner: str) -> FailureClass:
     try:
         return FailureClass(value)  # type: ignore[arg-type]  # whatever it is, the enum refuses what is no class
     except ValueError:
-        raise ConfigError(f"{owner}, classify: {key!r} has no failure class ({', '.join(FailureClass)}), but {value!r}") from None
+        raise ConfigError(
+            f"{owner}, classify: {shown(key)} has no failure class ({', '.join(FailureClass)}), but {shown(value)}"
+        ) from None
 
 
 def _concurrency(value: object, owner: str) -> int | None:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_CONCURRENCY):
         return value
-    raise ConfigError(f"{owner}, concurrency: expected a whole number of at least 1, not {value!r}")
+    raise ConfigError(f"{owner}, concurrency: expected a whole number from 1 to {MAX_CONCURRENCY:,}, not {shown(value)}")
 
 
 def _priority(value: object, owner: str) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 5:
         return value
-    raise ConfigError(f"{owner}, priority: expected 1 (first) to 5 (last), not {value!r}")
+    raise ConfigError(f"{owner}, priority: expected 1 (first) to 5 (last), not {shown(value)}")
 
 
 def _memory(resources: object, owner: str) -> int | None:
     if resources is None:
         return None
     if not isinstance(resources, Mapping) or set(resources) - {"memory"}:
-        raise ConfigError(f"{owner}, resources: expected {{'memory': '2GB'}}, not {resources!r}")
+        raise ConfigError(f"{owner}, resources: expected {{'memory': '2GB'}}, not {shown(resources)}")
     value = resources.get("memory")
     size = _bytes(value)
-    if size is None or size <= 0:
-        raise ConfigError(f"{owner}, resources: memory is a size such as '2GB' or '512MiB', or a number of bytes, not {value!r}")
+    if size is None or not 0 < size <= MAX_MEMORY:
+        raise ConfigError(
+            f"{owner}, resources: memory is a size such as '2GB' or '512MiB', or a number of bytes, not {shown(value)}"
+        )
     return size
 
 
@@ -233,7 +244,7 @@ def _bytes(value: object) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-    return None if found is None else int(float(found[1]) * _UNITS[(found[2] or "B").upper()])
+    return None if found is None else int(min(float(found[1]), 2.0**61) * _UNITS[(found[2] or "B").upper()])
 
 
 def _executor(value: object, asynchronous: bool, owner: str) -> str:
@@ -241,24 +252,28 @@ def _executor(value: object, asynchronous: bool, owner: str) -> str:
     if value is None or value == fitting:
         return fitting
     kind = "an `async def`" if asynchronous else "a plain `def`"
-    raise ConfigError(f"{owner}, executor: {kind} runs in the executor {fitting!r}, not in {value!r}; leave it out")
+    raise ConfigError(f"{owner}, executor: {kind} runs in the executor {fitting!r}, not in {shown(value)}; leave it out")
 
 
 def _text(value: object, what: str) -> str | None:
-    if value is not None and (not isinstance(value, str) or not value.strip() or "\0" in value):
-        raise ConfigError(f"{what}: expected a text, not {value!r}")
+    if value is not None and (not isinstance(value, str) or not value.strip() or not _storable(value)):
+        raise ConfigError(f"{what}: expected a text, not {shown(value)}")
     return value
+
+
+def _storable(value: str) -> bool:
+    return not any(each == "\0" or "\ud800" <= each <= "\udfff" for each in value)
 
 
 def _run_id(value: object, owner: str) -> str:
     if isinstance(value, str) and 0 < len(value) <= MAX_NAME and value.isprintable() and value == value.strip():
         return value
-    raise ConfigError(f"{owner}, run_id: expected a text of 1 to {MAX_NAME} printable characters, not {value!r}")
+    raise ConfigError(f"{owner}, run_id: expected a text of 1 to {MAX_NAME} printable characters, not {shown(value)}")
 
 
 def _moment(value: object, what: str) -> int:
     if not isinstance(value, datetime) or value.utcoffset() is None:
-        raise ConfigError(f"{what}: expected a datetime that has a time zone, not {value!r}")
+        raise ConfigError(f"{what}: expected a datetime that has a time zone, not {shown(value)}")
     try:
         return to_ms(value.replace(microsecond=value.microsecond // 1000 * 1000), what)
     except WindowInvalid as error:
@@ -267,8 +282,10 @@ def _moment(value: object, what: str) -> int:
 
 def _labels(labels: object, owner: str) -> dict[str, str]:
     if not isinstance(labels, Mapping):
-        raise ConfigError(f"{owner}, labels: expected a mapping of texts, not {labels!r}")
+        raise ConfigError(f"{owner}, labels: expected a mapping of texts, not {shown(labels)}")
     for pair in labels.items():
         if not all(isinstance(each, str) and each.isprintable() and len(each) <= MAX_NAME for each in pair):
-            raise ConfigError(f"{owner}, labels: {pair!r} are not two texts of at most {MAX_NAME} printable characters")
+            raise ConfigError(f"{owner}, labels: {shown(pair)} are not two texts of at most {MAX_NAME} printable characters")
+    if "" in labels:
+        raise ConfigError(f"{owner}, labels: a label's name is empty")
     return dict(labels)

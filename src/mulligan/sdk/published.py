@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from mulligan.core.definition import Definition
 from mulligan.core.durations import Duration
-from mulligan.core.errors import ArgumentsInvalid, ValueTooLarge
+from mulligan.core.errors import ArgumentsInvalid
 from mulligan.core.schedule import Instant, windows
-from mulligan.core.submission import MAX_VALUE_BYTES, NewItem, Only, Options, Submission
+from mulligan.core.shown import shown
+from mulligan.core.submission import NewItem, Only, Options, Submission
+from mulligan.sdk.items import arguments_by_name, check_range
+from mulligan.sdk.schema import problems
 from mulligan.sdk.values import dump_any
 from mulligan.sdk.window import Window
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "array": (list, tuple),
-    "object": (dict,),
-    "null": (type(None),),
-}
 
 
 def named_call(definition: Definition, args: tuple[Any, ...], values: dict[str, Any], options: Options) -> Submission:
@@ -33,7 +27,7 @@ def named_call(definition: Definition, args: tuple[Any, ...], values: dict[str, 
         return Submission(definition, "submit", [NewItem("0", arguments_of(definition, values))], options)
     window = values.pop(definition.window, None)
     if not isinstance(window, Window):
-        raise ArgumentsInvalid(f"task {definition.name!r}: parameter {definition.window!r} takes a Window, not {window!r}")
+        raise ArgumentsInvalid(f"task {definition.name!r}: parameter {definition.window!r} takes a Window, not {shown(window)}")
     item = NewItem(window.key, arguments_of(definition, values), (window.start_ms, window.end_ms))
     return Submission(definition, "submit", [item], options, window.tz)
 
@@ -48,18 +42,16 @@ def named_range(
     tz: str = "UTC",
     only: Only = "missing",
     order: str = "oldest",
-    args: dict[str, Any] | None = None,
+    args: Mapping[str, Any] | None = None,
     accept_risk: bool = False,
     run_id: str | None = None,
 ) -> Submission:
     """Return the submission of a backfill of a published task; raises ArgumentsInvalid, WindowInvalid."""
+    owner = f"task {definition.name!r}"
     if definition.window is None:
-        raise ArgumentsInvalid(f"task {definition.name!r} takes no Window: a backfill is for tasks that do")
-    if only not in ("missing", "failed", "all"):
-        raise ArgumentsInvalid(f"only: expected 'missing', 'failed' or 'all', not {only!r}")
-    if order not in ("oldest", "newest"):
-        raise ArgumentsInvalid(f"order: expected 'oldest' or 'newest', not {order!r}")
-    text = arguments_of(definition, args or {})
+        raise ArgumentsInvalid(f"{owner} takes no Window: a backfill is for tasks that do")
+    check_range(owner, only, order, accept_risk)
+    text = arguments_of(definition, arguments_by_name(owner, args))
     cut = windows(start, end, every, tz, order == "newest")
     items = (NewItem(Window.of_ms(first, last, tz).key, text, (first, last)) for first, last in cut)
     if run_id is not None:
@@ -67,10 +59,11 @@ def named_range(
     return Submission(definition, "backfill", items, options, tz, only, None, accept_risk)
 
 
-def arguments_of(definition: Definition, values: dict[str, Any]) -> str:
+def arguments_of(definition: Definition, values: Mapping[str, Any]) -> str:
     """Check arguments by name against a published schema, and return them as JSON.
 
-    Names and plain JSON types are checked here, everything else when the task's code reads them. Raises ArgumentsInvalid.
+    What the schema cannot say, such as validators in code, is checked when the task's code reads them. Raises
+    ArgumentsInvalid, ValueTooLarge.
     """
     schema = json.loads(definition.parameters)
     known: dict[str, Any] = schema.get("properties", {})
@@ -81,21 +74,15 @@ def arguments_of(definition: Definition, values: dict[str, Any]) -> str:
     missing = [name for name in schema.get("required", []) if name not in values]
     if missing:
         raise ArgumentsInvalid(f"{where} needs {', '.join(missing)}")
-    for name, value in values.items():
-        _check_type(where, name, value, known[name])
-    text = dump_any(values, f"{where}, its arguments")
-    if len(text) > MAX_VALUE_BYTES:
-        raise ValueTooLarge(
-            f"{where}: its arguments take {len(text):,} bytes, {MAX_VALUE_BYTES:,} are allowed: pass a path or URI"
-        )
+    text = dump_any(dict(values), f"{where}: the arguments")
+    wrong = problems(definition.parameters, json.loads(text))
+    if wrong:
+        raise ArgumentsInvalid(f"{where}, {_said(wrong)}")
     return text
 
 
-def _check_type(where: str, name: str, value: Any, schema: dict[str, Any]) -> None:
-    kind = schema.get("type")
-    allowed = _TYPES.get(kind) if isinstance(kind, str) else None
-    if allowed is None:
-        return
-    wrong = not isinstance(value, allowed) or (isinstance(value, bool) and kind in ("integer", "number"))
-    if wrong:
-        raise ArgumentsInvalid(f"{where}, parameter {name!r}: expected {kind}, not {value!r}")
+def _said(wrong: list[tuple[tuple[Any, ...], str]]) -> str:
+    texts = [f"parameter {'.'.join(map(str, place))!r}: {what}" for place, what in wrong[:3]]
+    if len(wrong) > 3:
+        texts.append(f"and {len(wrong) - 3} more")
+    return "; ".join(texts)

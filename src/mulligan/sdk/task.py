@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Protocol, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
 
 from mulligan.core.attempt import AttemptInfo
 from mulligan.core.definition import Definition
@@ -18,7 +18,7 @@ from mulligan.core.schedule import Instant
 from mulligan.core.submission import NewItem, Only, Options, Submission
 from mulligan.sdk.context import Context
 from mulligan.sdk.declared import Declared
-from mulligan.sdk.options import OPTION_NAMES, CallOptions, Classify, Executor, call_options, task_options
+from mulligan.sdk.options import OPTION_NAMES, CallOptions, TaskKeywords, call_options, task_options
 from mulligan.sdk.ports import AMBIENT, RUNNING, Backend, Channel, JobHandle
 from mulligan.sdk.window import Window
 
@@ -78,7 +78,7 @@ class Task(Generic[P, R]):
         from mulligan.sdk import items
 
         task = cast("Task[..., R]", self)
-        made, tz = items.of_sequence(_ready(task), xs, key, args or {})
+        made, tz = items.of_sequence(_ready(task), xs, key, args)
         return _hand_over(task, "map", made, tz)
 
     def backfill(
@@ -102,11 +102,8 @@ class Task(Generic[P, R]):
 
         task = cast("Task[..., R]", self)
         signature = _ready(task)
-        if only not in ("missing", "failed", "all"):
-            raise ArgumentsInvalid(f"{signature.owner}, only: expected 'missing', 'failed' or 'all', not {only!r}")
-        if order not in ("oldest", "newest"):
-            raise ArgumentsInvalid(f"{signature.owner}, order: expected 'oldest' or 'newest', not {order!r}")
-        made = items.of_range(signature, start, end, every, tz, order == "newest", args or {})
+        items.check_range(signature.owner, only, order, accept_risk)
+        made = items.of_range(signature, start, end, every, tz, order == "newest", args)
         return _hand_over(task, "backfill", made, tz, only, accept_risk)
 
     def options(
@@ -232,25 +229,7 @@ class Declaration:
     @overload
     def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
     @overload
-    def __call__(
-        self,
-        *,
-        name: str | None = None,
-        retries: object = None,
-        timeout: Duration | None = None,
-        total_timeout: Duration | None = None,
-        heartbeat_timeout: Duration | None = None,
-        uses: Iterable[str] = (),
-        offline: bool | None = None,
-        online: bool | None = None,
-        idempotent: bool | None = None,
-        classify: Classify | None = None,
-        concurrency: int | None = None,
-        priority: int = 3,
-        resources: Mapping[str, int | str] | None = None,
-        executor: Executor | None = None,
-        runbook: str | None = None,
-    ) -> Declaration: ...
+    def __call__(self, **options: Unpack[TaskKeywords]) -> Declaration: ...
     def __call__(self, *fn: Any, **options: Any) -> Any:
         """Declare a function as a task, or return a decorator that does so with options; raises ConfigError, TaskError."""
         options = {**self._options, **options}

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import json
 import math
-import reprlib
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, NotRequired
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
-from pydantic_core import PydanticSerializationError, from_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 from typing_extensions import TypedDict
 
 from mulligan.core.errors import ArgumentsInvalid, MulliganError, ResultInvalid, TaskError, ValueTooLarge
+from mulligan.core.shown import shown
 from mulligan.core.submission import MAX_VALUE_BYTES
 
 _CONFIG = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=False)
-_SUSPECTS = (b"null", b"NaN", b"Infinity", b"\\u0000")
+_SUSPECTS = (b"null", b"NaN", b"Infinity", b'"None":', b'"nan":', b'inf":', b"\\u0000")
 """What the JSON of a value that must be refused contains; other values may contain it too."""
+MAX_DIGITS = sys.int_info.default_max_str_digits
+"""Longer whole numbers are not read back from JSON, neither by Python nor by pydantic."""
 
 _typed_dict: Any = TypedDict  # its fields are known at run time only
-
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = _short.maxlong = 60
 
 Invalid = Callable[[str], MulliganError]
 
@@ -116,19 +116,11 @@ def load_any(text: str) -> Any:
 def check_text(text: str, what: str, invalid: Invalid = ArgumentsInvalid) -> None:
     """Refuse a text that no database keeps: one with NUL characters or lone surrogates."""
     if "\0" in text:
-        raise invalid(f"{what}: {_short.repr(text)} contains a NUL character; remove it, or encode it as base64")
+        raise invalid(f"{what}: {shown(text)} contains a NUL character; remove it, or encode it as base64")
     try:
         text.encode()
     except UnicodeEncodeError:
         raise invalid(f"{what}: {ascii(text)[:80]} contains half a surrogate pair, which is no valid text") from None
-
-
-def shown(value: Any) -> str:
-    """Return a short text for a value of any kind, whatever its own `repr` does."""
-    try:
-        return _short.repr(value)
-    except Exception:  # noqa: BLE001 - a broken repr of users' code must not hide what is being reported
-        return f"<{type(value).__name__}>"
 
 
 def _adapter(hint: Any, what: str) -> TypeAdapter[Any]:
@@ -142,8 +134,10 @@ def _adapter(hint: Any, what: str) -> TypeAdapter[Any]:
 
 
 def _schema(adapter: TypeAdapter[Any], owner: str) -> str:
+    from mulligan.sdk.schema import Published
+
     try:
-        return json.dumps(adapter.json_schema(), sort_keys=True)
+        return json.dumps(adapter.json_schema(schema_generator=Published), sort_keys=True)
     except PydanticUserError as error:
         reason = str(error).partition("\n")[0]
         raise TaskError(f"{owner}: a parameter has a type that cannot travel as JSON ({reason})") from None
@@ -161,7 +155,34 @@ def _dump(adapter: TypeAdapter[Any], value: Any, what: str, invalid: Invalid) ->
         )
     if any(suspect in data for suspect in _SUSPECTS):
         _inspect(adapter, value, data, what, invalid)
+    _must_return(data, what, invalid)
     return data.decode()
+
+
+def _must_return(data: bytes, what: str, invalid: Invalid) -> None:
+    """Refuse JSON that readers do not understand, or that says less when it is read than was written."""
+    try:
+        same = to_json(from_json(data)) == data
+    except ValueError as error:
+        if "recursion" in str(error):
+            raise invalid(f"{what}: a value is nested too deeply to travel as JSON") from None
+        raise invalid(
+            f"{what}: a whole number of more than {MAX_DIGITS:,} digits cannot be read back from JSON; pass it as text"
+        ) from None
+    if not same:
+        json.loads(data, object_pairs_hook=lambda pairs: _each_once(pairs, what, invalid))
+        raise invalid(f"{what}: a value does not come back from JSON as it went; pass plain data")
+
+
+def _each_once(pairs: list[tuple[str, Any]], what: str, invalid: Invalid) -> None:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise invalid(
+                f"{what}: two keys of a dict are the same in JSON, {key!r}, and one would be lost (keys become texts, "
+                'so 1 and "1" are one key); make the keys all texts or all numbers'
+            )
+        seen.add(key)
 
 
 def _refusal(error: Exception, what: str) -> str:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from mulligan.core.errors import WindowInvalid
 from mulligan.core.schedule import from_ms, to_ms
+from mulligan.core.shown import shown
 
 _HOUR_MS = 3_600_000
 _SHORTEST_DAY_MS = 12 * _HOUR_MS
@@ -30,9 +31,9 @@ class Window:
     def __post_init__(self) -> None:
         for name, moment in (("start", self.start), ("end", self.end)):
             if not isinstance(moment, datetime) or moment.utcoffset() is None:
-                raise WindowInvalid(f"{name}: a window takes datetimes that have a time zone, not {moment!r}")
-        object.__setattr__(self, "end", self.end.astimezone(self.start.tzinfo))
+                raise WindowInvalid(f"{name}: a window takes datetimes that have a time zone, not {shown(moment)}")
         object.__setattr__(self, "_range_ms", (to_ms(self.start, "start"), to_ms(self.end, "end")))
+        object.__setattr__(self, "end", self.end.astimezone(self.start.tzinfo))
         # Compared as instants: in one zone Python compares wall clocks, which run back where summer time ends.
         if self.end_ms <= self.start_ms:
             raise WindowInvalid(f"a window must end after it starts: {self.start.isoformat()} to {self.end.isoformat()}")
@@ -96,11 +97,7 @@ def _is_day(window: Window) -> bool:
     if window.start.minute or window.start.second or window.end_ms - window.start_ms < _SHORTEST_DAY_MS:
         return False
     midnight = datetime(window.start.year, window.start.month, window.start.day, tzinfo=window.start.tzinfo)
-    try:
-        next_midnight = midnight + _DAY
-    except OverflowError:
-        return False
-    return to_ms(midnight) == window.start_ms and to_ms(next_midnight) == window.end_ms
+    return to_ms(midnight) == window.start_ms and to_ms(midnight + _DAY) == window.end_ms
 
 
 def _ambiguous(moment: datetime) -> bool:
