@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -31,16 +32,29 @@ def postgres_url() -> Iterator[str]:
 _NUMBERS = itertools.count()
 
 
-@pytest.fixture
-def a_place(postgres_url: str) -> Iterator[Callable[[], Place]]:
-    """Makes places for stores, each a schema of its own, which are gone after the test."""
+@contextlib.contextmanager
+def _places(url: str) -> Iterator[Callable[[], Place]]:
     made: list[Place] = []
 
     def make() -> Place:
-        made.append(Place(postgres_url, f"test_{os.getpid()}_{next(_NUMBERS)}"))
+        made.append(Place(url, f"test_{os.getpid()}_{next(_NUMBERS)}"))
         return made[-1]
 
     yield make
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
+    with psycopg.connect(url, autocommit=True) as connection:
         for each in made:
             connection.execute(f"drop schema if exists {each.schema} cascade".encode())
+
+
+@pytest.fixture
+def a_place(postgres_url: str) -> Iterator[Callable[[], Place]]:
+    """Makes places for stores, each a schema of its own, which are gone after the test."""
+    with _places(postgres_url) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def shared_place(postgres_url: str) -> Iterator[Callable[[], Place]]:
+    """The same for a whole module."""
+    with _places(postgres_url) as make:
+        yield make

@@ -19,17 +19,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 each.add_marker(skip)
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path, request.getfixturevalue("a_place")() if request.param == "postgres" else None)
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def file_world(tmp_path: Path) -> Iterator[World]:
+    """A world whose store is a file, for what only files do."""
     made = World(tmp_path)
     yield made
     made.close()
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A world with a running worker, for stories that leave both as they were."""
-    made = World(tmp_path_factory.mktemp("shared"))
+    place = request.getfixturevalue("shared_place")() if request.param == "postgres" else None
+    made = World(tmp_path_factory.mktemp("shared"), place)
     made.worker()
     yield made
     made.close()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mulligan.client.client import Client, connect
+from mulligan.store.postgres import Place
 
 T = TypeVar("T")
 
@@ -20,6 +21,8 @@ HERE = Path(__file__).parent
 TASKS = HERE / "story_tasks.py"
 SETTINGS = {"processes": "2", "lease": "1.5", "grace": "0.3", "kill": "0.3"}
 DEADLINE_S = 20.0
+MARK = "STORY"
+"""The variable by which the processes of a story are found."""
 _LOOK_S = 0.005
 
 
@@ -67,12 +70,17 @@ class Trace:
 class World(Trace):
     """A folder with a store, and the workers that were started on it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, place: Place | None = None) -> None:
         super().__init__(folder)
         self.store = folder / "store.db"
-        self.url = f"sqlite:///{self.store}"
-        self.client: Client = connect(self.url)
+        self.place = place
+        self.settings = {"database": place.url, "schema": place.schema} if place else {"database": f"sqlite:///{self.store}"}
+        self.client: Client = self.connect()
         self.workers: list[WorkerProcess] = []
+
+    def connect(self) -> Client:
+        """Return a client of its own."""
+        return connect(self.settings["database"], schema=self.settings.get("schema"))
 
     def worker(self, *sources: str | Path, wait: bool = True, output: str | None = None, **settings: object) -> WorkerProcess:
         """Start a worker, and wait until it is there."""
@@ -87,7 +95,7 @@ class World(Trace):
 
     def processes(self) -> list[int]:
         """Return all processes that were started for this store, whoever their parent is now."""
-        return processes_with(str(self.store))
+        return processes_with(f"{MARK}={self.folder}\0")
 
     def refused(self) -> int:
         """Return how many late writes of any worker were refused."""
@@ -113,10 +121,10 @@ class WorkerProcess:
     """A worker as users start it, in a session of its own; what it says is kept."""
 
     def __init__(self, world: World, sources: Sequence[str], settings: dict[str, object], output: str | None) -> None:
-        given = {**SETTINGS, **{name: str(value) for name, value in settings.items()}}
+        given = {**SETTINGS, **world.settings, **{name: str(value) for name, value in settings.items()}}
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MULLIGAN_")}
         environment |= {f"MULLIGAN_{name.upper()}": value for name, value in given.items()}
-        environment |= {"MULLIGAN_DATABASE": world.url, "PYTHONPATH": str(HERE)}
+        environment |= {"PYTHONPATH": str(HERE), MARK: str(world.folder)}
         self._said = world.folder / f"worker-{len(world.workers)}.log"
         with Path(output or self._said).open("wb") as log:
             self.process = subprocess.Popen(

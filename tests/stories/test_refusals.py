@@ -60,9 +60,7 @@ def test_a_store_that_is_none_is_refused(world: World) -> None:
     (world.folder / "flow.py").write_text(TASK + "@task\ndef a() -> None: ...\n")
     text = world.folder / "text.db"
     text.write_text("this is no database, but it is long enough to look like one" * 20)
-    world.url, url = f"sqlite:///{text}", world.url
-    worker = world.worker("flow.py", wait=False)
-    world.url = url
+    worker = world.worker("flow.py", wait=False, database=f"sqlite:///{text}")
     assert worker.wait() != 0
     assert "is not a SQLite file" in worker.said
     assert text.read_text().startswith("this is no database")

@@ -27,7 +27,8 @@ def locked(world: World) -> Iterator[None]:
         connection.close()
 
 
-def test_outcomes_wait_while_another_process_holds_the_store_and_are_delivered_after(world: World) -> None:
+def test_outcomes_wait_while_another_process_holds_the_store_and_are_delivered_after(file_world: World) -> None:
+    world = file_world
     worker = world.worker(lease=60)
     jobs = [
         world.client.submit(story_tasks.until_there, world.path(), "once", world.path("go")),
@@ -46,7 +47,10 @@ def test_outcomes_wait_while_another_process_holds_the_store_and_are_delivered_a
     world.check()
 
 
-def test_when_the_store_is_away_for_longer_than_the_lease_what_runs_is_ended_and_what_ended_is_delivered(world: World) -> None:
+def test_when_the_store_is_away_for_longer_than_the_lease_what_runs_is_ended_and_what_ended_is_delivered(
+    file_world: World,
+) -> None:
+    world = file_world
     worker = world.worker(processes=3, lease=1)
     client, trace = world.client, world.path()
     ended = client.submit(story_tasks.until_there, trace, "ended", world.path("go"))
@@ -69,7 +73,8 @@ def test_when_the_store_is_away_for_longer_than_the_lease_what_runs_is_ended_and
     world.check()
 
 
-def test_a_worker_that_starts_while_the_store_is_locked_waits_for_it(world: World) -> None:
+def test_a_worker_that_starts_while_the_store_is_locked_waits_for_it(file_world: World) -> None:
+    world = file_world
     tried: set[str] = set()
 
     def has_tried_twice() -> bool:
@@ -83,8 +88,9 @@ def test_a_worker_that_starts_while_the_store_is_locked_waits_for_it(world: Worl
     assert world.client.submit(story_tasks.add, 1, 2).result() == 3
 
 
-def test_a_full_disk_stops_nothing_for_good(world: World) -> None:
+def test_a_full_disk_stops_nothing_for_good(file_world: World) -> None:
     """The size limit of the worker's files stands for a full disk: SQLite is refused the room in the same way."""
+    world = file_world
     import resource
 
     worker = world.worker(lease=60)
@@ -110,7 +116,8 @@ def test_a_worker_works_on_where_nothing_that_it_says_can_be_written(world: Worl
     assert world.client.submit(story_tasks.add, 1, 2).wait(20).result() == 3
 
 
-def test_a_worker_whose_store_does_not_come_back_can_still_be_stopped(world: World) -> None:
+def test_a_worker_whose_store_does_not_come_back_can_still_be_stopped(file_world: World) -> None:
+    world = file_world
     import signal
 
     worker = world.worker(lease=60)
