@@ -121,7 +121,8 @@ def _terminate(server: PostgresServer, wanted: int) -> int:
     with psycopg.connect(server.url, autocommit=True) as connection:
         while killed < wanted and time.monotonic() < until_s:
             rows = connection.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'mulligan' and xact_start is not null"
+                "select pg_terminate_backend(pid) from pg_stat_activity where xact_start is not null and pid <> pg_backend_pid() "
+                "and application_name = 'mulligan'"
             ).fetchall()
             killed += len(rows)
     return killed
