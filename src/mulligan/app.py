@@ -21,6 +21,7 @@ from mulligan.engine.submitting import Submitting
 from mulligan.sdk.submitting import submission_from_json
 from mulligan.sdk.task import Task
 from mulligan.store.interface import Database, Hints, Presence
+from mulligan.store.migrating import Migrated
 from mulligan.store.store import Session, Store
 from mulligan.supervisor.chore import Chore
 from mulligan.supervisor.safety import safety_chores
@@ -129,6 +130,21 @@ class Services:
             job = session.jobs.read(taken.job)
         assert job is not None  # noqa: S101 - just stored
         return json.dumps({"id": str(job.id), "run_id": job.run_id, "status": job_status(job.counts)})
+
+
+def migrate(settings: Settings, tell: Callable[[str], None]) -> Migrated:
+    """Bring the schema of a store up to date; raises StoreNewer, StoreBusy, StoreError."""
+    if settings.sqlite_path is None:
+        from mulligan.store import postgres_schema
+        from mulligan.store.postgres import Place, conninfo
+
+        place = Place(settings.database, settings.schema, settings.pooler == "transaction")
+        return postgres_schema.migrate(place, conninfo(place), tell=tell)
+    from mulligan.store.sqlite import SqliteDatabase, version_of
+
+    before = version_of(settings.sqlite_path)
+    SqliteDatabase(settings.sqlite_path).close()
+    return Migrated(before, version_of(settings.sqlite_path))
 
 
 def _open(settings: Settings) -> tuple[Database, Presence, Clock]:

@@ -22,6 +22,7 @@ def add_to(app: typer.Typer) -> None:
     command(app, "workers")(workers)
     command(app, "audit --limit 20")(audit)
     command(app, "verify")(verify)
+    command(app, "migrate --database postgresql://db.example/pipelines")(migrate)
 
 
 def jobs(
@@ -129,6 +130,25 @@ def audit(
         columns,
         [[ago(row.at_ms, now_ms), row.actor, row.action, row.target, f"{row.changed:,}", row.reason] for row in rows],
     )
+
+
+def migrate(shell: Shell) -> None:
+    """Bring the store's schema up to date.
+
+    On PostgreSQL a newer version of Mulligan asks for this before it works; workers of the version before go on meanwhile.
+    A SQLite file is brought up to date by whatever opens it first.
+    """
+    from mulligan.app import migrate as bring_up_to_date
+
+    before, after = bring_up_to_date(shell.settings, shell.hint)
+    if shell.as_json:
+        shell.document({"before": before, "after": after})
+    elif before == after:
+        shell.say(f"The schema is up to date: version {after}.")
+    else:
+        shell.say(
+            f"The schema is of version {after} now{'' if before else ', made anew'}; it was {before or 'not there'} before."
+        )
 
 
 def verify(shell: Shell) -> int:

@@ -25,6 +25,13 @@ class Migration(NamedTuple):
         return None
 
 
+class Migrated(NamedTuple):
+    """The version of a schema before and after it was brought up to date; 0 where there was none."""
+
+    before: int
+    after: int
+
+
 def migrations(dialect: str) -> list[Migration]:
     """Return the migrations of a dialect in their order."""
     pattern = re.compile(rf"(\d{{4}})_(\w+)\.{dialect}\.sql")

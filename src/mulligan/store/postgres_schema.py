@@ -10,7 +10,7 @@ import psycopg
 from psycopg import errors, sql
 
 from mulligan.core.errors import StoreBusy, StoreError, StoreForeign, StoreNewer, StoreOlder
-from mulligan.store.migrating import Migration, migrations
+from mulligan.store.migrating import Migrated, Migration, migrations
 
 if TYPE_CHECKING:
     from mulligan.store.postgres import Place
@@ -45,35 +45,37 @@ def bring_up(place: Place, conninfo: str) -> None:
 
 def migrate(
     place: Place, conninfo: str, known: Sequence[Migration] | None = None, tell: Callable[[str], None] = lambda _: None
-) -> int:
-    """Bring a schema up to date, a step in each transaction; returns how many steps that took.
+) -> Migrated:
+    """Bring a schema up to date, a step in each transaction.
 
     A step that does not get its locks within three seconds lets everybody else through and tries again. Raises StoreNewer, and
     StoreBusy when it tried in vain; steps that were done stay done.
     """
     known = migrations("postgres") if known is None else known
-    done = 0
     with psycopg.connect(conninfo, autocommit=True) as connection:
         version, _ = _version(connection, place.schema)
         if version > known[-1].number:
             raise StoreNewer(f"schema {place.schema!r} is of version {version}, newer than this version of Mulligan knows")
         for each in known:
             if each.number > version:
-                done += _patiently(connection, place.schema, each, tell)
-    return done
+                _patiently(connection, place.schema, each, tell)
+                tell(f"{each.number:04} {each.name}: done")
+        return Migrated(version, _version(connection, place.schema)[0])
 
 
-def _patiently(connection: psycopg.Connection[Any], schema: str, step: Migration, tell: Callable[[str], None]) -> bool:
+def _patiently(connection: psycopg.Connection[Any], schema: str, step: Migration, tell: Callable[[str], None]) -> None:
     for attempt in range(TRIES):
         try:
-            return _step(connection, schema, step)
+            _step(connection, schema, step)
         except (errors.LockNotAvailable, errors.QueryCanceled, errors.DeadlockDetected):
             tell(f"{step.number:04} {step.name}: others hold its locks, try {attempt + 1} of {TRIES}")
             threading.Event().wait(0.2 * (attempt + 1))
+        else:
+            return
     raise StoreBusy(f"migration {step.number:04} {step.name} did not get its locks in {TRIES} tries: nothing of it was done")
 
 
-def _step(connection: psycopg.Connection[Any], schema: str, step: Migration) -> bool:
+def _step(connection: psycopg.Connection[Any], schema: str, step: Migration) -> None:
     """Do one step, unless another did it meanwhile."""
     with connection.transaction():
         connection.execute(_LOCK, (schema,))
@@ -81,7 +83,7 @@ def _step(connection: psycopg.Connection[Any], schema: str, step: Migration) -> 
         connection.execute(sql.SQL("set local search_path = {}").format(sql.Identifier(schema)))
         connection.execute("set local statement_timeout = 0")
         if _version(connection, schema)[0] >= step.number:
-            return False
+            return
         connection.execute(step.script.encode())
         values = {"schema_version": step.number, "oldest_code": step.oldest}
         for key, value in values.items():
@@ -90,7 +92,6 @@ def _step(connection: psycopg.Connection[Any], schema: str, step: Migration) -> 
                     "insert into meta (key, value) values (%s, %s) on conflict (key) do update set value = excluded.value",
                     (key, str(value)),
                 )
-    return True
 
 
 def _make(connection: psycopg.Connection[Any], schema: str, known: Sequence[Migration]) -> int:

@@ -149,6 +149,17 @@ class SqliteDatabase:
             self._hurt(point)
 
 
+def version_of(path: str) -> int:
+    """Return the version of a file's schema, 0 where there is none; it is not changed."""
+    if not Path(path).exists():
+        return 0
+    connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        return int(connection.execute("pragma user_version").get)
+    finally:
+        connection.close()
+
+
 def _connect(path: str, synchronous: str, busy_ms: int) -> apsw.Connection:
     connection = apsw.Connection(path, statementcachesize=256)
     connection.set_busy_timeout(busy_ms)

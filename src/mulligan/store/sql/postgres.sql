@@ -173,10 +173,11 @@ order by i.deadline_ms limit :limit;
 select min(deadline_ms) from items where deadline_ms is not null and status in ('PENDING', 'RETRY');
 
 -- name: running_of_job
+-- Goes through what runs, which is never more than the workers hold, and not through the whole job: hence the addition.
 select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
     i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
     i.reason, i.failure_class, i.created_ms, i.ended_ms
-from items i where i.worker is not null and i.job = :job;
+from items i where i.worker is not null and i.job + 0 = :job;
 
 -- name: waiting_of_job
 select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
