@@ -29,8 +29,10 @@ class Tasks:
 
     def add(self, namespace: str, name: str, module: str) -> TaskRow:
         """Add a task unless its name is there already; returns the row of that name."""
-        self._run("add_task", {"namespace": namespace, "name": name, "module": module}).fetchall()
         found = self.find(namespace, name)
+        if found is None:
+            self._run("add_task", {"namespace": namespace, "name": name, "module": module}).fetchall()
+            found = self.find(namespace, name)
         assert found is not None  # noqa: S101 - it was inserted or was there
         return found
 
