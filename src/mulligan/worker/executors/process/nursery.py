@@ -97,13 +97,14 @@ class Nursery:
         """Have all children killed and reaped, and wait until the forkserver has ended."""
         if self._control.fileno() < 0:
             return
+        self.fates()  # the births that were not heard of yet
         self._control.close()
         os.close(self._life)
         try:
             self._process.wait(patience_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+        if self._process.wait():  # it did not get to kill what it had, nor what dead children have left
             self._kill_all()
 
     def _parse(self) -> list[Fate]:
