@@ -18,6 +18,7 @@ from mulligan.engine.commands import Commands
 from mulligan.engine.definitions import Definitions
 from mulligan.engine.engine import Engine
 from mulligan.engine.submitting import Submitting
+from mulligan.sdk.digest import source_digests
 from mulligan.sdk.submitting import submission_from_json
 from mulligan.sdk.task import Task
 from mulligan.store.presence import Listener, NoPresence, Presence
@@ -83,6 +84,7 @@ class Services:
         nursery: Nursery | None = None,
     ) -> Worker:
         """Make a worker for tasks that were loaded from these sources; `nursery` is a forkserver that is there already."""
+        code = source_digests(each.fn for each in tasks.values())  # at once: they may be edited at any time
         settings, presence = self.settings, self.presence
         if isinstance(presence, NoPresence):
             raise NotImplementedError("a store in memory has no workers of its own process")
@@ -104,6 +106,8 @@ class Services:
                 log_limit=settings.log_limit,
                 asynchronous=asynchronous.__contains__,
                 nursery=ready.pop() if ready else None,
+                code=code,
+                tell=tell,
             )
 
         return Worker(

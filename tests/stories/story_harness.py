@@ -121,10 +121,11 @@ class WorkerProcess:
     """A worker as users start it, in a session of its own; what it says is kept."""
 
     def __init__(self, world: World, sources: Sequence[str], settings: dict[str, object], output: str | None) -> None:
+        path = os.pathsep.join([str(settings.pop("python_path", HERE)), str(HERE)])
         given = {**SETTINGS, **{name: str(value) for name, value in settings.items()}}
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MULLIGAN_")}
         environment |= {f"MULLIGAN_{name.upper()}": value for name, value in given.items()}
-        environment |= {"MULLIGAN_DATABASE": world.url, "PYTHONPATH": str(HERE)}
+        environment |= {"MULLIGAN_DATABASE": world.url, "PYTHONPATH": path}
         self._mark = f"STORY_WORKER={world.folder}/{len(world.workers)}."
         environment |= dict([self._mark.split("=")])
         self._said = world.folder / f"worker-{len(world.workers)}.log"

@@ -146,7 +146,7 @@ def test_a_child_of_which_its_forkserver_could_not_tell_the_worker_runs_nothing(
     try:
         server.fork(1, False, *child.hand_over())
         child.handed_over()
-        child.hello("mulligan.sdk.loading:load", [str(tmp_path / "traced.py")])
+        child.hello("mulligan.sdk.loading:load", [str(tmp_path / "traced.py")], {})
         # Nobody reads what the nursery says, and its socket stays open: the child itself must see that it is alone.
         assert select.select([child.log], [], [], 10)[0], "it lives on"
         assert (child.read_log(), child.log_gone) == ([], True)
@@ -216,11 +216,32 @@ def test_children_inherit_no_file_of_the_worker(run: Harness, tmp_path) -> None:
     assert str(tmp_path / "store") not in links
 
 
-def test_a_forkserver_that_cannot_start_is_not_started_over_and_over(make, monkeypatch) -> None:
+def test_a_forkserver_that_cannot_start_at_first_is_tried_again(make, monkeypatch) -> None:
+    monkeypatch.setattr("mulligan.worker.executors.process.nursery._START", "raise SystemExit(1)")
+    told: list[str] = []
+    run = make(processes=1, tell=lambda event, **facts: told.append(f"{event} {facts}"))
+    run.until(lambda: len(told) == 2)
+    assert told[0] == "forkserver died {'ended': 'ended with exit code 1'}"
+    monkeypatch.undo()
+    assert isinstance(run.end(run.start("add", a=1, b=1)), Returned | Succeeded)
+    assert run.end(run.start("add", a=1, b=1)).result == "2"
+    assert run.executor.trouble is None
+
+
+def test_a_forkserver_that_never_starts_is_given_up_and_what_waits_is_handed_back(make, monkeypatch) -> None:
     monkeypatch.setattr("mulligan.worker.executors.process.nursery._START", "raise SystemExit(1)")
     run = make(processes=1)
-    run.until(lambda: run.executor.room() == 0)
-    assert run.executor.deadline() is not None
-    monkeypatch.undo()
-    ends = [run.end(run.start("add", a=1, b=1))]
-    assert ends[0].result == "2"
+    waiting = run.start("add", a=1, b=1)
+    run.until(lambda: run.executor.trouble)
+    assert isinstance(run.end(waiting), Returned)
+    assert "3 times in a row" in run.executor.trouble
+
+
+def test_a_forkserver_that_is_killed_again_and_again_later_on_is_replaced(run: Harness) -> None:
+    run.end(run.start("add", a=1, b=1))
+    for _ in range(4):
+        forkserver = run.executor._brood.forkserver
+        os.kill(forkserver, signal.SIGKILL)
+        run.until(lambda old=forkserver: run.executor._brood.forkserver not in (old, None))
+    run.until(lambda: isinstance(run.end(run.start("add", a=1, b=1)), Succeeded))
+    assert run.executor.trouble is None

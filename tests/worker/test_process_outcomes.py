@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import time
@@ -9,6 +10,7 @@ from process_harness import INFO, Harness
 
 from mulligan.core.failure import Kind
 from mulligan.worker.executors.interface import Call, Failed, Progressed, Returned, Snoozed, Started, Stopped, Succeeded
+from mulligan.worker.executors.process.health import LOADS
 
 
 def test_a_result_comes_back_as_json_with_its_times(run: Harness) -> None:
@@ -141,13 +143,40 @@ def test_a_single_attempt_is_reported_as_started_before_it_ends(run: Harness, tm
     assert abs(started.at_ms - end.started_ms) < 1000
 
 
-def test_a_module_that_fails_to_import_fails_the_attempts_and_not_the_children(make, tmp_path) -> None:
+def test_a_module_that_children_cannot_load_is_no_attempt_s_fault_and_is_not_tried_for_ever(make, tmp_path) -> None:
     (tmp_path / "broken.py").write_text("import nothing_of_this_name\n")
-    run = make(sources=[str(tmp_path / "broken.py")])
+    told: list[str] = []
+    run = make(sources=[str(tmp_path / "broken.py")], tell=lambda event, **facts: told.append(f"{event} {facts}"))
     ends = run.ends([run.start("any"), run.start("any"), run.start("any")])
-    assert all("nothing_of_this_name" in str(end.failure) for end in ends)
-    assert not any(end.failure.crashed for end in ends)
-    assert len({end.pid for end in ends}) <= 2, "children with a broken module are kept"
+    assert [type(end) for end in ends] == [Returned] * 3
+    run.until(lambda: run.executor.trouble)
+    assert "nothing_of_this_name" in run.executor.trouble
+    assert sum("could not load the tasks" in each for each in told) == LOADS
+    assert isinstance(run.end(run.start("any")), Returned)
+    assert (run.executor.room(), run.executor.slots_for("any"), run.executor.room_for("any")) == (0, 0, 0)
+
+
+def test_a_module_that_children_can_load_at_the_third_try_is_all_right(make, tmp_path) -> None:
+    tries = tmp_path / "tries"
+    (tmp_path / "shy.py").write_text(
+        f"from mulligan import task\nopen({str(tries)!r}, 'a').write('x')\nassert len(open({str(tries)!r}).read()) > 2\n"
+        "@task\ndef any():\n    return 1\n"
+    )
+    run = make(sources=[str(tmp_path / "shy.py")], processes=1)
+    run.until(lambda: any(isinstance(run.end(run.start("any")), Succeeded) for _ in range(3)))
+    assert run.executor.trouble is None
+
+
+def test_a_child_that_finds_other_code_than_the_worker_has_is_not_used(make, tmp_path) -> None:
+    flow = tmp_path / "flow.py"
+    flow.write_text("from mulligan import task\n@task\ndef any():\n    return 1\n@task\ndef die():\n    import os; os._exit(1)\n")
+    run = make(sources=[str(flow)], processes=1, code={str(flow): hashlib.sha256(flow.read_bytes()).hexdigest()})
+    assert run.end(run.start("any")).result == "1"
+    flow.write_text("from mulligan import task\n@task\ndef any():\n    return 2\n")
+    assert run.end(run.start("any")).result == "1", "what is warm has the code that the worker has"
+    assert isinstance(run.end(run.start("die")), Failed)
+    assert isinstance(run.end(run.start("any")), Returned)
+    assert str(flow) in run.executor.trouble
 
 
 def test_a_module_that_kills_its_process_does_not_start_a_storm(make, tmp_path) -> None:

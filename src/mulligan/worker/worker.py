@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mulligan.core.definition import Definition
-from mulligan.core.errors import StoreBusy, StoreError
+from mulligan.core.errors import StoreBusy, StoreError, WorkerUnfit
 from mulligan.core.events import AttemptEvent
 from mulligan.core.job import Item, ItemKey
 from mulligan.engine.definitions import Published
@@ -94,6 +94,8 @@ class Worker:
         self._serial = 0
         self._used = False
         """Whether the executor has been given anything."""
+        self._trouble: str | None = None
+        """Why it can run nothing more."""
         self._stops = 0
         self._draining = False
         self._handed_back = False
@@ -123,12 +125,17 @@ class Worker:
         return self._worker
 
     def run(self, *, signals: bool = False) -> None:
-        """Work until stopped. With `signals`, SIGTERM and SIGINT stop it, each a step further; see `stop`."""
+        """Work until stopped. With `signals`, SIGTERM and SIGINT stop it, each a step further; see `stop`.
+
+        Raises WorkerUnfit, after what ran has ended, when its source files have changed or no child process can live.
+        """
         previous = self._catch_signals() if signals else {}
         try:
             self._begin()
             while not self._done():
                 self._step()
+            if self._trouble is not None:
+                raise WorkerUnfit(self._trouble)
         finally:
             self._executor.close()
             self._submissions.close()
@@ -161,6 +168,7 @@ class Worker:
         self._obey()
         for report in self._executor.poll():
             self._take_in(report)
+        self._heed()
         for answer in self._submissions.take():
             self._executor.answer(*answer)
         now = time.monotonic()
@@ -256,6 +264,14 @@ class Worker:
             self._tell("handing back", running=len(self._running))
             for id in list(self._running):  # noqa: A001 - the executor's name for it
                 self._executor.stop(id, "drain")
+
+    def _heed(self) -> None:
+        """Drain when the executor cannot run anything more."""
+        if self._trouble is None and self._executor.trouble is not None:
+            self._trouble = self._executor.trouble
+            self._tell("nothing more can be run here", reason=self._trouble)
+            self._stops = max(self._stops, 1)
+            self._wake_up()
 
     def _take_in(self, report: Report) -> None:
         running = self._running.get(report.id)

@@ -36,7 +36,7 @@ class AsyncChild:
         """Run what the worker sends, until it is gone."""
         asyncio.set_event_loop(self._loop)
         threading.Thread(target=listen, args=(self._line, self._handle), daemon=True).start()
-        self._loaded.load()
+        self._loaded.load(self._line)
         self._surroundings = Surroundings(self._line)
         self._line.send(wire.frame(wire.READY))
         while True:

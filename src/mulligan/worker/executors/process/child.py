@@ -78,7 +78,7 @@ class ProcessChild:
         """Run what the worker sends, until it is gone."""
         signal.signal(signal.SIGTERM, self._on_term)
         threading.Thread(target=listen, args=(self._line, self._handle), daemon=True).start()
-        self._loaded.load()
+        self._loaded.load(self._line)
         self._surroundings = Surroundings(self._line)
         self._line.send(wire.frame(wire.READY))
         attempt: AttemptChannel | None = None

@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 from collections import OrderedDict
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -31,6 +32,8 @@ class Child:
         """Seconds of work it holds, by estimate."""
         self.recalling = False
         self.killed_for: Attempt | None = None
+        self.unfit = False
+        """Whether it could not load what the worker has loaded; it ends by itself."""
         self.overdue = False
         """Whether it was killed since importing the tasks took too long."""
         self.retiring = False
@@ -53,9 +56,9 @@ class Child:
         self._theirs.close()
         os.close(self._log_end)
 
-    def hello(self, load: str, sources: list[str]) -> None:
+    def hello(self, load: str, sources: list[str], code: Mapping[str, str]) -> None:
         """Send the first frame."""
-        self.send(wire.frame(wire.HELLO, self._secret, load, sources))
+        self.send(wire.frame(wire.HELLO, self._secret, load, sources, code))
 
     def head(self) -> Attempt | None:
         """Return the attempt that runs, or will next."""
@@ -63,7 +66,7 @@ class Child:
 
     def lives(self) -> bool:
         """Return whether it can still run attempts, as far as is known."""
-        return not (self.gone or self.overdue or self.retiring or self.killed_for)
+        return not (self.gone or self.unfit or self.overdue or self.retiring or self.killed_for)
 
     def add(self, attempt: Attempt) -> None:
         """Note that it has this attempt now."""

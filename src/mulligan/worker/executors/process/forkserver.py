@@ -25,6 +25,7 @@ _PRELOAD = (
     "pydantic.json_schema",
     "pydantic.types",
     "mulligan.sdk.context",
+    "mulligan.sdk.digest",
     "mulligan.sdk.facts",
     "mulligan.sdk.loading",
     "mulligan.sdk.signature",

@@ -24,10 +24,13 @@ from mulligan.core.attempt import StopCause
 from mulligan.core.errors import LeaseLost, MulliganError, Refused, UnknownTask
 from mulligan.core.failure import Failure, Kind, failure_to_json
 from mulligan.core.signals import Snooze, Stopped
+from mulligan.sdk.digest import changed_sources
 from mulligan.worker.executors.process import wire
 from mulligan.worker.executors.process.logs import marker
 
 _PROGRESS_S = 0.1
+_SAID = 4_000
+"""Characters that are passed on of why the tasks could not be loaded."""
 _ENDED = "this attempt has ended"
 
 
@@ -163,6 +166,11 @@ class Surroundings:
                 os.chdir(self._folder)
 
 
+def _said(error: BaseException) -> str:
+    text = str(error) if isinstance(error, MulliganError) else "".join(traceback.format_exception(error)).rstrip()
+    return text[-_SAID:].encode("utf-8", "backslashreplace").decode()
+
+
 def _file_of(fd: int) -> tuple[int, int] | None:
     try:
         found = os.fstat(fd)
@@ -186,27 +194,31 @@ def _is_closed(stream: Any) -> bool:
 
 
 class Loaded:
-    """The tasks of this child, or why they could not be loaded."""
+    """The tasks of this child."""
 
     def __init__(self, hello: list[Any]) -> None:
-        self._where, self._sources = hello[2], hello[3]
+        self._where, self._sources, self._code = hello[2:5]
         self._tasks: dict[str, Any] = {}
-        self._error: BaseException | None = None
 
-    def load(self) -> None:
-        """Import users' code; a failure of it is kept for the attempts."""
+    def load(self, line: Line) -> None:
+        """Import users' code; a child that cannot, or that finds other code than its worker, says so and ends."""
+        trouble = None
         try:
             module, _, function = self._where.partition(":")
             self._tasks = getattr(import_module(module), function)(self._sources)
-        except BaseException as error:  # noqa: BLE001 - even sys.exit() in a module must not make children die one after the other
-            self._error = error
+        except BaseException as error:  # noqa: BLE001 - sys.exit() in a module must be told as well
+            trouble = _said(error)
+        if changed := changed_sources(self._code):
+            line.send(wire.frame(wire.UNFIT, True, ", ".join(changed)))
+            os._exit(1)
+        if trouble is not None:
+            line.send(wire.frame(wire.UNFIT, False, trouble))
+            os._exit(1)
         if not logging.root.handlers:
             logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
 
     def get(self, name: str) -> Any:
-        """Return a task; raises what kept it from being loaded."""
-        if self._error is not None:
-            raise self._error.with_traceback(None)
+        """Return a task."""
         task = self._tasks.get(name)
         if task is None:
             raise UnknownTask(f"no task is named {name!r} in {', '.join(self._sources)}")

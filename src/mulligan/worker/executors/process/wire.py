@@ -14,7 +14,7 @@ CHUNK = 262_144
 """Bytes read at once: more than a pipe holds, so that one read empties it."""
 
 # From the worker to a child.
-HELLO = "hello"  # secret of the log markers, load, sources
+HELLO = "hello"  # secret of the log markers, load, sources, digests of the source files
 BATCH = "batch"  # entries, see `entry`
 STOP = "stop"  # id, cause
 INTERRUPT = "interrupt"  # id
@@ -33,6 +33,7 @@ CALL = 7  # id, call, name, payload
 PROGRESS = 8  # id, done, total
 ROWS = 9  # id, rows
 TOUCH = 10  # id
+UNFIT = 11  # whether source files have changed, what is wrong
 
 # Between the worker and its forkserver, of fixed size.
 REQUEST = struct.Struct("<ciI")
