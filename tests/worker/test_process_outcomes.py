@@ -220,7 +220,7 @@ def test_more_room_is_told_for_tasks_measured_to_be_short(run: Harness) -> None:
 
 
 _RUDE = """
-import io, os, signal, sys, tempfile
+import io, logging, os, signal, subprocess, sys, tempfile
 from mulligan import Context, task
 
 left = {}
@@ -246,6 +246,39 @@ def wander() -> int:
         os.chdir(folder)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(1000)
+    return os.getpid()
+
+def surroundings():
+    mask = os.umask(0)
+    os.umask(mask)
+    shell = subprocess.run(["sh", "-c", "echo $RUDE $HOME; umask"], capture_output=True, text=True).stdout
+    return [os.getpid(), sorted(os.environ.items()), shell, mask, sys.path, logging.root.manager.disable]
+
+@task
+def look() -> list[object]:
+    return surroundings()
+
+@task
+async def a_look() -> list[object]:
+    return surroundings()
+
+@task
+def rearrange() -> int:
+    os.environ["RUDE"] = "yes"
+    os.environ["HOME"] = "/nowhere"
+    del os.environ["PATH"]
+    os.environ = {"all": "mine"}
+    sys.path = ["/nowhere"]
+    os.umask(0o777)
+    logging.disable(logging.CRITICAL)
+    return os.getpid()
+
+@task
+async def a_rearrange() -> int:
+    os.environ.clear()
+    sys.path.insert(0, "/nowhere")
+    os.umask(0)
+    logging.disable()
     return os.getpid()
 
 @task
@@ -311,6 +344,13 @@ def test_what_an_attempt_does_to_its_process_does_not_reach_the_next_one(rude: H
     assert json.loads(rude.end(one).result) == [pid, folder, 0.0]
     for text in ("after printed\n", "after complained\n", "after raw\n", "after raw error\n"):
         rude.logged(one, text)
+
+
+@pytest.mark.parametrize("kind", ["", "a_"])
+def test_environment_umask_path_and_logging_are_put_back_after_an_attempt(rude: Harness, kind: str) -> None:
+    before = rude.end(rude.start(f"{kind}look")).result
+    assert rude.end(rude.start(f"{kind}rearrange")).result == str(json.loads(before)[0])
+    assert rude.end(rude.start(f"{kind}look")).result == before
 
 
 def test_output_in_a_wrapper_of_the_tasks_own_belongs_to_its_attempt(rude: Harness) -> None:

@@ -22,13 +22,13 @@ from mulligan.worker.executors.process.line import (
     AttemptChannel,
     Line,
     Loaded,
-    Surroundings,
     ending,
     listen,
     plain_streams,
     set_up,
     use_streams,
 )
+from mulligan.worker.executors.process.surroundings import Surroundings
 
 if TYPE_CHECKING:
     import asyncio  # slow to import: only for coroutines that have a process of their own

@@ -139,60 +139,6 @@ class LastingText(io.TextIOWrapper):
         return self.buffer
 
 
-class Surroundings:
-    """What an attempt may leave changed in a process that others run in after it: streams, descriptors 1 and 2, the folder."""
-
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        self._log = _file_of(line.log)
-        self._streams = (sys.stdout, sys.stderr)  # what users' modules made of them at import stays
-        self._folder = _folder()
-
-    def restore(self) -> None:
-        """Put back what is not as it was when users' code had been imported."""
-        for fd in (1, 2):
-            if _file_of(fd) != self._log:
-                with suppress(OSError):
-                    os.dup2(self._line.log, fd)
-        for place, name in enumerate(("stdout", "stderr")):
-            found, usual = getattr(sys, name, None), self._streams[place]
-            if found is not self._line.streams[place]:
-                with suppress(Exception):  # any object at all, and perhaps closed
-                    found.flush()  # type: ignore[union-attr]
-            if found is not usual or _is_closed(usual):
-                setattr(sys, name, self._line.streams[place] if _is_closed(usual) else usual)
-        if self._folder is not None and _folder() != self._folder:
-            with suppress(OSError):
-                os.chdir(self._folder)
-
-
-def _said(error: BaseException) -> str:
-    text = str(error) if isinstance(error, MulliganError) else "".join(traceback.format_exception(error)).rstrip()
-    return text[-_SAID:].encode("utf-8", "backslashreplace").decode()
-
-
-def _file_of(fd: int) -> tuple[int, int] | None:
-    try:
-        found = os.fstat(fd)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _folder() -> str | None:
-    try:
-        return os.getcwd()  # noqa: PTH109 - a string compares faster
-    except OSError:  # removed
-        return None
-
-
-def _is_closed(stream: Any) -> bool:
-    try:
-        return stream is None or bool(getattr(stream, "closed", False))
-    except ValueError:  # detached
-        return True
-
-
 class Loaded:
     """The tasks of this child."""
 
@@ -227,6 +173,11 @@ class Loaded:
     def find(self, name: str) -> Any:
         """Return a task, or None."""
         return self._tasks.get(name)
+
+
+def _said(error: BaseException) -> str:
+    text = str(error) if isinstance(error, MulliganError) else "".join(traceback.format_exception(error)).rstrip()
+    return text[-_SAID:].encode("utf-8", "backslashreplace").decode()
 
 
 class AttemptChannel:
