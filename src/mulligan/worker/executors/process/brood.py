@@ -116,7 +116,7 @@ class Brood:
         self._selector.close()
 
     def _hear(self, child: Child, frames_too: bool) -> News:
-        frames = child.receive() if frames_too else None
+        frames = child.receive() if frames_too and not child.gone else None
         # The log is read after the frames: the output of whatever they end is in the pipe by then.
         output = child.read_log()
         if child.gone:

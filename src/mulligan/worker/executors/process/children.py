@@ -25,6 +25,7 @@ class Child:
         self.ready = False
         self.gone = False
         """Whether its socket has ended."""
+        self.distrusted = False
         self.log_gone = False
         self.attempts: OrderedDict[int, Attempt] = OrderedDict()
         """In the order in which a child that runs `def` tasks runs them."""
@@ -116,13 +117,18 @@ class Child:
             return None
         except OSError:
             data = b""
-        try:
-            if data:
-                return wire.checked(self._inbox.feed(data))
-        except ValueError:  # something other than our code wrote there
-            pass
-        self.gone = True
-        return None
+        if not data:
+            self.gone = True
+            return None
+        frames = self._inbox.feed(data)
+        sound = wire.sound(frames)
+        if len(sound) < len(frames):
+            self.distrust()
+        return sound
+
+    def distrust(self) -> None:
+        """Hear nothing more from it: something other than our code wrote to its socket."""
+        self.gone = self.distrusted = True
 
     def read_log(self) -> list[tuple[int, bytes]]:
         """Return what was written to the log, each piece with its attempt: one read empties the pipe."""

@@ -180,8 +180,7 @@ class ProcessExecutor:
                 else:
                     self._note(child, frame, now)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-            # A task wrote to the socket itself: nothing that comes from there can be trusted any more.
-            child.gone = True
+            child.distrust()
             self._brood.kill(child, signal.SIGKILL)
 
     def _log(self, child: Child, id: int, data: bytes) -> None:
@@ -422,7 +421,7 @@ class ProcessExecutor:
                 attempt.killed = True
                 self._reports.append(stopped(attempt, now, child.pid, None))
                 continue
-            crash = death(status, out_of_memory=starved, ready=True)
+            crash = death(status, out_of_memory=starved, ready=True, forged=child.distrusted)
             failure = neighbour_killed() if child.killed_for is not None else crash
             self._reports.append(failed(attempt, now, child.pid, failure))
 
