@@ -204,6 +204,12 @@ def is_alive(pid: int) -> bool:
     return folder.exists() and not _is_zombie(folder)
 
 
+def is_at_rest(pid: int) -> bool:
+    """Return whether a process waits for something, or is stopped, with all of its threads."""
+    states = {stat.read_text().rpartition(")")[2].split()[0] for stat in Path(f"/proc/{pid}/task").glob("*/stat")}
+    return states <= {"S", "T"}
+
+
 def _described(pid: int) -> str:
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")

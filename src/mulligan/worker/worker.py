@@ -192,7 +192,9 @@ class Worker:
         if now - self._renewed > self._parts.lease_s and not self._overdue:
             # Others may have taken this worker for lost, and run its items: so they must not run on here.
             self._overdue = True
-            self._kill_all()
+            self._tell("lease is over", worker=self._parts.name)
+            if self._used:
+                self._kill_all()
 
     def _with_store(self, now: float) -> None:
         if self._worker is None:
@@ -347,12 +349,12 @@ class Worker:
         self._ended, self._calls, self._notes = [], [], Notes()
         self._flush_at = float("inf")
         self._tell_refused(result)
+        if not result.alive:  # nobody is answered: what asked is killed
+            self._start_anew()
+            return
         for (id, call), saved in zip(calls, result.saved, strict=True):  # noqa: A001
             error = None if saved else "lease_lost: this attempt no longer owns its work item"
             self._executor.answer(id, call, "null" if saved else None, error)
-        if not result.alive:
-            self._start_anew()
-            return
         more = room is not None and room.left()
         self._dispatch(result.claims)
         if result.claims:
