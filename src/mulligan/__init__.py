@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
+from mulligan.sdk.paths import library_first
+
+if sys.argv[:1] == ["-m"] and any(each.partition(".")[0] == "mulligan" for each in sys.orig_argv):
+    # As a program this is not to be led astray by what lies in the current folder, which `python -m` looks into first.
+    sys.path[:] = library_first(sys.path)
+
 from typing import TYPE_CHECKING, Any
 
 from mulligan.sdk.ports import AMBIENT, Backend

@@ -18,6 +18,7 @@ from mulligan.engine.commands import Commands
 from mulligan.engine.definitions import Definitions
 from mulligan.engine.engine import Engine
 from mulligan.engine.submitting import Submitting
+from mulligan.sdk.digest import source_digests
 from mulligan.sdk.submitting import submission_from_json
 from mulligan.sdk.task import Task
 from mulligan.store.interface import Database, Hints, Presence
@@ -84,6 +85,7 @@ class Services:
         nursery: Nursery | None = None,
     ) -> Worker:
         """Make a worker for tasks that were loaded from these sources; `nursery` is a forkserver that is there already."""
+        code = source_digests(each.fn for each in tasks.values())  # at once: they may be edited at any time
         settings, presence = self.settings, self.presence
         # Its loop enforces time limits too, so it must not stand before a locked store for long: it comes back instead.
         self._database.wait_at_most(round(min(2.0, settings.lease / 6) * 1000))
@@ -103,6 +105,8 @@ class Services:
                 log_limit=settings.log_limit,
                 asynchronous=asynchronous.__contains__,
                 nursery=ready.pop() if ready else None,
+                code=code,
+                tell=tell,
             )
 
         return Worker(

@@ -35,6 +35,11 @@ def even_only(number: int) -> int:
     return number
 
 
+@task(retries=1)
+def same(number: int) -> int:
+    return number
+
+
 @task(retries=(3, 300))
 def fails_for_minutes(why: str) -> None:
     raise TransientError(why)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,10 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     worker = beside.services.make_worker(load([TASKS]), [TASKS])
     thread = threading.Thread(target=worker.run)
     thread.start()
+    deadline, pause = time.monotonic() + 60, threading.Event()
+    while worker.id is None and thread.is_alive() and time.monotonic() < deadline:
+        pause.wait(0.005)
+    assert worker.id is not None
     made = connect(url)
     yield made
     assert made.verify() == []

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import story_tasks
-from story_harness import WorkerProcess, World, is_alive, kill, until
+from story_harness import WorkerProcess, World, kill, until, until_gone
 
 from mulligan import JobStatus
 from mulligan.core.job import Outcome, Reason
@@ -65,11 +65,7 @@ class Chaos:
         for worker in self._workers:
             assert worker.stop() == 0, worker.said
         self.world.check()
-        try:
-            until(lambda: not self.world.processes(), "the last process of a drained worker is gone")
-        except AssertionError as late:
-            left = {pid: Path(f"/proc/{pid}/status").read_text()[:200] for pid in self.world.processes()}
-            raise AssertionError(f"{late}: {left}") from late
+        until_gone(self.world.processes, "the last process of a drained worker is gone")
         return self.report
 
     def _submit_wave(self) -> None:
@@ -109,18 +105,22 @@ class Chaos:
         self.world.check()
 
     def _kill_worker(self, worker: WorkerProcess, *, whole: bool) -> None:
-        mine = [pid for level in _descendants(worker.pid, self.world.processes()) for pid in level]
-        victims = [worker.pid, *mine] if whole else [worker.pid]
-        self._random.shuffle(victims)
         killed = time.time()
-        for pid in victims:
-            kill(pid)
+        if whole:
+            until(lambda: not self._kill_all(worker.family()), "the whole tree is killed")
+        kill(worker.pid)
         worker.process.wait()
-        until(lambda: not any(map(is_alive, mine)), "what the killed worker had started is gone")
+        until_gone(worker.family, "what the killed worker had started is gone")
         self.world.check()
         interrupted = self._held_by_nobody() if len(self._workers) == 1 else []
         self._workers[self._workers.index(worker)] = self.world.worker()
         self._measure(interrupted, killed)
+
+    def _kill_all(self, victims: list[int]) -> list[int]:
+        self._random.shuffle(victims)
+        for pid in victims:
+            kill(pid)
+        return victims
 
     def _held_by_nobody(self) -> list[tuple[str, str]]:
         """Return task and key of the retried items that were running."""

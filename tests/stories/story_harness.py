@@ -37,6 +37,14 @@ def until(come_true: Callable[[], T], what: str, timeout: float = DEADLINE_S) ->
     return value
 
 
+def until_gone(find: Callable[[], list[int]], what: str) -> None:
+    """Wait until no process is found any more; fail with what is left, and in which state."""
+    try:
+        until(lambda: not find(), what)
+    except AssertionError as late:
+        raise AssertionError(f"{late}; left: {'; '.join(map(_described, find()))}") from None
+
+
 class Trace:
     """Files that tasks and stories leave for one another."""
 
@@ -114,17 +122,19 @@ class World(Trace):
         self.client.close()
         for pid in self.processes():
             kill(pid)
-        until(lambda: not self.processes(), "all processes of the story are gone")
+        until_gone(self.processes, "all processes of the story are gone")
 
 
 class WorkerProcess:
     """A worker as users start it, in a session of its own; what it says is kept."""
 
     def __init__(self, world: World, sources: Sequence[str], settings: dict[str, object], output: str | None) -> None:
+        path = os.pathsep.join([str(settings.pop("python_path", HERE)), str(HERE)])
         given = {**SETTINGS, **world.settings, **{name: str(value) for name, value in settings.items()}}
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MULLIGAN_")}
         environment |= {f"MULLIGAN_{name.upper()}": value for name, value in given.items()}
-        environment |= {"PYTHONPATH": str(HERE), MARK: str(world.folder)}
+        self._mark = f"STORY_WORKER={world.folder}/{len(world.workers)}."
+        environment |= {"PYTHONPATH": path, MARK: str(world.folder), **dict([self._mark.split("=")])}
         self._said = world.folder / f"worker-{len(world.workers)}.log"
         with Path(output or self._said).open("wb") as log:
             self.process = subprocess.Popen(
@@ -137,6 +147,10 @@ class WorkerProcess:
                 start_new_session=True,
             )
         self.pid = self.process.pid
+
+    def family(self) -> list[int]:
+        """Return this worker and all processes that it has started, whoever their parent is now."""
+        return processes_with(self._mark)
 
     @property
     def said(self) -> str:
@@ -195,6 +209,21 @@ def is_alive(pid: int) -> bool:
     """Return whether a process still runs; one that nobody has reaped yet does not."""
     folder = Path(f"/proc/{pid}")
     return folder.exists() and not _is_zombie(folder)
+
+
+def is_at_rest(pid: int) -> bool:
+    """Return whether a process waits for something, or is stopped, with all of its threads."""
+    states = {stat.read_text().rpartition(")")[2].split()[0] for stat in Path(f"/proc/{pid}/task").glob("*/stat")}
+    return states <= {"S", "T"}
+
+
+def _described(pid: int) -> str:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        state, parent, group = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:3]
+    except (OSError, ValueError):
+        return f"{pid} ended just now"
+    return f"{pid} `{command.strip()}` (state {state}, parent {parent}, group {group})"
 
 
 def _is_zombie(folder: Path) -> bool:

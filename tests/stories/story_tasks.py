@@ -128,6 +128,7 @@ def until_there_again(file: str, key: str, awaited: str) -> str:
 def saves_when_there(ctx: Context, file: str, key: str, awaited: str) -> int:
     leave(file, f"{key} {ctx.attempt}")
     wait_for(awaited)
+    leave(file, f"{key} {ctx.attempt} saves")
     ctx.checkpoint(ctx.attempt)
     return ctx.attempt
 

@@ -73,6 +73,32 @@ def test_when_the_store_is_away_for_longer_than_the_lease_what_runs_is_ended_and
     world.check()
 
 
+def test_a_worker_that_ran_nothing_while_the_store_was_away_keeps_its_warm_processes(file_world: World) -> None:
+    world = file_world
+    worker = world.worker(lease=1)
+    until(lambda: len(worker.family()) == 4, "it has its forkserver and two children")
+    family = set(worker.family())
+    with locked(world):
+        until(lambda: "lease is over" in worker.said, "its lease is over", timeout=30)
+    worker.wait_until_started(times=2)
+    assert world.client.submit(story_tasks.add, 1, 2).result() == 3
+    assert set(worker.family()) == family
+    assert "killing all" not in worker.said
+
+
+def test_a_worker_that_had_run_something_gets_fresh_processes_once(file_world: World) -> None:
+    world = file_world
+    worker = world.worker(lease=1)
+    assert world.client.submit(story_tasks.add, 1, 2).result() == 3
+    family = set(worker.family()) - {worker.pid}
+    with locked(world):
+        until(lambda: "killing all" in worker.said, "it ends what may run", timeout=30)
+    worker.wait_until_started(times=2)
+    assert world.client.submit(story_tasks.add, 1, 2).result() == 3
+    assert not family & set(worker.family())
+    assert worker.said.count("killing all") == 1
+
+
 def test_a_worker_that_starts_while_the_store_is_locked_waits_for_it(file_world: World) -> None:
     world = file_world
     tried: set[str] = set()
@@ -113,6 +139,7 @@ def test_a_full_disk_stops_nothing_for_good(file_world: World) -> None:
 
 def test_a_worker_works_on_where_nothing_that_it_says_can_be_written(world: World) -> None:
     world.worker(wait=False, output="/dev/full")
+    until(lambda: world.instances() == 1, "the worker is there")
     assert world.client.submit(story_tasks.add, 1, 2).wait(20).result() == 3
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -10,14 +11,19 @@ from pathlib import Path
 
 import pytest
 from process_harness import TASKS, Harness, alive, pid_in
+from process_tasks import FOREVER
 
 from mulligan.core.failure import Kind
 from mulligan.worker.executors.interface import Returned, Succeeded
+from mulligan.worker.executors.process import nursery
+from mulligan.worker.executors.process.children import Child
 from mulligan.worker.executors.process.executor import ProcessExecutor
 
 WORKER = f"""
 import select, sys
 from mulligan.worker.executors.interface import Assignment, Logged, Started
+from mulligan.worker.executors.process import nursery
+from mulligan.worker.executors.process.children import Child
 from mulligan.worker.executors.process.executor import ProcessExecutor
 executor = ProcessExecutor([{TASKS!r}], asynchronous=lambda name: name.startswith("a_"))
 tasks = sys.argv[1:]
@@ -115,6 +121,41 @@ def test_when_the_forkserver_dies_attempts_are_lost_and_a_new_one_takes_over(run
     assert run.end(run.start("add", a=1, b=1)).result == "2"
 
 
+@pytest.mark.parametrize("noticed", [True, False])
+def test_what_a_dead_child_has_started_ends_also_where_the_forkserver_dies_before_it_saw_to_that(run: Harness, noticed) -> None:
+    one = run.start("grandchild")
+    grandchild, child = pid_in(run.logged(one, "pid=")), run.started(one).pid
+    forkserver = run.executor._brood.forkserver
+    os.kill(forkserver, signal.SIGSTOP)
+    os.kill(child, signal.SIGKILL)
+    assert gone({child}, within_s=1.0) == set()
+    os.kill(forkserver, signal.SIGKILL)
+    if noticed:
+        run.end(one)
+    else:
+        run.executor.close()
+    assert gone({grandchild}, within_s=1.0) == set()
+
+
+def test_a_child_of_which_its_forkserver_could_not_tell_the_worker_runs_nothing(monkeypatch, tmp_path) -> None:
+    die = "Forkserver._reply = lambda *_: os.kill(os.getpid(), 9)"
+    start = f"import os; from mulligan.worker.executors.process.forkserver import Forkserver; {die}; {nursery._START}"
+    monkeypatch.setattr("mulligan.worker.executors.process.nursery._START", start)
+    (tmp_path / "traced.py").write_text(f"open({str(tmp_path / 'trace')!r}, 'w')\nimport time; time.sleep({FOREVER})\n")
+    child, server = Child(1, asynchronous=False), nursery.Nursery()
+    try:
+        server.fork(1, False, *child.hand_over())
+        child.handed_over()
+        child.hello("mulligan.sdk.loading:load", [str(tmp_path / "traced.py")], {})
+        # Nobody reads what the nursery says, and its socket stays open: the child itself must see that it is alone.
+        assert select.select([child.log], [], [], 10)[0], "it lives on"
+        assert (child.read_log(), child.log_gone) == ([], True)
+        assert not (tmp_path / "trace").exists()
+    finally:
+        server.close()
+        child.close()
+
+
 def test_close_leaves_no_process_and_no_file_behind(make) -> None:
     make().close()  # whatever is opened once and kept
     files, family = open_files(), processes_below(os.getpid())
@@ -175,11 +216,32 @@ def test_children_inherit_no_file_of_the_worker(run: Harness, tmp_path) -> None:
     assert str(tmp_path / "store") not in links
 
 
-def test_a_forkserver_that_cannot_start_is_not_started_over_and_over(make, monkeypatch) -> None:
+def test_a_forkserver_that_cannot_start_at_first_is_tried_again(make, monkeypatch) -> None:
+    monkeypatch.setattr("mulligan.worker.executors.process.nursery._START", "raise SystemExit(1)")
+    told: list[str] = []
+    run = make(processes=1, tell=lambda event, **facts: told.append(f"{event} {facts}"))
+    run.until(lambda: told)  # and the second one is on its way
+    assert told[0] == "forkserver died {'ended': 'ended with exit code 1'}"
+    monkeypatch.undo()
+    assert isinstance(run.end(run.start("add", a=1, b=1)), Returned | Succeeded)
+    assert run.end(run.start("add", a=1, b=1)).result == "2"
+    assert run.executor.trouble is None
+
+
+def test_a_forkserver_that_never_starts_is_given_up_and_what_waits_is_handed_back(make, monkeypatch) -> None:
     monkeypatch.setattr("mulligan.worker.executors.process.nursery._START", "raise SystemExit(1)")
     run = make(processes=1)
-    run.until(lambda: run.executor.room() == 0)
-    assert run.executor.deadline() is not None
-    monkeypatch.undo()
-    ends = [run.end(run.start("add", a=1, b=1))]
-    assert ends[0].result == "2"
+    waiting = run.start("add", a=1, b=1)
+    run.until(lambda: run.executor.trouble)
+    assert isinstance(run.end(waiting), Returned)
+    assert "3 times in a row" in run.executor.trouble
+
+
+def test_a_forkserver_that_is_killed_again_and_again_later_on_is_replaced(run: Harness) -> None:
+    run.end(run.start("add", a=1, b=1))
+    for _ in range(4):
+        forkserver = run.executor._brood.forkserver
+        os.kill(forkserver, signal.SIGKILL)
+        run.until(lambda old=forkserver: run.executor._brood.forkserver not in (old, None))
+    run.until(lambda: isinstance(run.end(run.start("add", a=1, b=1)), Succeeded))
+    assert run.executor.trouble is None

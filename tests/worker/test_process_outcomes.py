@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import time
@@ -9,6 +10,7 @@ from process_harness import INFO, Harness
 
 from mulligan.core.failure import Kind
 from mulligan.worker.executors.interface import Call, Failed, Progressed, Returned, Snoozed, Started, Stopped, Succeeded
+from mulligan.worker.executors.process.health import LOADS
 
 
 def test_a_result_comes_back_as_json_with_its_times(run: Harness) -> None:
@@ -141,13 +143,40 @@ def test_a_single_attempt_is_reported_as_started_before_it_ends(run: Harness, tm
     assert abs(started.at_ms - end.started_ms) < 1000
 
 
-def test_a_module_that_fails_to_import_fails_the_attempts_and_not_the_children(make, tmp_path) -> None:
+def test_a_module_that_children_cannot_load_is_no_attempt_s_fault_and_is_not_tried_for_ever(make, tmp_path) -> None:
     (tmp_path / "broken.py").write_text("import nothing_of_this_name\n")
-    run = make(sources=[str(tmp_path / "broken.py")])
+    told: list[str] = []
+    run = make(sources=[str(tmp_path / "broken.py")], tell=lambda event, **facts: told.append(f"{event} {facts}"))
     ends = run.ends([run.start("any"), run.start("any"), run.start("any")])
-    assert all("nothing_of_this_name" in str(end.failure) for end in ends)
-    assert not any(end.failure.crashed for end in ends)
-    assert len({end.pid for end in ends}) <= 2, "children with a broken module are kept"
+    assert [type(end) for end in ends] == [Returned] * 3
+    run.until(lambda: run.executor.trouble)
+    assert "nothing_of_this_name" in run.executor.trouble
+    assert sum("could not load the tasks" in each for each in told) == LOADS
+    assert isinstance(run.end(run.start("any")), Returned)
+    assert (run.executor.room(), run.executor.slots_for("any"), run.executor.room_for("any")) == (0, 0, 0)
+
+
+def test_a_module_that_children_can_load_at_the_third_try_is_all_right(make, tmp_path) -> None:
+    tries = tmp_path / "tries"
+    (tmp_path / "shy.py").write_text(
+        f"from mulligan import task\nopen({str(tries)!r}, 'a').write('x')\nassert len(open({str(tries)!r}).read()) > 2\n"
+        "@task\ndef any():\n    return 1\n"
+    )
+    run = make(sources=[str(tmp_path / "shy.py")], processes=1)
+    run.until(lambda: any(isinstance(run.end(run.start("any")), Succeeded) for _ in range(3)))
+    assert run.executor.trouble is None
+
+
+def test_a_child_that_finds_other_code_than_the_worker_has_is_not_used(make, tmp_path) -> None:
+    flow = tmp_path / "flow.py"
+    flow.write_text("from mulligan import task\n@task\ndef any():\n    return 1\n@task\ndef die():\n    import os; os._exit(1)\n")
+    run = make(sources=[str(flow)], processes=1, code={str(flow): hashlib.sha256(flow.read_bytes()).hexdigest()})
+    assert run.end(run.start("any")).result == "1"
+    flow.write_text("from mulligan import task\n@task\ndef any():\n    return 2\n")
+    assert run.end(run.start("any")).result == "1", "what is warm has the code that the worker has"
+    assert isinstance(run.end(run.start("die")), Failed)
+    assert isinstance(run.end(run.start("any")), Returned)
+    assert str(flow) in run.executor.trouble
 
 
 def test_a_module_that_kills_its_process_does_not_start_a_storm(make, tmp_path) -> None:
@@ -191,7 +220,7 @@ def test_more_room_is_told_for_tasks_measured_to_be_short(run: Harness) -> None:
 
 
 _RUDE = """
-import io, os, signal, sys, tempfile
+import io, logging, os, signal, subprocess, sys, tempfile
 from mulligan import Context, task
 
 left = {}
@@ -217,6 +246,39 @@ def wander() -> int:
         os.chdir(folder)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(1000)
+    return os.getpid()
+
+def surroundings():
+    mask = os.umask(0)
+    os.umask(mask)
+    shell = subprocess.run(["sh", "-c", "echo $RUDE $HOME; umask"], capture_output=True, text=True).stdout
+    return [os.getpid(), sorted(os.environ.items()), shell, mask, sys.path, logging.root.manager.disable]
+
+@task
+def look() -> list[object]:
+    return surroundings()
+
+@task
+async def a_look() -> list[object]:
+    return surroundings()
+
+@task
+def rearrange() -> int:
+    os.environ["RUDE"] = "yes"
+    os.environ["HOME"] = "/nowhere"
+    del os.environ["PATH"]
+    os.environ = {"all": "mine"}
+    sys.path = ["/nowhere"]
+    os.umask(0o777)
+    logging.disable(logging.CRITICAL)
+    return os.getpid()
+
+@task
+async def a_rearrange() -> int:
+    os.environ.clear()
+    sys.path.insert(0, "/nowhere")
+    os.umask(0)
+    logging.disable()
     return os.getpid()
 
 @task
@@ -282,6 +344,13 @@ def test_what_an_attempt_does_to_its_process_does_not_reach_the_next_one(rude: H
     assert json.loads(rude.end(one).result) == [pid, folder, 0.0]
     for text in ("after printed\n", "after complained\n", "after raw\n", "after raw error\n"):
         rude.logged(one, text)
+
+
+@pytest.mark.parametrize("kind", ["", "a_"])
+def test_environment_umask_path_and_logging_are_put_back_after_an_attempt(rude: Harness, kind: str) -> None:
+    before = rude.end(rude.start(f"{kind}look")).result
+    assert rude.end(rude.start(f"{kind}rearrange")).result == str(json.loads(before)[0])
+    assert rude.end(rude.start(f"{kind}look")).result == before
 
 
 def test_output_in_a_wrapper_of_the_tasks_own_belongs_to_its_attempt(rude: Harness) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from mulligan.core.errors import MulliganError
+from mulligan.sdk.paths import library_first
 
 FAILED = 1
 USAGE = 2
@@ -19,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0 when what was asked for is so, 1 when it is not, 2 when the call makes no sense, 130 after Ctrl-C.
     """
+    sys.path[:] = library_first(sys.path)  # whatever PYTHONPATH says: users' files must not pass for a part of it
     arguments = list(sys.argv[1:] if argv is None else argv)
     _open_closed()
     for stream in (sys.stdout, sys.stderr):

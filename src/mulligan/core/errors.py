@@ -101,6 +101,12 @@ class LeaseLost(MulliganError):
     code = "lease_lost"
 
 
+class WorkerUnfit(MulliganError):
+    """A worker cannot run its tasks any more: their source files have changed, or its child processes cannot start."""
+
+    code = "worker_unfit"
+
+
 class StoreError(MulliganError):
     """The store cannot do what was asked of it."""
 

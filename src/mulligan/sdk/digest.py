@@ -1,4 +1,4 @@
-"""Which code a task runs: where it lives, and a digest that changes when it does."""
+"""Which code a task runs: where it lives, and digests that change when it does."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import hashlib
 import inspect
 import linecache
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from mulligan.sdk.paths import is_installed, is_library
 
 _Defined = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
@@ -38,6 +40,37 @@ def code_digest(fn: Callable[..., Any]) -> str:
     names = _reached(own, defined)
     texts = (ast.unparse(defined[name]) for name in [own, *sorted(names - {own})])
     return hashlib.sha256("\n\n".join(texts).encode(errors="surrogatepass")).hexdigest()
+
+
+def source_digests(functions: Iterable[Callable[..., Any]]) -> dict[str, str]:
+    """Return a digest of each source file that these functions' packages and the users' other modules were loaded from.
+
+    Of what is installed only the functions' own packages count, and nothing of the standard library or of Mulligan.
+    """
+    own = {fn.__module__.partition(".")[0] for fn in functions}
+    files = {file for name, module in list(sys.modules.items()) if (file := _users_file(name, module, own))}
+    return {file: _file_digest(file) for file in sorted(files)}
+
+
+def changed_sources(digests: Mapping[str, str]) -> list[str]:
+    """Return the files that are not what they were."""
+    return [file for file, digest in digests.items() if _file_digest(file) != digest]
+
+
+def _users_file(name: str, module: object, own: set[str]) -> str | None:
+    file = getattr(module, "__dict__", {}).get("__file__")
+    package = name.partition(".")[0]
+    if not isinstance(file, str) or not file.endswith(".py") or package in ("mulligan", "__main__"):
+        return None
+    path = str(Path(file).absolute())
+    return path if package in own or not (is_library(path) or is_installed(path)) else None
+
+
+def _file_digest(file: str) -> str:
+    try:
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def _definitions(module: ModuleType) -> dict[str, _Defined]:

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from mulligan.core.errors import SubmitInImport, TaskError
+from mulligan.sdk.paths import put_on_path
 from mulligan.sdk.ports import AMBIENT
 from mulligan.sdk.task import Task
 
@@ -23,8 +24,9 @@ _TRACEBACK_FRAMES = 3
 def load(sources: Sequence[str]) -> dict[str, Task[Any, Any]]:
     """Import files and modules, and return their tasks by name.
 
-    A source is the path of a Python file, which is then known by its stem and whose folder goes on `sys.path`, or a dotted
-    module. Tasks that a module only imports are left to the module that defines them. Raises TaskError, SubmitInImport.
+    A source is the path of a Python file, which is then known by its stem and whose folder goes on `sys.path` behind the
+    standard library, or a dotted module. Tasks that a module only imports are left to the module that defines them.
+    Raises TaskError, SubmitInImport.
     """
     found: dict[str, Task[Any, Any]] = {}
     for source in sources:
@@ -60,12 +62,14 @@ def _import(source: str) -> ModuleType:
 
 
 def _import_file(path: Path, source: str) -> ModuleType:
+    if path.stem in sys.stdlib_module_names:
+        raise TaskError(f"{source}: the name {path.stem!r} belongs to another module (of the standard library); rename the file")
     loaded = sys.modules.get(path.stem)
     if loaded is not None:
         if _file_of(loaded) == path:
             return loaded
         raise TaskError(f"{source}: the name {path.stem!r} belongs to another module ({_file_of(loaded)}); rename the file")
-    _put_on_path(path.parent)
+    put_on_path(str(path.parent))
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise TaskError(f"{source}: is not a Python file")
@@ -81,7 +85,7 @@ def _import_file(path: Path, source: str) -> ModuleType:
 
 
 def _import_module(name: str) -> ModuleType:
-    _put_on_path(Path.cwd())
+    put_on_path(str(Path.cwd()))
     with _importing(name):
         return importlib.import_module(name)
 
@@ -113,11 +117,6 @@ def _failed(source: str, error: BaseException) -> str:
 
 def _is_users(file: str) -> bool:
     return file != __file__ and not file.startswith("<frozen importlib") and Path(file).parent != Path(importlib.__file__).parent
-
-
-def _put_on_path(folder: Path) -> None:
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
 
 
 def _file_of(module: ModuleType) -> Path | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mulligan.core.definition import Definition
-from mulligan.core.errors import StoreBusy, StoreError
+from mulligan.core.errors import StoreBusy, StoreError, WorkerUnfit
 from mulligan.core.events import AttemptEvent
 from mulligan.core.job import Item, ItemKey
 from mulligan.engine.definitions import Published
@@ -94,6 +94,8 @@ class Worker:
         self._serial = 0
         self._used = False
         """Whether the executor has been given anything."""
+        self._trouble: str | None = None
+        """Why it can run nothing more."""
         self._stops = 0
         self._draining = False
         self._handed_back = False
@@ -123,12 +125,17 @@ class Worker:
         return self._worker
 
     def run(self, *, signals: bool = False) -> None:
-        """Work until stopped. With `signals`, SIGTERM and SIGINT stop it, each a step further; see `stop`."""
+        """Work until stopped. With `signals`, SIGTERM and SIGINT stop it, each a step further; see `stop`.
+
+        Raises WorkerUnfit, after what ran has ended, when its source files have changed or no child process can live.
+        """
         previous = self._catch_signals() if signals else {}
         try:
             self._begin()
             while not self._done():
                 self._step()
+            if self._trouble is not None:
+                raise WorkerUnfit(self._trouble)
         finally:
             self._executor.close()
             self._submissions.close()
@@ -161,6 +168,7 @@ class Worker:
         self._obey()
         for report in self._executor.poll():
             self._take_in(report)
+        self._heed()
         for answer in self._submissions.take():
             self._executor.answer(*answer)
         now = time.monotonic()
@@ -184,7 +192,9 @@ class Worker:
         if now - self._renewed > self._parts.lease_s and not self._overdue:
             # Others may have taken this worker for lost, and run its items: so they must not run on here.
             self._overdue = True
-            self._kill_all()
+            self._tell("lease is over", worker=self._parts.name)
+            if self._used:
+                self._kill_all()
 
     def _with_store(self, now: float) -> None:
         if self._worker is None:
@@ -256,6 +266,14 @@ class Worker:
             self._tell("handing back", running=len(self._running))
             for id in list(self._running):  # noqa: A001 - the executor's name for it
                 self._executor.stop(id, "drain")
+
+    def _heed(self) -> None:
+        """Drain when the executor cannot run anything more."""
+        if self._trouble is None and self._executor.trouble is not None:
+            self._trouble = self._executor.trouble
+            self._tell("nothing more can be run here", reason=self._trouble)
+            self._stops = max(self._stops, 1)
+            self._wake_up()
 
     def _take_in(self, report: Report) -> None:
         running = self._running.get(report.id)
@@ -331,12 +349,12 @@ class Worker:
         self._ended, self._calls, self._notes = [], [], Notes()
         self._flush_at = float("inf")
         self._tell_refused(result)
+        if not result.alive:  # nobody is answered: what asked is killed
+            self._start_anew()
+            return
         for (id, call), saved in zip(calls, result.saved, strict=True):  # noqa: A001
             error = None if saved else "lease_lost: this attempt no longer owns its work item"
             self._executor.answer(id, call, "null" if saved else None, error)
-        if not result.alive:
-            self._start_anew()
-            return
         more = room is not None and room.left()
         self._dispatch(result.claims)
         if result.claims:

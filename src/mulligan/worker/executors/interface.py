@@ -128,6 +128,11 @@ Report = Started | Succeeded | Failed | Snoozed | Stopped | Returned | Call | Pr
 class Executor(Protocol):
     """Runs attempts. Never blocks: the worker's loop calls `poll` when one of `files` is readable, and on its own timer."""
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing more can be run here, in words for people, or None; what runs may end."""
+        ...
+
     def room(self, asynchronous: bool = False) -> int:
         """Return how many more attempts of unknown length could start at once; of `async def` tasks if asked for."""
         ...

@@ -13,8 +13,9 @@ from typing import Any, NoReturn
 from mulligan.core.attempt import StopCause
 from mulligan.core.signals import Stopped
 from mulligan.worker.executors.process import wire
-from mulligan.worker.executors.process.line import AttemptChannel, Line, Loaded, Surroundings, ending, listen, use_streams
+from mulligan.worker.executors.process.line import AttemptChannel, Line, Loaded, ending, listen, use_streams
 from mulligan.worker.executors.process.logs import marker
+from mulligan.worker.executors.process.surroundings import Surroundings
 
 _CURRENT: ContextVar[int] = ContextVar("mulligan_attempt", default=0)
 
@@ -36,7 +37,7 @@ class AsyncChild:
         """Run what the worker sends, until it is gone."""
         asyncio.set_event_loop(self._loop)
         threading.Thread(target=listen, args=(self._line, self._handle), daemon=True).start()
-        self._loaded.load()
+        self._loaded.load(self._line)
         self._surroundings = Surroundings(self._line)
         self._line.send(wire.frame(wire.READY))
         while True:

@@ -97,7 +97,7 @@ def failed(attempt: Attempt, now: float, pid: int | None, failure: Failure) -> R
     return Failed(attempt.id, attempt.started_ms(now), time.time_ns() // 1_000_000, failure, attempt.rows, pid)
 
 
-def death(status: int | None, *, out_of_memory: bool, ready: bool, overdue: bool = False) -> Failure:
+def death(status: int | None, *, out_of_memory: bool, ready: bool, overdue: bool = False, forged: bool = False) -> Failure:
     """Return what the end of a child means for the attempt that it ran."""
     when = "" if ready else " while it imported the tasks"
     if overdue:
@@ -106,6 +106,9 @@ def death(status: int | None, *, out_of_memory: bool, ready: bool, overdue: bool
         return Failure(Kind.LOST, message=f"the forkserver of this worker died, and the child process with it{when}")
     if status < 0:
         name = signal_name(-status)
+        if forged:
+            message = "its child process was killed: the task, or something that it started, wrote to the socket of the process"
+            return Failure(Kind.SIGNAL, signal=-status, message=message, crashed=True)
         if out_of_memory:
             message = f"the kernel killed the child process for want of memory{when}"
             return Failure(Kind.OUT_OF_MEMORY, signal=-status, message=message, crashed=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import selectors
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -23,8 +23,17 @@ class News(NamedTuple):
 class Brood:
     """The children that live, and the forkserver that makes them."""
 
-    def __init__(self, load: str, sources: list[str], nursery: Nursery | None = None) -> None:
-        self._hello = (load, sources)
+    def __init__(
+        self,
+        load: str,
+        sources: list[str],
+        code: Mapping[str, str],
+        lost: Callable[[int], None],
+        nursery: Nursery | None = None,
+    ) -> None:
+        self._hello = (load, sources, code)
+        self._lost = lost
+        """Told how a forkserver ended, as an exit code, or a negative signal."""
         self._numbers = 0
         self._selector = selectors.DefaultSelector()
         self._nursery: Nursery | None = None
@@ -107,7 +116,7 @@ class Brood:
         self._selector.close()
 
     def _hear(self, child: Child, frames_too: bool) -> News:
-        frames = child.receive() if frames_too else None
+        frames = child.receive() if frames_too and not child.gone else None
         # The log is read after the frames: the output of whatever they end is in the pipe by then.
         output = child.read_log()
         if child.gone:
@@ -131,6 +140,6 @@ class Brood:
         fates = nursery.fates()
         if nursery.gone:  # the next child that is wanted starts another one
             self._selector.unregister(nursery.fileno())
-            nursery.close()
             self._nursery = None
+            self._lost(nursery.close())
         return fates

@@ -22,13 +22,13 @@ from mulligan.worker.executors.process.line import (
     AttemptChannel,
     Line,
     Loaded,
-    Surroundings,
     ending,
     listen,
     plain_streams,
     set_up,
     use_streams,
 )
+from mulligan.worker.executors.process.surroundings import Surroundings
 
 if TYPE_CHECKING:
     import asyncio  # slow to import: only for coroutines that have a process of their own
@@ -78,7 +78,7 @@ class ProcessChild:
         """Run what the worker sends, until it is gone."""
         signal.signal(signal.SIGTERM, self._on_term)
         threading.Thread(target=listen, args=(self._line, self._handle), daemon=True).start()
-        self._loaded.load()
+        self._loaded.load(self._line)
         self._surroundings = Surroundings(self._line)
         self._line.send(wire.frame(wire.READY))
         attempt: AttemptChannel | None = None

@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 from collections import OrderedDict
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -24,6 +25,7 @@ class Child:
         self.ready = False
         self.gone = False
         """Whether its socket has ended."""
+        self.distrusted = False
         self.log_gone = False
         self.attempts: OrderedDict[int, Attempt] = OrderedDict()
         """In the order in which a child that runs `def` tasks runs them."""
@@ -31,6 +33,8 @@ class Child:
         """Seconds of work it holds, by estimate."""
         self.recalling = False
         self.killed_for: Attempt | None = None
+        self.unfit = False
+        """Whether it could not load what the worker has loaded; it ends by itself."""
         self.overdue = False
         """Whether it was killed since importing the tasks took too long."""
         self.retiring = False
@@ -53,9 +57,9 @@ class Child:
         self._theirs.close()
         os.close(self._log_end)
 
-    def hello(self, load: str, sources: list[str]) -> None:
+    def hello(self, load: str, sources: list[str], code: Mapping[str, str]) -> None:
         """Send the first frame."""
-        self.send(wire.frame(wire.HELLO, self._secret, load, sources))
+        self.send(wire.frame(wire.HELLO, self._secret, load, sources, code))
 
     def head(self) -> Attempt | None:
         """Return the attempt that runs, or will next."""
@@ -63,7 +67,7 @@ class Child:
 
     def lives(self) -> bool:
         """Return whether it can still run attempts, as far as is known."""
-        return not (self.gone or self.overdue or self.retiring or self.killed_for)
+        return not (self.gone or self.unfit or self.overdue or self.retiring or self.killed_for)
 
     def add(self, attempt: Attempt) -> None:
         """Note that it has this attempt now."""
@@ -113,13 +117,18 @@ class Child:
             return None
         except OSError:
             data = b""
-        try:
-            if data:
-                return wire.checked(self._inbox.feed(data))
-        except ValueError:  # something other than our code wrote there
-            pass
-        self.gone = True
-        return None
+        if not data:
+            self.gone = True
+            return None
+        frames = self._inbox.feed(data)
+        sound = wire.sound(frames)
+        if len(sound) < len(frames):
+            self.distrust()
+        return sound
+
+    def distrust(self) -> None:
+        """Hear nothing more from it: something other than our code wrote to its socket."""
+        self.gone = self.distrusted = True
 
     def read_log(self) -> list[tuple[int, bytes]]:
         """Return what was written to the log, each piece with its attempt: one read empties the pipe."""

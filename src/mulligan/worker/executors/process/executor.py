@@ -6,11 +6,12 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mulligan.core.attempt import StopCause
 from mulligan.core.failure import Kind, failure_from_json
+from mulligan.telemetry import Tell, silent
 from mulligan.worker.executors.interface import (
     Assignment,
     Call,
@@ -28,6 +29,7 @@ from mulligan.worker.executors.process.attempts import Attempt, Force, death, fa
 from mulligan.worker.executors.process.brood import Brood, News
 from mulligan.worker.executors.process.children import Child
 from mulligan.worker.executors.process.deadlines import Deadlines
+from mulligan.worker.executors.process.health import Health
 from mulligan.worker.executors.process.logs import AttemptLog
 from mulligan.worker.executors.process.memory import KillCounter
 from mulligan.worker.executors.process.nursery import Fate, Nursery
@@ -56,7 +58,8 @@ class ProcessExecutor:
     `sources` are what the children import, by the function that `load` names. `asynchronous` tells which tasks are
     `async def`; those share one child, where at most `async_slots` run at once. A stopped attempt has `grace_s` to end
     by itself, and `kill_s` after it is made to. At most `log_limit` bytes of output are reported for an attempt. `nursery` is
-    a forkserver that was started before, to save time.
+    a forkserver that was started before, to save time. `code` holds digests of the source files that the worker has loaded
+    (see `sdk.digest.source_digests`): a child that finds others is not used.
     """
 
     def __init__(
@@ -70,6 +73,8 @@ class ProcessExecutor:
         load: str = "mulligan.sdk.loading:load",
         asynchronous: Callable[[str], bool] = _never,
         nursery: Nursery | None = None,
+        code: Mapping[str, str] | None = None,
+        tell: Tell = silent,
     ) -> None:
         self._grace_s, self._kill_s = grace_s, kill_s
         self._log_limit = log_limit
@@ -79,14 +84,22 @@ class ProcessExecutor:
         self._reports: list[Report] = []
         self._deadlines = Deadlines()
         self._kill_counter = KillCounter()
-        self._brood = Brood(load, list(sources), nursery)
+        self._health = Health(tell)
+        self._brood = Brood(load, list(sources), code or {}, self._health.lost_forkserver, nursery)
         self._pool = Pool(self._brood, processes, async_slots)
         self._closed = False
         now = time.monotonic()
         self._adopt(self._pool.grow(now), now)
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing more can be run here, or None; what is handed in then comes back."""
+        return self._health.trouble
+
     def room(self, asynchronous: bool = False) -> int:
         """Return how many more attempts of unknown length could start at once."""
+        if self.trouble is not None:
+            return 0
         return self._pool.room(self._pending, time.monotonic(), asynchronous=asynchronous)
 
     def slots_for(self, task: str) -> int:
@@ -95,7 +108,7 @@ class ProcessExecutor:
 
     def room_for(self, task: str) -> int:
         """Return how many more attempts of this task should be taken now, by how long it was measured to run."""
-        if self._is_asynchronous(task):
+        if self.trouble is not None or self._is_asynchronous(task):
             return self.room(asynchronous=True)
         return self._pool.room_for(task, self._pending, time.monotonic())
 
@@ -105,7 +118,7 @@ class ProcessExecutor:
             attempt = Attempt(assignment, not assignment.alone and self._is_asynchronous(assignment.task))
             self._attempts[assignment.id] = attempt
             self._pending.append(attempt)
-        self._place(time.monotonic())
+        self._go_on(time.monotonic())
 
     def stop(self, id: int, cause: StopCause) -> None:
         """Ask an attempt to stop; nothing happens when it has ended."""
@@ -136,8 +149,7 @@ class ProcessExecutor:
                 self._learn(fate, now)
             for key in self._deadlines.due(now):
                 self._look(key, now)
-            self._adopt(self._pool.grow(now), now)
-            self._place(now)
+            self._go_on(now)
         reports, self._reports = self._reports, []
         return reports
 
@@ -168,8 +180,7 @@ class ProcessExecutor:
                 else:
                     self._note(child, frame, now)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-            # A task wrote to the socket itself: nothing that comes from there can be trusted any more.
-            child.gone = True
+            child.distrust()
             self._brood.kill(child, signal.SIGKILL)
 
     def _log(self, child: Child, id: int, data: bytes) -> None:
@@ -209,8 +220,13 @@ class ProcessExecutor:
             case [wire.READY]:
                 child.ready = True
                 self._pool.born()
+                self._health.born()
                 self._deadlines.discard(-child.number)
                 self._advance(child, now)
+                return
+            case [wire.UNFIT, changed, text] if not child.ready:
+                child.unfit = True
+                self._health.unfit(changed=changed, text=text)
                 return
             case [wire.BEGAN, ids]:
                 for each in filter(None, map(child.attempts.get, ids)):
@@ -390,7 +406,7 @@ class ProcessExecutor:
         """End all attempts of a dead child."""
         status = None if fate.status is None or not fate.pid else os.waitstatus_to_exitcode(fate.status)
         starved = status == -signal.SIGKILL and child.killed_for is None and self._kill_counter.rose()
-        blamed = None if child.ready else child.head()
+        blamed = None if child.ready or child.unfit else child.head()
         for attempt in list(child.attempts.values()):
             if not child.ran(attempt):
                 if attempt is blamed and status is not None and attempt.cause is None:
@@ -405,13 +421,22 @@ class ProcessExecutor:
                 attempt.killed = True
                 self._reports.append(stopped(attempt, now, child.pid, None))
                 continue
-            crash = death(status, out_of_memory=starved, ready=True)
+            crash = death(status, out_of_memory=starved, ready=True, forged=child.distrusted)
             failure = neighbour_killed() if child.killed_for is not None else crash
             self._reports.append(failed(attempt, now, child.pid, failure))
 
+    def _go_on(self, now: float) -> None:
+        """Have children for what waits; where none can live any more, give it back."""
+        if self.trouble is None:
+            self._adopt(self._pool.grow(now), now)
+            self._place(now)
+            return
+        while self._pending:
+            self._return(self._pending.popleft())
+
     def _place(self, now: float) -> None:
         """Send to children what they have room for."""
-        if not self._pending:
+        if not self._pending or self.trouble is not None:
             return
         given, left, new = self._pool.give(self._pending, now)
         self._pending = deque(left)

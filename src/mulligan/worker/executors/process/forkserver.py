@@ -1,6 +1,7 @@
 """The process that forks children: small, single-threaded, started fresh, so it never holds a lock, the store or users' code.
 
 It alone signals children and reaps them. So a signal never meets a stranger who was given the process id of a dead child.
+Should it die itself, the worker kills the groups that it was told of; no child does anything before the worker was.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _PRELOAD = (
     "pydantic.json_schema",
     "pydantic.types",
     "mulligan.sdk.context",
+    "mulligan.sdk.digest",
     "mulligan.sdk.facts",
     "mulligan.sdk.loading",
     "mulligan.sdk.signature",
@@ -110,23 +112,32 @@ class Forkserver:
         return True
 
     def _fork(self, number: int, asynchronous: bool, files: list[int]) -> None:
+        pipe: tuple[int, ...] = ()
         try:
+            told, tell = pipe = os.pipe()
             pid = os.fork()
         except OSError as error:
-            for fd in files:
+            for fd in (*files, *pipe):
                 os.close(fd)
             self._reply(EXITED, number, 0, error.errno or 0)
             return
         if pid == 0:
-            self._become_child(asynchronous, files)
-        for fd in files:
+            os.close(tell)
+            self._become_child(asynchronous, files, told)
+        for fd in (*files, told):
             os.close(fd)
         self._children[pid] = number
         self._reply(FORKED, number, pid, 0)
+        with suppress(OSError):  # killed already
+            os.write(tell, b"!")
+        os.close(tell)
 
-    def _become_child(self, asynchronous: bool, files: list[int]) -> NoReturn:
+    def _become_child(self, asynchronous: bool, files: list[int], told: int) -> NoReturn:
         try:
             os.setsid()
+            if not os.read(told, 1):  # the forkserver died first, and nobody knows of this child
+                os._exit(1)
+            os.close(told)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for each in (self._control, self._wake, self._wake_sender):
@@ -166,5 +177,9 @@ def _next_dead() -> tuple[int, int | None] | None:
 
 
 def _kill_group(pid: int, number: int) -> None:
-    with suppress(OSError):
+    """Signal the group of a child that was not reaped; one that is just born may not lead its group yet."""
+    try:
         os.killpg(pid, number)
+    except OSError:
+        with suppress(OSError):
+            os.kill(pid, number)

@@ -24,10 +24,13 @@ from mulligan.core.attempt import StopCause
 from mulligan.core.errors import LeaseLost, MulliganError, Refused, UnknownTask
 from mulligan.core.failure import Failure, Kind, failure_to_json
 from mulligan.core.signals import Snooze, Stopped
+from mulligan.sdk.digest import changed_sources
 from mulligan.worker.executors.process import wire
 from mulligan.worker.executors.process.logs import marker
 
 _PROGRESS_S = 0.1
+_SAID = 4_000
+"""Characters that are passed on of why the tasks could not be loaded."""
 _ENDED = "this attempt has ended"
 
 
@@ -136,77 +139,32 @@ class LastingText(io.TextIOWrapper):
         return self.buffer
 
 
-class Surroundings:
-    """What an attempt may leave changed in a process that others run in after it: streams, descriptors 1 and 2, the folder."""
-
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        self._log = _file_of(line.log)
-        self._streams = (sys.stdout, sys.stderr)  # what users' modules made of them at import stays
-        self._folder = _folder()
-
-    def restore(self) -> None:
-        """Put back what is not as it was when users' code had been imported."""
-        for fd in (1, 2):
-            if _file_of(fd) != self._log:
-                with suppress(OSError):
-                    os.dup2(self._line.log, fd)
-        for place, name in enumerate(("stdout", "stderr")):
-            found, usual = getattr(sys, name, None), self._streams[place]
-            if found is not self._line.streams[place]:
-                with suppress(Exception):  # any object at all, and perhaps closed
-                    found.flush()  # type: ignore[union-attr]
-            if found is not usual or _is_closed(usual):
-                setattr(sys, name, self._line.streams[place] if _is_closed(usual) else usual)
-        if self._folder is not None and _folder() != self._folder:
-            with suppress(OSError):
-                os.chdir(self._folder)
-
-
-def _file_of(fd: int) -> tuple[int, int] | None:
-    try:
-        found = os.fstat(fd)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _folder() -> str | None:
-    try:
-        return os.getcwd()  # noqa: PTH109 - a string compares faster
-    except OSError:  # removed
-        return None
-
-
-def _is_closed(stream: Any) -> bool:
-    try:
-        return stream is None or bool(getattr(stream, "closed", False))
-    except ValueError:  # detached
-        return True
-
-
 class Loaded:
-    """The tasks of this child, or why they could not be loaded."""
+    """The tasks of this child."""
 
     def __init__(self, hello: list[Any]) -> None:
-        self._where, self._sources = hello[2], hello[3]
+        self._where, self._sources, self._code = hello[2:5]
         self._tasks: dict[str, Any] = {}
-        self._error: BaseException | None = None
 
-    def load(self) -> None:
-        """Import users' code; a failure of it is kept for the attempts."""
+    def load(self, line: Line) -> None:
+        """Import users' code; a child that cannot, or that finds other code than its worker, says so and ends."""
+        trouble = None
         try:
             module, _, function = self._where.partition(":")
             self._tasks = getattr(import_module(module), function)(self._sources)
-        except BaseException as error:  # noqa: BLE001 - even sys.exit() in a module must not make children die one after the other
-            self._error = error
+        except BaseException as error:  # noqa: BLE001 - sys.exit() in a module must be told as well
+            trouble = _said(error)
+        if changed := changed_sources(self._code):
+            line.send(wire.frame(wire.UNFIT, True, ", ".join(changed)))
+            os._exit(1)
+        if trouble is not None:
+            line.send(wire.frame(wire.UNFIT, False, trouble))
+            os._exit(1)
         if not logging.root.handlers:
             logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
 
     def get(self, name: str) -> Any:
-        """Return a task; raises what kept it from being loaded."""
-        if self._error is not None:
-            raise self._error.with_traceback(None)
+        """Return a task."""
         task = self._tasks.get(name)
         if task is None:
             raise UnknownTask(f"no task is named {name!r} in {', '.join(self._sources)}")
@@ -215,6 +173,11 @@ class Loaded:
     def find(self, name: str) -> Any:
         """Return a task, or None."""
         return self._tasks.get(name)
+
+
+def _said(error: BaseException) -> str:
+    text = str(error) if isinstance(error, MulliganError) else "".join(traceback.format_exception(error)).rstrip()
+    return text[-_SAID:].encode("utf-8", "backslashreplace").decode()
 
 
 class AttemptChannel:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -11,10 +10,12 @@ import sys
 from contextlib import suppress
 from typing import NamedTuple
 
+from mulligan.sdk.paths import library_first
 from mulligan.worker.executors.process.wire import EXITED, FORK, KILL, REPLY, REQUEST
 
+# Nothing but what is built in may be imported before the path is in order: users' files lie on the one it starts with.
 _START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "import sys; sys.path[:] = sys.argv[1].split(chr(0x1F)); "
     "from mulligan.worker.executors.process.forkserver import main; main(int(sys.argv[2]), int(sys.argv[3]))"
 )
 
@@ -36,7 +37,7 @@ class Nursery:
         lifeline, self._life = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, json.dumps(sys.path), str(theirs.fileno()), str(lifeline)],
+                [sys.executable, "-P", "-c", _START, "\x1f".join(library_first(sys.path)), str(theirs.fileno()), str(lifeline)],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), lifeline),
                 start_new_session=True,  # Ctrl-C is for the worker alone
@@ -93,18 +94,21 @@ class Nursery:
         """Whether the forkserver has died."""
         return self._gone
 
-    def close(self, patience_s: float = 2.0) -> None:
-        """Have all children killed and reaped, and wait until the forkserver has ended."""
+    def close(self, patience_s: float = 2.0) -> int:
+        """Have all children killed and reaped, and wait until the forkserver has ended; return its exit code."""
         if self._control.fileno() < 0:
-            return
+            return self._process.wait()
+        self.fates()  # the births that were not heard of yet
         self._control.close()
         os.close(self._life)
         try:
             self._process.wait(patience_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+        code = self._process.wait()
+        if code:  # it did not get to kill what it had, nor what dead children have left
             self._kill_all()
+        return code
 
     def _parse(self) -> list[Fate]:
         fates = []

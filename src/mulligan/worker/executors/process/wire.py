@@ -14,7 +14,7 @@ CHUNK = 262_144
 """Bytes read at once: more than a pipe holds, so that one read empties it."""
 
 # From the worker to a child.
-HELLO = "hello"  # secret of the log markers, load, sources
+HELLO = "hello"  # secret of the log markers, load, sources, digests of the source files
 BATCH = "batch"  # entries, see `entry`
 STOP = "stop"  # id, cause
 INTERRUPT = "interrupt"  # id
@@ -33,6 +33,10 @@ CALL = 7  # id, call, name, payload
 PROGRESS = 8  # id, done, total
 ROWS = 9  # id, rows
 TOUCH = 10  # id
+UNFIT = 11  # whether source files have changed, what is wrong
+
+_LENGTHS = dict(zip(range(12), (5, 5, 5, 5, 1, 2, 3, 5, 4, 3, 2, 3), strict=True))
+"""How many parts a frame from a child has, its tag included."""
 
 # Between the worker and its forkserver, of fixed size.
 REQUEST = struct.Struct("<ciI")
@@ -56,7 +60,7 @@ class Inbox:
         self._parts: list[bytes] = []
 
     def feed(self, data: bytes) -> list[list[Any]]:
-        """Return the frames that are complete with this data; raises ValueError when it is no JSON."""
+        """Return the frames that are complete with this data; what is no JSON becomes None."""
         head, newline, rest = data.rpartition(b"\n")
         if not newline:
             self._parts.append(data)
@@ -67,7 +71,10 @@ class Inbox:
         if rest:
             self._parts.append(rest)
         # JSON on one line holds no raw newline: one call of the parser takes all lines as one array.
-        return cast("list[list[Any]]", from_json(b"[" + head.replace(b"\n", b",") + b"]"))
+        try:
+            return cast("list[list[Any]]", from_json(b"[" + head.replace(b"\n", b",") + b"]"))
+        except ValueError:
+            return [_parsed(line) for line in head.split(b"\n")]
 
 
 def entry(assignment: Assignment) -> list[object]:
@@ -93,9 +100,16 @@ def touch_interval(heartbeat_s: float) -> float:
     return min(0.5, heartbeat_s / 10)
 
 
-def checked(frames: list[Any]) -> list[list[Any]]:
-    """Return frames that are frames; raises ValueError where a task wrote to the socket itself."""
-    for each in frames:
-        if type(each) is not list or not each or type(each[0]) is not int:
-            raise ValueError("not a frame")
+def sound(frames: list[Any]) -> list[list[Any]]:
+    """Return the frames up to the first that is none, as there are where a task wrote to the socket itself."""
+    for place, each in enumerate(frames):
+        if type(each) is not list or not each or type(each[0]) is not int or len(each) != _LENGTHS.get(each[0]):
+            return frames[:place]
     return frames
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return from_json(line)
+    except ValueError:
+        return None
