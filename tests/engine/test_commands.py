@@ -537,3 +537,15 @@ def test_of_what_killed_its_process_again_and_again_no_entry_is_advised(world: H
     said = explained(world, job)
     assert "checkpoint" in said.splitlines()[-3]
     assert "entry in the task" not in said
+
+
+def test_of_what_had_not_started_in_time_it_is_said_so_and_no_policy_is_advised(world: Harness) -> None:
+    job = world.submit(a_definition(retries=3), expires_ms=world.clock.now_ms() + 60_000)
+    assert "before 2023-11-14 22:14:20 UTC, or none does (expires)" in explained(world, job)
+    world.clock.pass_(60)
+    world.engine.expire()
+    said = explained(world, job)
+    assert "[expired]" in said
+    assert "It was wanted until then only" in said
+    assert "total_timeout" not in said
+    assert "entry in the task" not in said

@@ -477,8 +477,7 @@ class Life(RuleBasedStateMachine):
     def deadlines_are_looked_at(self) -> None:
         self.world.do_chores()
         for item in self.items.values():
-            if item.status in WAITS and item.deadline_ms is not None and item.deadline_ms <= self.now:
-                item.status, item.ended_ms, item.held = "FAILURE", self.now, False
+            item.expire(self.now)
         self.end_what_is_held()
 
     # what must be so

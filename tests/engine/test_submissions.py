@@ -306,14 +306,14 @@ def test_a_delay_and_a_start_time_hold_items_back(world: Harness) -> None:
 
 
 @pytest.mark.parametrize("count", [1, CHUNK + 1])
-def test_what_expires_before_it_starts_fails_with_the_reason_cutoff(world: Harness, count: int) -> None:
+def test_what_expires_before_it_starts_fails_with_the_reason_expired(world: Harness, count: int) -> None:
     job = world.submit(items=count, expires_ms=world.clock.now_ms() + 60_000)
     world.clock.pass_(61)
     assert world.worker().claim(1) == []
     while world.engine.expire():
         pass
     assert world.job(job).counts.failure == count
-    assert world.item(job).reason is Reason.CUTOFF
+    assert world.item(job).reason is Reason.EXPIRED
 
 
 def test_a_total_timeout_runs_from_the_creation_of_a_generation(world: Harness) -> None:

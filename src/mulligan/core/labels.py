@@ -33,6 +33,7 @@ REASONS = {
     Reason.NOT_RETRIED: "the policy does not retry this class",
     Reason.BUDGET_SPENT: "the policy's attempts for this class are used up",
     Reason.CUTOFF: "the time for all attempts together is over, or would be before the next one",
+    Reason.EXPIRED: "it had not started by the time that was given for that (expires)",
     Reason.POISON: "its process died three times since the last checkpoint",
     Reason.SNOOZED: "the task asked to be run later",
     Reason.SNOOZED_TOO_OFTEN: "the task asked a thousand times to be run later",
