@@ -89,7 +89,7 @@ class ModelItem:
     priority: int
     window: int | None = None
     own_limit_s: int | None = None
-    """Of the first generation, and of the one after it."""
+    """Given with the submission, for every generation."""
     status: str = "PENDING"
     before: str = "PENDING"
     held: bool = False
@@ -215,7 +215,7 @@ class ModelItem:
         return same and (self.window or 0) > (first.window or 0) and (self.ended_ms or 0) > (first.ended_ms or 0)
 
     def begin(self, version: Version, now_ms: int, *, anew: bool, held: bool = False) -> None:
-        limit_s = self.own_limit_s if self.generation == 1 and self.own_limit_s is not None else version.limit_s
+        limit_s = version.limit_s if self.own_limit_s is None else self.own_limit_s
         self.generation += 1
         self.version, self.status, self.before = version, "PENDING", "PENDING"
         self.due_ms, self.held = (FAR_FUTURE_MS, True) if held else (now_ms, False)

@@ -17,6 +17,7 @@ from mulligan.core.job import FAR_FUTURE_MS, FailureClass, Item, ItemKey, JobSta
 from mulligan.core.recovery import Verdict
 from mulligan.engine.commands import CANCEL_AT_ONCE, PAGE, Plan, Target
 from mulligan.engine.explain import Known, explain
+from mulligan.engine.submitting import CHUNK
 from mulligan.store.listing import MAX_PAGE
 from mulligan.testing.factories import a_definition, daily
 from mulligan.testing.harness import ASKER, Hand, Harness
@@ -173,14 +174,23 @@ class TestRetry:
             worker.fail(worker.take())
         assert world.item(job).reason is Reason.BUDGET_SPENT
 
-    def test_a_limit_given_at_submission_holds_for_the_retry_too(self, world: Harness) -> None:
-        definition = a_definition(total_timeout_s=700)
-        worker = world.worker(definition)
-        job = world.submit(definition, total_timeout_s=10)
-        worker.fail(worker.take())
-        world.clock.pass_(100)
-        world.commands.retry(Target(job=job), "recover", ASKER)
-        assert world.item(job).cutoff_ms == world.clock.now_ms() + 10_000
+    @pytest.mark.parametrize(("declared", "given", "limit_s"), [(700, 10, 10), (700, 700, 700), (None, 10, 10), (60, None, 99)])
+    @pytest.mark.parametrize("count", [1, CHUNK + 1])
+    def test_a_limit_given_at_submission_holds_for_every_generation(
+        self, world: Harness, declared: float | None, given: float | None, limit_s: float, count: int
+    ) -> None:
+        job = world.submit(a_definition(total_timeout_s=declared), count, total_timeout_s=given)
+        worker = world.worker(a_definition(total_timeout_s=99))
+        target = Target(items=(ItemKey(job, 0),))
+        worker.succeed(worker.take())
+        for again in ("overwrite", "recover", "restart"):
+            world.clock.pass_(100)
+            if again == "overwrite":
+                world.commands.overwrite(target, ASKER, accept_risk=True)
+            else:
+                world.commands.retry(target, again, ASKER)  # type: ignore[arg-type]
+            assert world.item(job).cutoff_ms == world.clock.now_ms() + limit_s * 1000
+            world.commands.cancel(target, ASKER)
 
     def test_fifty_retries_at_once_make_one_generation(self, file: str) -> None:
         worlds = [Harness(file) for _ in range(5)]

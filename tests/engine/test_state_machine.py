@@ -107,11 +107,10 @@ class Life(RuleBasedStateMachine):
         cutoff = None if limit_s is None else self.now + limit_s * 1000
         ends = [each for each in (cutoff, None if expires_s is None else self.now + expires_s * 1000) if each is not None]
         due = self.now + (delay_s or 0) * 1000
-        own = None if total_s == version.limit_s else total_s
         self.jobs[job] = [ItemKey(job, number) for number in range(count)]
         for key in self.jobs[job]:
             window = key.number if windows else None
-            self.items[key] = ModelItem(key, version, due, min(ends, default=None), cutoff, priority, window, own)
+            self.items[key] = ModelItem(key, version, due, min(ends, default=None), cutoff, priority, window, total_s)
 
     @rule(task=st.sampled_from(TASKS), count=st.integers(2, 4))
     def a_backfill_succeeds(self, task: str, count: int) -> None:

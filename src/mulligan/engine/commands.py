@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from mulligan.core.definition import Definition
 from mulligan.core.errors import NotFound, OverwriteUnsafe, Refused
@@ -24,6 +24,7 @@ CANCEL_AT_ONCE = 5_000
 """Waiting items of a job revoked in the transaction that flags it; the rest follows in chunks."""
 PAGE = 2_000
 EXAMPLES = 20
+UNSUCCESSFUL = frozenset({JobStatus.FAILURE, JobStatus.REVOKED})
 NAMED = 100
 
 
@@ -92,8 +93,17 @@ class _Asked:
     """Whether the items' jobs are wanted again, so that a cancel of the past must be taken back."""
 
 
+class _Generation(NamedTuple):
+    """What a new generation is begun with."""
+
+    definition: int
+    once: bool
+    cutoff_ms: int | None
+
+
 E = TypeVar("E", bound=Event)
-Chooser = Callable[[Session, Item], Event | None]
+Chooser = Callable[[Session, Sequence[Item]], list[Event | None]]
+"""Says what to do to each of some items."""
 
 
 class Commands:
@@ -109,7 +119,7 @@ class Commands:
             self._cancel_job(target.job, asker, plan, dry_run=dry_run)
         else:
             asked = _Asked("cancel", asker, "not ended", dry_run=dry_run)
-            self._each(target, plan, asked, lambda _, item: CancelRequested() if _can_cancel(item) else None)
+            self._each(target, plan, asked, _each_by(lambda item: CancelRequested() if _can_cancel(item) else None))
         if not dry_run:
             self._engine.bell.wake_workers()
         return plan
@@ -120,10 +130,9 @@ class Commands:
             raise Refused(f"type {mode!r}: retry takes 'recover' or 'restart'")
         plan = Plan()
 
-        def choose(session: Session, item: Item) -> Event | None:
-            if item.status not in (JobStatus.FAILURE, JobStatus.REVOKED):
-                return None
-            return RetryRequested(mode, *self._next_generation(session, item))
+        def choose(session: Session, items: Sequence[Item]) -> list[Event | None]:
+            begun = self._next_generations(session, items)
+            return [RetryRequested(mode, *begun[each.key]) if each.status in UNSUCCESSFUL else None for each in items]
 
         self._each(target, plan, _Asked(mode, asker, "FAILURE or REVOKED", dry_run=dry_run, reopens=True), choose)
         return plan
@@ -133,11 +142,11 @@ class Commands:
         plan = Plan()
         now_ms = self._engine.clock.now_ms()
 
-        def choose(_: Session, item: Item) -> Event | None:
+        def choose(item: Item) -> Event | None:
             waits = item.status in WAITING and item.due_ms > now_ms and not held(item)
             return MadeDue() if waits else None
 
-        self._each(target, plan, _Asked("retry now", asker, "waiting, not due", dry_run=dry_run), choose)
+        self._each(target, plan, _Asked("retry now", asker, "waiting, not due", dry_run=dry_run), _each_by(choose))
         return plan
 
     def overwrite(
@@ -236,17 +245,18 @@ class Commands:
             self._engine.bell.wake_waiters()
         return items
 
-    def _next_generation(self, session: Session, item: Item) -> tuple[int, bool, int | None]:
-        id = self._engine.definitions.newest_id(session, item.task)  # noqa: A001 - the field's name for it
-        definition = self._engine.definitions.get(session, id)
-        now_ms = self._engine.clock.now_ms()
-        limit_ms = _limit_ms(definition)
-        if item.generation == 1 and item.cutoff_ms is not None:
-            job = session.jobs.read(item.job)  # limits run from its submission; items of later chunks were created later
-            given_ms = item.cutoff_ms - (item.created_ms if job is None else job.created_ms)
-            if given_ms != _limit_ms(self._engine.definitions.get(session, item.definition)):
-                limit_ms = given_ms  # it was submitted with a limit of its own
-        return id, definition.policy.at_most_once, None if limit_ms is None else now_ms + limit_ms
+    def _next_generations(self, session: Session, items: Sequence[Item]) -> dict[ItemKey, _Generation]:
+        """Return how the next generation of each item is to run: as the task is now, within the limit that it has."""
+        definitions, now_ms = self._engine.definitions, self._engine.clock.now_ms()
+        newest = {task: definitions.newest_id(session, task) for task in {item.task for item in items}}
+        given = session.jobs.limits({item.job for item in items})
+        begun = {}
+        for item in items:
+            definition = definitions.get(session, newest[item.task])
+            limit_ms = given.get(item.job, _limit_ms(definition))
+            cutoff_ms = None if limit_ms is None else now_ms + limit_ms
+            begun[item.key] = _Generation(newest[item.task], definition.policy.at_most_once, cutoff_ms)
+        return begun
 
     def _each(self, target: Target, plan: Plan, asked: _Asked, choose: Chooser) -> None:
         """Do what is asked to every item that `choose` gives an event for: a page in each transaction, with its audit."""
@@ -311,12 +321,13 @@ class Commands:
         plan: Plan,
         choose: Chooser,
     ) -> list[tuple[Item, Event]]:
+        there = [item for item in items if generations.get(item.key) in (None, item.generation)]
+        if len(there) < len(items):
+            plan.skipped["has moved on"] += len(items) - len(there)
         chosen: list[tuple[Item, Event]] = []
-        for item in items:
-            expected = generations.get(item.key)
-            event = choose(session, item) if expected in (None, item.generation) else None
+        for item, event in zip(there, choose(session, there), strict=True):
             if event is None:
-                plan.skipped[f"is {item.status}" if expected in (None, item.generation) else "has moved on"] += 1
+                plan.skipped[f"is {item.status}"] += 1
             else:
                 chosen.append((item, event))
         return chosen
@@ -395,7 +406,9 @@ class Commands:
             wanted = [item for item in found if item.status is JobStatus.SUCCESS and item.generation == seen[item.key]]
             if len(wanted) < len(found):
                 plan.skipped["has moved on"] += len(found) - len(wanted)
-            chosen = self._reopened(session, [(item, self._overwriting(session, item)) for item in wanted], plan, asked)
+            begun = self._next_generations(session, wanted)
+            every = [(item, OverwriteRequested(*begun[item.key])) for item in wanted]
+            chosen = self._reopened(session, every, plan, asked)
             if forward:
                 chosen = [(item, replace(event, held=place > 0)) for place, (item, event) in enumerate(chosen)]
             done = self._do(session, list(chosen), plan, replace(asked, reopens=False), ended)
@@ -404,9 +417,6 @@ class Commands:
             self._audit(session, asked, target, plan)
         if plan.total and not asked.dry_run:
             self._engine.bell.wake_workers()
-
-    def _overwriting(self, session: Session, item: Item) -> OverwriteRequested:
-        return OverwriteRequested(*self._next_generation(session, item))
 
     def _audit(self, session: Session, asked: _Asked, target: Target, plan: Plan) -> None:
         if asked.dry_run:
@@ -430,6 +440,10 @@ class Commands:
 
 def _limit_ms(definition: Definition) -> int | None:
     return None if definition.total_timeout_s is None else round(definition.total_timeout_s * 1000)
+
+
+def _each_by(choose: Callable[[Item], Event | None]) -> Chooser:
+    return lambda _, items: [choose(item) for item in items]
 
 
 def _can_cancel(item: Item) -> bool:

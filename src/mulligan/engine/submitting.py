@@ -207,6 +207,7 @@ class Submitting:
             submission.tz,
             submission.options.labels,
             sealed,
+            _ms(submission.options.total_timeout_s),
         )
         return session.jobs.add(row, now_ms)
 
@@ -216,8 +217,8 @@ class Submitting:
 
     def _defaults(self, submission: Submission, published: Published, now_ms: int) -> ItemDefaults:
         definition, options = submission.definition, submission.options
-        total_s = definition.total_timeout_s if options.total_timeout_s is None else options.total_timeout_s
-        cutoff_ms = None if total_s is None else now_ms + round(total_s * 1000)
+        total_ms = _ms(definition.total_timeout_s if options.total_timeout_s is None else options.total_timeout_s)
+        cutoff_ms = None if total_ms is None else now_ms + total_ms
         limits = [each for each in (cutoff_ms, options.expires_ms) if each is not None]
         due_ms = _due_ms(submission, now_ms)
         return ItemDefaults(
@@ -295,6 +296,10 @@ def _same(submission: Submission, run_id: str, row: RunIdRow, digest: str) -> Ta
 
 def _status(found: tuple[object, JobStatus] | None) -> JobStatus | None:
     return found[1] if found else None
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
 
 
 def _due_ms(submission: Submission, now_ms: int) -> int:

@@ -55,6 +55,7 @@ create table jobs (
     tz text not null,
     labels text not null,
     sealed integer not null check (sealed in (0, 1)),
+    total_ms integer check (total_ms >= 0),
     cancel_ms integer,
     release_ms integer,
     created_ms integer not null,

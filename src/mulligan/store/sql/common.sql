@@ -85,8 +85,8 @@ where workers.closed_ms is null and workers.stopped_ms is null and workers.lost_
 select id, input_digest, sealed, touched_ms from jobs where task = :task and run_id = :run_id;
 
 -- name: add_job
-insert into jobs (task, run_id, kind, input_digest, tz, labels, sealed, created_ms, touched_ms)
-values (:task, :run_id, :kind, :input_digest, :tz, :labels, :sealed, :now, :now);
+insert into jobs (task, run_id, kind, input_digest, tz, labels, sealed, total_ms, created_ms, touched_ms)
+values (:task, :run_id, :kind, :input_digest, :tz, :labels, :sealed, :total_ms, :now, :now);
 
 -- name: grow_job
 -- Nothing changed means that the submission was given up by others meanwhile.

@@ -169,6 +169,10 @@ where c.generation >= v.value ->> 2 order by c.job, c.number, c.generation;
 -- name: read_jobs
 select id, run_id, tz from jobs where id in (select value from json_each(:jobs));
 
+-- name: job_limits
+-- Jobs that were submitted with a total_timeout of their own, which holds for every generation of their items.
+select id, total_ms from jobs where id in (select value from json_each(:jobs)) and total_ms is not null;
+
 -- name: rows_written
 -- What each attempt of some items said that it wrote, oldest first.
 select a.job, a.number, a.outcome, a.rows

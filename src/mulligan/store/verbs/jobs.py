@@ -24,6 +24,8 @@ class NewJob(NamedTuple):
     tz: str
     labels: dict[str, str]
     sealed: bool
+    total_ms: int | None = None
+    """A total_timeout given with the submission; None where that of the task's definition holds."""
 
 
 class ItemDefaults(NamedTuple):
@@ -137,6 +139,10 @@ class Jobs:
         """Return run id and time zone of jobs."""
         rows = self._run("read_jobs", {"jobs": json.dumps(list(jobs))})
         return {job: (run_id, tz) for job, run_id, tz in rows}
+
+    def limits(self, jobs: Iterable[int]) -> dict[int, int]:
+        """Return the total_timeout in ms of those jobs that were submitted with one of their own."""
+        return dict(self._run("job_limits", {"jobs": json.dumps(list(jobs))}))
 
     def next_retry(self, job: int) -> int | None:
         """Return when the first item of a job is tried again."""
