@@ -203,11 +203,11 @@ where n.task = :task and n.window_start_ms >= :start and n.window_start_ms < :en
     and i.status in ('PENDING', 'STARTED', 'RETRY', 'SUCCESS');
 
 -- name: windows_newest
--- All items of the windows in a range, the newest of each window last.
+-- All items of the windows in a range: of each window last one that is in flight, else the one that ended last.
 select n.window_start_ms, n.window_end_ms, n.job, n.number, i.status from inputs n
 join items i on i.job = n.job and i.number = n.number
 where n.task = :task and n.window_start_ms >= :start and n.window_start_ms < :end
-order by n.window_start_ms, n.window_end_ms, n.job, n.number;
+order by n.window_start_ms, n.window_end_ms, i.ended_ms is null, i.ended_ms, n.job, n.number;
 
 -- name: later_written
 -- Later windows of the same task that were written after a moment: an older one run again would overwrite newer values.

@@ -21,7 +21,7 @@ class Windows:
         return {(start, end) for start, end in self._run("windows_taken", where)}
 
     def newest(self, task: int, start_ms: int, end_ms: int) -> dict[tuple[int, int], tuple[ItemKey, JobStatus]]:
-        """Return the newest item of each window starting in a range, with its status."""
+        """Return the newest item of each window starting in a range, with its status: one in flight, else the last that ended."""
         where = {"task": task, "start": start_ms, "end": end_ms}
         rows = self._run("windows_newest", where)
         return {(start, end): (ItemKey(job, number), JobStatus(status)) for start, end, job, number, status in rows}
