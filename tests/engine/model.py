@@ -214,6 +214,14 @@ class ModelItem:
         same = self.version.task == first.version.task
         return same and (self.window or 0) > (first.window or 0) and (self.ended_ms or 0) > (first.ended_ms or 0)
 
+    def is_beside(self, other: ModelItem) -> bool:
+        """Return whether another item is for the same window."""
+        same = self.window is not None and self.window == other.window
+        return same and self.version.task == other.version.task and self.key != other.key
+
+    def age(self) -> tuple[int, ItemKey]:
+        return self.ended_ms or 0, self.key
+
     def begin(self, version: Version, now_ms: int, *, anew: bool, held: bool = False) -> None:
         limit_s = version.limit_s if self.own_limit_s is None else self.own_limit_s
         self.generation += 1

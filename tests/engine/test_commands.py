@@ -9,42 +9,22 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from settling import PATIENT, run_in_order, settled, statuses
 
 from mulligan.config.rules import default_rules
 from mulligan.core.errors import NotFound, OverwriteUnsafe, Refused, StoreError
 from mulligan.core.failure import RuleSet
-from mulligan.core.job import FAR_FUTURE_MS, FailureClass, Item, ItemKey, JobStatus, Outcome, Reason, Wait
+from mulligan.core.job import FAR_FUTURE_MS, Item, ItemKey, JobStatus, Outcome, Reason, Wait
 from mulligan.core.recovery import Verdict
 from mulligan.engine.commands import CANCEL_AT_ONCE, PAGE, Plan, Target
 from mulligan.engine.explain import Known, explain
 from mulligan.engine.submitting import CHUNK
 from mulligan.store.listing import MAX_PAGE
-from mulligan.testing.factories import a_definition, daily
-from mulligan.testing.harness import ASKER, Hand, Harness
+from mulligan.testing.factories import a_definition
+from mulligan.testing.harness import ASKER, Harness
 
 PENDING, STARTED, RETRY = JobStatus.PENDING, JobStatus.STARTED, JobStatus.RETRY
 SUCCESS, FAILURE, REVOKED = JobStatus.SUCCESS, JobStatus.FAILURE, JobStatus.REVOKED
-PATIENT = a_definition(retries=(9, 300))
-
-
-def settled(world: Harness, definition: Any, *ends: str, windows: bool = False, rows: int | None = None) -> tuple[int, Hand]:
-    """A job whose items ended as told; the worker is returned to go on with."""
-    worker = world.worker(definition)
-    job = world.submit(definition, daily(len(ends)) if windows else len(ends), kind="backfill" if windows else "map")
-    for end in ends:
-        if end == "waits":
-            continue
-        item = worker.take()
-        if end == "ok":
-            worker.succeed(item, rows=rows)
-        elif end != "runs":
-            worker.fail(item, FailureClass(end))
-        world.clock.pass_(1)
-    return job, worker
-
-
-def statuses(world: Harness, job: int) -> list[JobStatus]:
-    return [each.status for each in world.items(job)]
 
 
 class TestCancel:
@@ -361,7 +341,7 @@ class TestOverwrite:
         assert (statuses(world, job), worker.claim(9)) == ([FAILURE, REVOKED], [])
 
     @pytest.mark.parametrize("cancelled", [True, False])
-    def test_windows_after_one_that_did_not_succeed_end_with_it_and_a_retry_starts_all_of_them(
+    def test_windows_after_one_that_did_not_succeed_end_with_it_and_a_retry_starts_all_of_them_in_order(
         self, world: Harness, cancelled: bool
     ) -> None:
         job, worker = settled(world, a_definition(online=True), *["ok"] * 3, windows=True)
@@ -372,10 +352,10 @@ class TestOverwrite:
         worker.fail(world.item(job, 0))
         assert statuses(world, job) == [REVOKED if cancelled else FAILURE, REVOKED, REVOKED]
         assert world.job(job).ended_ms is not None
+        assert world.commands.retry(Target(job=job), "recover", ASKER).total == 3
+        run_in_order(world, worker, *(ItemKey(job, number) for number in range(3)))
         with world.store.read() as session:
             assert not session.records.any_successor()
-        assert world.commands.retry(Target(job=job), "recover", ASKER).total == 3
-        assert [each.wait for each in world.items(job)] == [Wait.READY] * 3
 
     def test_what_has_moved_on_since_it_was_seen_is_left_alone(self, world: Harness) -> None:
         job, worker = settled(world, a_definition(offline=True, online=False), "ok")
@@ -411,11 +391,11 @@ class TestOverwrite:
 
     def test_where_the_first_cannot_be_run_the_next_one_does_not_wait_for_it(self, world: Harness) -> None:
         offline = a_definition(offline=True, online=False)
-        one, worker = settled(world, offline, "ok", "runs", windows=True)
+        one, worker = settled(world, offline, "ok", "ok", "runs", windows=True)
         other, _ = settled(world, offline, "ok", "ok", windows=True)
         world.commands.cancel(Target(job=one), ASKER)
         plan = world.commands.overwrite(Target(items=(ItemKey(one, 0),)), ASKER, forward=True)
-        assert plan.skipped["the job is still being cancelled"] == 1
+        assert plan.skipped["the job is still being cancelled"] == 2
         assert plan.total == 1
         assert [each.key for each in worker.claim(9)] == [ItemKey(other, 1)]
 
@@ -423,18 +403,6 @@ class TestOverwrite:
         job, _ = settled(world, a_definition(offline=True, online=False), "ok")
         with pytest.raises(Refused, match="window"):
             world.commands.overwrite(Target(job=job), ASKER, forward=True)
-
-    def test_a_successor_that_was_cancelled_and_waits_for_something_else_is_not_hurried(self, world: Harness) -> None:
-        definition = a_definition(online=True, retries=(3, 300))
-        job, worker = settled(world, definition, "ok", "ok", windows=True)
-        world.commands.overwrite(Target(items=(ItemKey(job, 0),)), ASKER, accept_risk=True, forward=True)
-        first = worker.take()
-        world.commands.cancel(Target(items=(ItemKey(job, 1),)), ASKER)
-        world.commands.retry(Target(items=(ItemKey(job, 1),)), "recover", ASKER)
-        worker.fail(worker.take())
-        due_ms = world.item(job, 1).due_ms
-        worker.succeed(first)
-        assert (world.item(job, 1).status, world.item(job, 1).due_ms) == (RETRY, due_ms)
 
 
 class TestPause:

@@ -181,7 +181,7 @@ class Job(Generic[R]):
         """Run the successful items again, of a backfill only the windows between `start` and `end`.
 
         Raises OverwriteUnsafe with the evidence, unless it is safe or the risk is accepted. `forward` also runs the later
-        windows again that were written since, one after the other in order.
+        windows again that were written since, one after the other in order, also where some have to be retried.
         """
         window = tuple(None if each is None else instant_ms(each, self._row.tz) for each in (start, end))
         return Started(

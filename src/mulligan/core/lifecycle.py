@@ -384,10 +384,7 @@ def _overwrite_requested(item: Item, event: OverwriteRequested, now_ms: int) -> 
     if item.status is not SUCCESS:
         return None
     fresh = _new_generation(item, event, now_ms)
-    after = fresh.but(reason=Reason.OVERWRITTEN, keep_from=fresh.generation)
-    if event.held:
-        after = after.but(wait=Wait.PREDECESSOR, due_ms=FAR_FUTURE_MS)
-    return Transition(item, after)
+    return Transition(item, fresh.but(reason=Reason.OVERWRITTEN, keep_from=fresh.generation))
 
 
 def _new_generation(item: Item, event: RetryRequested | OverwriteRequested, now_ms: int) -> Item:
@@ -395,8 +392,8 @@ def _new_generation(item: Item, event: RetryRequested | OverwriteRequested, now_
         definition=event.definition,
         once=event.once,
         status=PENDING,
-        wait=Wait.READY,
-        due_ms=max(now_ms, item.ended_ms or 0),
+        wait=Wait.PREDECESSOR if event.held else Wait.READY,
+        due_ms=FAR_FUTURE_MS if event.held else max(now_ms, item.ended_ms or 0),
         generation=item.generation + 1,
         attempt=0,
         version=item.version + 1,

@@ -209,7 +209,8 @@ create table successors (
     number integer not null,
     next_job integer not null,
     next_number integer not null,
-    primary key (job, number)
+    primary key (job, number),
+    unique (next_job, next_number)
 ) strict, without rowid;
 
 create table events (

@@ -181,6 +181,25 @@ select next_job, next_number from successors where job = :job and number = :numb
 -- name: drop_successor
 delete from successors where job = :job and number = :number;
 
+-- name: held_behind
+-- The items that wait one behind the other after one; where one of them does not wait for it, those behind wait for that one.
+with recursive behind (job, number) as (
+    select s.next_job, s.next_number from successors s
+    join items i on i.job = s.next_job and i.number = s.next_number
+    where s.job = :job and s.number = :number and i.wait = 'predecessor'
+    union
+    select s.next_job, s.next_number from behind b join successors s on s.job = b.job and s.number = b.number
+    join items i on i.job = s.next_job and i.number = s.next_number
+    where i.wait = 'predecessor')
+select job, number from behind;
+
+-- name: in_order_unsuccessful
+-- What was put in order once and did not succeed.
+select i.job, i.number from items i join (
+    select job, number from successors union select next_job, next_number from successors) s
+    on s.job = i.job and s.number = i.number
+where i.status in ('FAILURE', 'REVOKED');
+
 -- name: add_event
 insert into events (at_ms, kind, job, number, generation, reason) values (:now, :kind, :job, :number, :generation, :reason);
 

@@ -184,6 +184,20 @@ select n.job, n.number, n.window_start_ms, n.window_end_ms
 from jsonb_each(:keys) k join inputs n on n.job = k.value ->> 0 and n.number = k.value ->> 1
 where n.window_start_ms is not null;
 
+-- name: window_rivals
+-- The other work items for the windows of some, with the same arguments.
+select n.job, n.number, o.job, o.number, i.status, i.ended_ms
+from jsonb_each(:keys) k join inputs n on n.job = k.value ->> 0 and n.number = k.value ->> 1
+join inputs o on o.task = n.task and o.window_start_ms = n.window_start_ms and o.window_end_ms = n.window_end_ms
+join items i on i.job = o.job and i.number = o.number
+where o.arguments = n.arguments and (o.job, o.number) <> (n.job, n.number)
+order by n.job, n.number, o.job, o.number;
+
+-- name: predecessors
+-- Which items some others come after, as far as those have not succeeded since.
+select s.next_job, s.next_number, s.job, s.number
+from jsonb_each(:keys) k join successors s on s.next_job = k.value ->> 0 and s.next_number = k.value ->> 1;
+
 -- name: checkpoint_definitions
 -- Under which definitions the checkpoints of some items were saved that count for their present generation.
 select distinct c.definition
