@@ -209,6 +209,13 @@ join checkpoints c on c.job = i.job and c.number = i.number and c.generation >= 
 -- When the first item of a job is tried again. Without statistics SQLite would rather read the whole job.
 select min(due_ms) from items indexed by items_status where job = :job and status = 'RETRY';
 
+-- name: first_wait
+-- What a job waits for whose items all wait: none of them may start yet, of which one look is enough in a job that is ready.
+select wait, due_ms from items
+where job = :job and status = 'PENDING'
+    and not exists (select 1 from items where job = :job and status = 'PENDING' and due_ms <= :now)
+order by due_ms, number limit 1;
+
 -- name: first_failure
 select i.number, i.reason, a.error_type, a.error_message from items i indexed by items_status
 left join attempts a on a.job = i.job and a.number = i.number and a.token = i.token

@@ -149,6 +149,11 @@ class Jobs:
         row = one(self._run("next_retry", {"job": job}))
         return row[0] if row else None
 
+    def first_wait(self, job: int, now_ms: int) -> tuple[Wait, int] | None:
+        """Return what the first of a job's pending items waits for, and when it is due; None when one is due already."""
+        row = one(self._run("first_wait", {"job": job, "now": now_ms}))
+        return (Wait(row[0]), row[1]) if row else None
+
     def results(self, job: int, first: int, limit: int) -> list[ResultRow]:
         """Return how the items of a job ended, from a number on, in order."""
         rows = self._run("job_results", {"job": job, "first": first, "limit": limit})
