@@ -211,9 +211,11 @@ select min(due_ms) from items indexed by items_status where job = :job and statu
 
 -- name: first_wait
 -- What a job waits for whose items all wait: none of them may start yet, of which one look is enough in a job that is ready.
-select wait, due_ms from items
+-- Joined and not a condition on each row, so that all the rows need not be passed by then.
+select wait, due_ms
+from (select 1 where not exists (select 1 from items where job = :job and status = 'PENDING' and due_ms <= :now)) w
+cross join items
 where job = :job and status = 'PENDING'
-    and not exists (select 1 from items where job = :job and status = 'PENDING' and due_ms <= :now)
 order by due_ms, number limit 1;
 
 -- name: first_failure
