@@ -81,8 +81,13 @@ def test_a_backfill_of_all_windows_needs_the_risk_accepted(mulligan: Run) -> Non
     assert refused.code == 1
     assert refused.err.endswith("(overwrite_unsafe)\n")
     assert "--accept-risk" in refused.err
-    accepted = mulligan("backfill", "features", "2024-02-28", "2024-03-01", "--only", "all", "--accept-risk", "--json")
+    all_of_them = ("backfill", "features", "2024-02-28", "2024-03-01", "--only", "all", "--accept-risk", "--json")
+    accepted = mulligan(*all_of_them)
     assert accepted.data["counts"]["total"] == 2
+    twice = mulligan(*all_of_them)
+    assert twice.code == 1
+    assert f"{accepted.data['id']}-0, which is PENDING" in twice.err
+    assert "--only missing" in twice.err
 
 
 @pytest.mark.parametrize(

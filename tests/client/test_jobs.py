@@ -69,7 +69,7 @@ def test_waiting_ends_when_the_time_is_over(client: Client) -> None:
         with pytest.raises(WaitTimeout, match=f"job {job.id} has not ended yet"):
             job.wait(timeout)
     assert job.status is JobStatus.PENDING
-    assert job.work_items()[0].label == "Waiting (scheduled, due in 60 minutes)"
+    assert job.work_items()[0].label == job.label == "Waiting (scheduled, due in 60 minutes)"
     job.cancel()
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import client_tasks
 
-from conftest import TASKS
 from mulligan import JobStatus, connect
 from mulligan.core.events import AttemptEvent, Succeeded
 from mulligan.core.job import Item
 from mulligan.engine.engine import Engine
 from mulligan.sdk.loading import load
 
+TASKS = str(client_tasks.__file__)
 COUNT, UNWANTED = 200, 150
 
 

@@ -55,6 +55,15 @@ def test_what_waits_says_why() -> None:
     assert item_label(an_item(RETRY, due_ms=NOW), NOW, "no capable worker") == "Waiting (no capable worker)"
 
 
+def test_a_job_whose_items_all_wait_says_for_what_the_first_of_them_does() -> None:
+    later = NOW + 7 * MINUTE
+    assert job_label(PENDING, False, later, NOW, "no capable worker", Wait.SCHEDULE) == "Waiting (scheduled, due in 7 minutes)"
+    assert job_label(PENDING, False, later, NOW, None, Wait.SNOOZE) == "Waiting (snoozed, due in 7 minutes)"
+    assert job_label(PENDING, False, FAR_FUTURE_MS, NOW, None, Wait.PREDECESSOR) == "Waiting (the window before it)"
+    assert job_label(PENDING, False, None, NOW, "no capable worker") == "Waiting (no capable worker)"
+    assert job_label(PENDING, True, later, NOW, None, Wait.SCHEDULE) == "Manual Cancellation Requested"
+
+
 def test_every_reason_has_words() -> None:
     assert set(REASONS) == set(Reason)
 

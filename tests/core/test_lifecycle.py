@@ -135,22 +135,38 @@ def test_a_success_before_the_cancel_arrives_stays_a_success() -> None:
     assert (found.after.status, found.reason) == (SUCCESS, Reason.CANCEL_TOO_LATE)
 
 
-@pytest.mark.parametrize("kind", [Stopped, WorkerLost])
-def test_interrupted_work_that_need_not_wait_keeps_its_place_in_the_queue(kind: type[Event]) -> None:
-    item = an_item(STARTED, due_ms=NOW - 500, claimed_ms=NOW - 100)
-    again = decide(item, event_for(kind, item), Policy.of(2), NOW, 0)
-    later = decide(item, event_for(kind, item), Policy.of((2, 60)), NOW, 0)
-    assert again is not None
-    assert later is not None
-    assert again.after.due_ms == NOW - 500
-    assert later.after.due_ms == NOW + 60_000
+DUE_BEFORE = an_item(STARTED, due_ms=NOW - 500, claimed_ms=NOW - 100)
 
 
-def test_a_failure_that_need_not_wait_goes_behind_what_is_due_by_now() -> None:
-    item = an_item(STARTED, due_ms=NOW - 500, claimed_ms=NOW - 100)
-    again = decide(item, a_failure(item), Policy.of(2), NOW, 0)
-    assert again is not None
-    assert again.after.due_ms == NOW
+@pytest.mark.parametrize(
+    "event",
+    [
+        event_for(Stopped, DUE_BEFORE),
+        event_for(WorkerLost, DUE_BEFORE),
+        a_failure(DUE_BEFORE, INFRASTRUCTURE),
+        a_failure(DUE_BEFORE, FailureClass.UNKNOWN, crashed=True),
+        a_failure(DUE_BEFORE, interrupted=True),
+    ],
+)
+def test_what_the_machine_failed_and_need_not_wait_keeps_its_place_in_the_queue(event: Event) -> None:
+    assert moved(DUE_BEFORE, event, Policy.of(2), fraction=0).after.due_ms == NOW - 500
+    assert moved(DUE_BEFORE, event, Policy.of((2, 60)), fraction=0).after.due_ms == NOW + 60_000
+
+
+@pytest.mark.parametrize("failure_class", set(FailureClass) - {INFRASTRUCTURE, PERMANENT})
+def test_any_other_failure_that_need_not_wait_goes_behind_what_is_due_by_now(failure_class: FailureClass) -> None:
+    assert moved(DUE_BEFORE, a_failure(DUE_BEFORE, failure_class), Policy.of(2), fraction=0).after.due_ms == NOW
+
+
+def test_what_had_not_started_in_time_has_expired_and_what_had_is_cut_off() -> None:
+    late = {"deadline_ms": NOW - 1}
+    for cutoff_ms in (None, NOW + 10, NOW - 0):
+        assert moved(an_item(**late, cutoff_ms=cutoff_ms), DeadlinePassed()).reason is Reason.EXPIRED
+    for status in (PENDING, RETRY):
+        found = moved(an_item(status, **late, cutoff_ms=NOW - 1), DeadlinePassed())
+        assert (found.reason, found.after.failure_class) == (Reason.CUTOFF, FailureClass.TIMEOUT)
+    snoozed = moved(an_item(STARTED, **late, cutoff_ms=NOW + 5000), Snoozed(a_run(an_item(STARTED)), 1)).after
+    assert moved(snoozed, DeadlinePassed(), now_ms=NOW + 5000).reason is Reason.CUTOFF
 
 
 @pytest.mark.parametrize("kind", [Failed, Snoozed, Stopped, WorkerLost, Released])
@@ -418,7 +434,8 @@ def test_a_wait_is_within_its_band_and_never_past_the_cutoff(case: tuple[Item, E
     assert low - 1 <= attempt.delay_ms <= max(high, asked_ms) + 1
     assert planned_ms <= 10 * 366 * 86_400_000
     if found.after.status is RETRY:
-        assert found.after.due_ms >= now_ms
+        kept = not attempt.delay_ms and (event.crashed or event.interrupted or event.failure_class is INFRASTRUCTURE)
+        assert found.after.due_ms >= (min(now_ms, item.due_ms) if kept else now_ms)
         assert item.cutoff_ms is None or found.after.due_ms < item.cutoff_ms
 
 

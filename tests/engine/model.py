@@ -89,7 +89,7 @@ class ModelItem:
     priority: int
     window: int | None = None
     own_limit_s: int | None = None
-    """Of the first generation, and of the one after it."""
+    """Given with the submission, for every generation."""
     status: str = "PENDING"
     before: str = "PENDING"
     held: bool = False
@@ -103,6 +103,8 @@ class ModelItem:
     crashes: int = 0
     keep_from: int = 1
     recorded: int = 0
+    too_late: str | None = None
+    """Why its deadline passed in vain, where that is how it ended."""
     runs: int = 0
     """Of this generation, without those that were snoozed."""
     saved: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -138,11 +140,15 @@ class ModelItem:
             self.saved = {place: value for place, value in self.saved.items() if place[1] >= self.keep_from}
 
     def interrupt(self, now_ms: int) -> None:
-        """End through no fault of its own: where there is nothing to wait for, it keeps its place in the queue."""
-        due_ms = self.due_ms
-        self.fail(FailureClass.INFRASTRUCTURE, now_ms)
-        if self.status == "RETRY" and self.due_ms == now_ms:
-            self.due_ms = due_ms
+        """End through no fault of its own."""
+        self.fail(INFRASTRUCTURE, now_ms)
+
+    def expire(self, now_ms: int) -> bool:
+        if self.status not in WAITS or self.deadline_ms is None or self.deadline_ms > now_ms:
+            return False
+        self.status, self.ended_ms, self.held = "FAILURE", now_ms, False
+        self.too_late = "cutoff" if self.deadline_ms == self.cutoff_ms else "expired"
+        return True
 
     def fail(self, failure_class: FailureClass, now_ms: int, *, crashed: bool = False, cutoff: bool = False) -> None:
         if self.asked:
@@ -152,22 +158,29 @@ class ModelItem:
         found = [place for place, budget in enumerate(self.version.budgets) if failure_class in budget.classes]
         if found:
             self.charges[found[0]] += 1
-        if self._goes_on(found, now_ms, crashed=crashed, cutoff=cutoff):
+        why = self._why_it_stops(found, now_ms, crashed=crashed, cutoff=cutoff)
+        if why is None:
             self.end("RETRY", now_ms)
-            self.due_ms = now_ms + self._wait(found[0])
+            wait_ms = self._wait(found[0])
+            keeps_its_place = not wait_ms and (crashed or failure_class is INFRASTRUCTURE)
+            self.due_ms = self.due_ms if keeps_its_place else now_ms + wait_ms
             self.deadline_ms = self.cutoff_ms
         else:
             self.end("FAILURE", now_ms)
+            self.too_late = why or None
 
     def _wait(self, entry: int) -> int:
         return self.version.budgets[entry].wait(self.charges[entry])
 
-    def _goes_on(self, found: list[int], now_ms: int, *, crashed: bool, cutoff: bool) -> bool:
-        if cutoff or not found or (crashed and self.crashes >= 3):
-            return False
+    def _why_it_stops(self, found: list[int], now_ms: int, *, crashed: bool, cutoff: bool) -> str | None:
+        if cutoff:
+            return "cutoff"
+        if not found or (crashed and self.crashes >= 3):
+            return ""
         if self.charges[found[0]] >= self.version.budgets[found[0]].failures:
-            return False
-        return self.cutoff_ms is None or now_ms + self._wait(found[0]) < self.cutoff_ms
+            return ""
+        in_time = self.cutoff_ms is None or now_ms + self._wait(found[0]) < self.cutoff_ms
+        return None if in_time else "cutoff"
 
     def snooze(self, delay_ms: int, now_ms: int) -> None:
         self.runs -= 1
@@ -175,6 +188,7 @@ class ModelItem:
             self.end("REVOKED", now_ms)
         elif self.cutoff_ms is not None and now_ms + delay_ms >= self.cutoff_ms:
             self.end("FAILURE", now_ms)
+            self.too_late = "cutoff"
         else:
             self.end("PENDING", now_ms)
             self.due_ms, self.deadline_ms = now_ms + delay_ms, self.cutoff_ms
@@ -200,8 +214,16 @@ class ModelItem:
         same = self.version.task == first.version.task
         return same and (self.window or 0) > (first.window or 0) and (self.ended_ms or 0) > (first.ended_ms or 0)
 
+    def is_beside(self, other: ModelItem) -> bool:
+        """Return whether another item is for the same window."""
+        same = self.window is not None and self.window == other.window
+        return same and self.version.task == other.version.task and self.key != other.key
+
+    def age(self) -> tuple[int, ItemKey]:
+        return self.ended_ms or 0, self.key
+
     def begin(self, version: Version, now_ms: int, *, anew: bool, held: bool = False) -> None:
-        limit_s = self.own_limit_s if self.generation == 1 and self.own_limit_s is not None else version.limit_s
+        limit_s = version.limit_s if self.own_limit_s is None else self.own_limit_s
         self.generation += 1
         self.version, self.status, self.before = version, "PENDING", "PENDING"
         self.due_ms, self.held = (FAR_FUTURE_MS, True) if held else (now_ms, False)
@@ -209,7 +231,7 @@ class ModelItem:
         self.deadline_ms = self.cutoff_ms
         self.attempt = self.crashes = self.runs = 0
         self.charges.clear()
-        self.asked, self.ended_ms = False, None
+        self.asked, self.ended_ms, self.too_late = False, None, None
         if anew:
             self.keep_from = self.generation
 
@@ -231,6 +253,7 @@ def seen(row: Item) -> dict[str, Any]:
         "deadline": row.deadline_ms if waiting else None,
         "once": row.once,
         "ended": row.ended_ms,
+        "too late": str(row.reason) if row.status == "FAILURE" and row.reason in ("cutoff", "expired") else None,
     }
 
 
@@ -251,4 +274,5 @@ def expected(item: ModelItem) -> dict[str, Any]:
         "deadline": item.deadline_ms if waiting else None,
         "once": item.version.once,
         "ended": item.ended_ms,
+        "too late": item.too_late,
     }

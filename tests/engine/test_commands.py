@@ -9,41 +9,22 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from settling import PATIENT, run_in_order, settled, statuses
 
 from mulligan.config.rules import default_rules
 from mulligan.core.errors import NotFound, OverwriteUnsafe, Refused, StoreError
 from mulligan.core.failure import RuleSet
-from mulligan.core.job import FAR_FUTURE_MS, FailureClass, Item, ItemKey, JobStatus, Outcome, Reason, Wait
+from mulligan.core.job import FAR_FUTURE_MS, Item, ItemKey, JobStatus, Outcome, Reason, Wait
 from mulligan.core.recovery import Verdict
 from mulligan.engine.commands import CANCEL_AT_ONCE, PAGE, Plan, Target
 from mulligan.engine.explain import Known, explain
+from mulligan.engine.submitting import CHUNK
 from mulligan.store.listing import MAX_PAGE
-from mulligan.testing.factories import a_definition, daily
-from mulligan.testing.harness import ASKER, Hand, Harness
+from mulligan.testing.factories import a_definition
+from mulligan.testing.harness import ASKER, Harness
 
 PENDING, STARTED, RETRY = JobStatus.PENDING, JobStatus.STARTED, JobStatus.RETRY
 SUCCESS, FAILURE, REVOKED = JobStatus.SUCCESS, JobStatus.FAILURE, JobStatus.REVOKED
-PATIENT = a_definition(retries=(9, 300))
-
-
-def settled(world: Harness, definition: Any, *ends: str, windows: bool = False, rows: int | None = None) -> tuple[int, Hand]:
-    """A job whose items ended as told; the worker is returned to go on with."""
-    worker = world.worker(definition)
-    job = world.submit(definition, daily(len(ends)) if windows else len(ends), kind="backfill" if windows else "map")
-    for end in ends:
-        if end == "waits":
-            continue
-        item = worker.take()
-        if end == "ok":
-            worker.succeed(item, rows=rows)
-        elif end != "runs":
-            worker.fail(item, FailureClass(end))
-        world.clock.pass_(1)
-    return job, worker
-
-
-def statuses(world: Harness, job: int) -> list[JobStatus]:
-    return [each.status for each in world.items(job)]
 
 
 class TestCancel:
@@ -173,14 +154,23 @@ class TestRetry:
             worker.fail(worker.take())
         assert world.item(job).reason is Reason.BUDGET_SPENT
 
-    def test_a_limit_given_at_submission_holds_for_the_retry_too(self, world: Harness) -> None:
-        definition = a_definition(total_timeout_s=700)
-        worker = world.worker(definition)
-        job = world.submit(definition, total_timeout_s=10)
-        worker.fail(worker.take())
-        world.clock.pass_(100)
-        world.commands.retry(Target(job=job), "recover", ASKER)
-        assert world.item(job).cutoff_ms == world.clock.now_ms() + 10_000
+    @pytest.mark.parametrize(("declared", "given", "limit_s"), [(700, 10, 10), (700, 700, 700), (None, 10, 10), (60, None, 99)])
+    @pytest.mark.parametrize("count", [1, CHUNK + 1])
+    def test_a_limit_given_at_submission_holds_for_every_generation(
+        self, world: Harness, declared: float | None, given: float | None, limit_s: float, count: int
+    ) -> None:
+        job = world.submit(a_definition(total_timeout_s=declared), count, total_timeout_s=given)
+        worker = world.worker(a_definition(total_timeout_s=99))
+        target = Target(items=(ItemKey(job, 0),))
+        worker.succeed(worker.take())
+        for again in ("overwrite", "recover", "restart"):
+            world.clock.pass_(100)
+            if again == "overwrite":
+                world.commands.overwrite(target, ASKER, accept_risk=True)
+            else:
+                world.commands.retry(target, again, ASKER)  # type: ignore[arg-type]
+            assert world.item(job).cutoff_ms == world.clock.now_ms() + limit_s * 1000
+            world.commands.cancel(target, ASKER)
 
     def test_fifty_retries_at_once_make_one_generation(self, join: Callable[[], Harness]) -> None:
         worlds = [join() for _ in range(5)]
@@ -348,7 +338,7 @@ class TestOverwrite:
         assert (statuses(world, job), worker.claim(9)) == ([FAILURE, REVOKED], [])
 
     @pytest.mark.parametrize("cancelled", [True, False])
-    def test_windows_after_one_that_did_not_succeed_end_with_it_and_a_retry_starts_all_of_them(
+    def test_windows_after_one_that_did_not_succeed_end_with_it_and_a_retry_starts_all_of_them_in_order(
         self, world: Harness, cancelled: bool
     ) -> None:
         job, worker = settled(world, a_definition(online=True), *["ok"] * 3, windows=True)
@@ -359,10 +349,10 @@ class TestOverwrite:
         worker.fail(world.item(job, 0))
         assert statuses(world, job) == [REVOKED if cancelled else FAILURE, REVOKED, REVOKED]
         assert world.job(job).ended_ms is not None
+        assert world.commands.retry(Target(job=job), "recover", ASKER).total == 3
+        run_in_order(world, worker, *(ItemKey(job, number) for number in range(3)))
         with world.store.read() as session:
             assert not session.records.any_successor()
-        assert world.commands.retry(Target(job=job), "recover", ASKER).total == 3
-        assert [each.wait for each in world.items(job)] == [Wait.READY] * 3
 
     def test_what_has_moved_on_since_it_was_seen_is_left_alone(self, world: Harness) -> None:
         job, worker = settled(world, a_definition(offline=True, online=False), "ok")
@@ -398,11 +388,11 @@ class TestOverwrite:
 
     def test_where_the_first_cannot_be_run_the_next_one_does_not_wait_for_it(self, world: Harness) -> None:
         offline = a_definition(offline=True, online=False)
-        one, worker = settled(world, offline, "ok", "runs", windows=True)
+        one, worker = settled(world, offline, "ok", "ok", "runs", windows=True)
         other, _ = settled(world, offline, "ok", "ok", windows=True)
         world.commands.cancel(Target(job=one), ASKER)
         plan = world.commands.overwrite(Target(items=(ItemKey(one, 0),)), ASKER, forward=True)
-        assert plan.skipped["the job is still being cancelled"] == 1
+        assert plan.skipped["the job is still being cancelled"] == 2
         assert plan.total == 1
         assert [each.key for each in worker.claim(9)] == [ItemKey(other, 1)]
 
@@ -410,18 +400,6 @@ class TestOverwrite:
         job, _ = settled(world, a_definition(offline=True, online=False), "ok")
         with pytest.raises(Refused, match="window"):
             world.commands.overwrite(Target(job=job), ASKER, forward=True)
-
-    def test_a_successor_that_was_cancelled_and_waits_for_something_else_is_not_hurried(self, world: Harness) -> None:
-        definition = a_definition(online=True, retries=(3, 300))
-        job, worker = settled(world, definition, "ok", "ok", windows=True)
-        world.commands.overwrite(Target(items=(ItemKey(job, 0),)), ASKER, accept_risk=True, forward=True)
-        first = worker.take()
-        world.commands.cancel(Target(items=(ItemKey(job, 1),)), ASKER)
-        world.commands.retry(Target(items=(ItemKey(job, 1),)), "recover", ASKER)
-        worker.fail(worker.take())
-        due_ms = world.item(job, 1).due_ms
-        worker.succeed(first)
-        assert (world.item(job, 1).status, world.item(job, 1).due_ms) == (RETRY, due_ms)
 
 
 class TestPause:
@@ -536,4 +514,16 @@ def test_of_what_killed_its_process_again_and_again_no_entry_is_advised(world: H
     assert world.item(job).reason is Reason.POISON
     said = explained(world, job)
     assert "checkpoint" in said.splitlines()[-3]
+    assert "entry in the task" not in said
+
+
+def test_of_what_had_not_started_in_time_it_is_said_so_and_no_policy_is_advised(world: Harness) -> None:
+    job = world.submit(a_definition(retries=3), expires_ms=world.clock.now_ms() + 60_000)
+    assert "before 2023-11-14 22:14:20 UTC, or none does (expires)" in explained(world, job)
+    world.clock.pass_(60)
+    world.engine.expire()
+    said = explained(world, job)
+    assert "[expired]" in said
+    assert "It was wanted until then only" in said
+    assert "total_timeout" not in said
     assert "entry in the task" not in said

@@ -298,7 +298,7 @@ class TestDeadlines:
         worker.release(worker.take())
         world.clock.pass_(1)
         assert world.engine.expire() == 1
-        assert world.item(job).reason is Reason.CUTOFF
+        assert world.item(job).reason is Reason.EXPIRED
 
     def test_what_has_started_in_time_does_not_expire_between_its_attempts(self, world: Harness) -> None:
         job = world.submit(AGAIN, expires_ms=world.clock.now_ms() + 1000)

@@ -16,9 +16,10 @@ import pytest
 from mulligan.core.errors import ArgumentsInvalid, NameTaken, OverwriteUnsafe, Refused, RunIdConflict, StoreError
 from mulligan.core.job import FAR_FUTURE_MS, ItemKey, JobStatus, Reason, Wait
 from mulligan.core.submission import NewItem
+from mulligan.engine.commands import Target
 from mulligan.engine.submitting import ABANDONED_MS, CHUNK, FORGOTTEN_MS
 from mulligan.testing.factories import a_definition, a_submission, daily, items_of
-from mulligan.testing.harness import Harness
+from mulligan.testing.harness import ASKER, Harness
 
 MANY = 12_000
 DAY = 86_400_000
@@ -273,10 +274,84 @@ def test_failed_takes_only_windows_whose_newest_item_failed(world: Harness) -> N
 def test_all_needs_the_verdict_of_overwriting(world: Harness) -> None:
     finished(world, 5)
     with pytest.raises(OverwriteUnsafe, match="accept_risk=True"):
-        world.submit(items=daily(10), kind="backfill", only="all")
+        world.submit(items=daily(5), kind="backfill", only="all")
     assert rows(world, "jobs") == 1
-    risky = world.submit(items=daily(10), kind="backfill", only="all", accept_risk=True)
-    assert world.job(risky).counts.pending == 10
+    risky = world.submit(items=daily(5), kind="backfill", only="all", accept_risk=True)
+    assert world.job(risky).counts.pending == 5
+
+
+@pytest.mark.parametrize("status", ["PENDING", "STARTED", "RETRY"])
+@pytest.mark.parametrize("accept_risk", [True, False])
+@pytest.mark.parametrize("count", [10, CHUNK + 10])
+def test_all_starts_nothing_beside_what_is_in_flight_also_where_the_risk_is_accepted(
+    world: Harness, status: str, accept_risk: bool, count: int
+) -> None:
+    patient = a_definition(retries=(3, 300))
+    at = count - 2  # of a large submission the last chunk finds it, when others are stored already
+    job = world.submit(patient, list(daily(count))[at:], kind="backfill", only="missing")
+    worker = world.worker(patient)
+    for _ in range(0 if status == "PENDING" else 2):
+        item = worker.take()
+        if status == "RETRY":
+            worker.fail(item)
+    with pytest.raises(Refused, match=rf'twice at once: 2, .*{job}-0, which is {status}: wait.*only="missing"'):
+        world.submit(patient, daily(count), kind="backfill", only="all", accept_risk=accept_risk)
+    assert [rows(world, table) for table in ("jobs", "items", "inputs")] == [1, 2, 2]
+    world.commands.cancel(Target(job=job), ASKER)
+    for item in list(worker.held.values()):
+        worker.stopped(world.item(item.item.key))
+    assert world.job(world.submit(patient, daily(count), kind="backfill", only="all")).counts.pending == count
+
+
+@pytest.mark.parametrize("only", ["missing", "failed", "all"])
+def test_an_older_item_of_a_window_that_is_in_flight_again_counts(world: Harness, only: str) -> None:
+    first = finished(world, 1, fail=1)
+    world.commands.cancel(Target(job=first), ASKER)
+    worker = world.worker()
+    world.submit(items=daily(1), kind="backfill", only="failed")
+    worker.fail(worker.take())
+    world.commands.retry(Target(items=(ItemKey(first, 0),)), "recover", ASKER)
+    if only == "all":
+        with pytest.raises(Refused, match=f"twice at once: 1, .*{first}-0"):
+            world.submit(items=daily(1), kind="backfill", only="all")
+    else:
+        assert world.job(world.submit(items=daily(1), kind="backfill", only=only)).counts.total == 0
+    world.clock.pass_(1)
+    worker.succeed(worker.take())
+    assert world.job(world.submit(items=daily(1), kind="backfill", only="failed")).counts.total == 0
+
+
+@pytest.mark.parametrize("only", ["missing", "failed", "all"])
+@pytest.mark.parametrize("count", [40, CHUNK + 40])
+def test_of_backfills_that_are_submitted_at_once_no_window_runs_twice(file: str, only: str, count: int) -> None:
+    worlds = [Harness(file) for _ in range(4)]
+    windows = list(daily(count))
+    if only == "failed":
+        worlds[0].submit(items=windows, kind="backfill", only="missing")
+        worker = worlds[0].worker()
+        while claimed := worker.claim(500):
+            for item in claimed:
+                worker.fail(item)
+    gate = threading.Barrier(4)
+
+    def submit(n: int) -> int | None:
+        gate.wait(30)
+        with contextlib.suppress(Refused):
+            return worlds[n].submit(items=windows if n % 2 else windows[::-1], kind="backfill", only=only, accept_risk=True)
+        return None
+
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [each for each in pool.map(submit, range(4)) if each is not None]
+    with worlds[0].store.read():
+        found = worlds[0].store.database.text_in_reader(
+            "select window_start_ms, count(*) from items natural join inputs where status = 'PENDING' group by 1", {}
+        )
+        twice = [start for start, times in found if times > 1]
+    assert twice == []
+    assert sum(worlds[0].job(each).counts.pending for each in jobs) == (0 if only == "all" and not jobs else count)
+    assert worlds[0].verify() == []
+    for world in worlds:
+        world.store.close()
 
 
 def test_all_is_free_to_overwrite_what_is_offline_only(world: Harness) -> None:
@@ -303,14 +378,14 @@ def test_a_delay_and_a_start_time_hold_items_back(world: Harness) -> None:
 
 
 @pytest.mark.parametrize("count", [1, CHUNK + 1])
-def test_what_expires_before_it_starts_fails_with_the_reason_cutoff(world: Harness, count: int) -> None:
+def test_what_expires_before_it_starts_fails_with_the_reason_expired(world: Harness, count: int) -> None:
     job = world.submit(items=count, expires_ms=world.clock.now_ms() + 60_000)
     world.clock.pass_(61)
     assert world.worker().claim(1) == []
     while world.engine.expire():
         pass
     assert world.job(job).counts.failure == count
-    assert world.item(job).reason is Reason.CUTOFF
+    assert world.item(job).reason is Reason.EXPIRED
 
 
 def test_a_total_timeout_runs_from_the_creation_of_a_generation(world: Harness) -> None:

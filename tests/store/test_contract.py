@@ -21,7 +21,7 @@ from mulligan.core.events import (
     WorkerLost,
 )
 from mulligan.core.job import FAR_FUTURE_MS, Counts, Item, ItemKey, Wait
-from mulligan.core.lifecycle import decide
+from mulligan.core.lifecycle import Transition, decide
 from mulligan.core.retry import Policy
 from mulligan.core.submission import NewItem
 from mulligan.store.rows import Head
@@ -387,6 +387,16 @@ class TestJobs:
             found = session.jobs.results(job, 1, 2)
             assert [(each.number, each.result, each.error_message) for each in found] == [(1, "7", None), (2, None, "it broke")]
             assert session.jobs.next_retry(job) == item(session, job, 2).due_ms
+
+    def test_what_a_job_waits_for_is_told_when_none_of_its_items_is_due(self, store: Store) -> None:
+        with store.write() as session:
+            job = a_job(session, 3, due_ms=NOW + 9, wait=Wait.SCHEDULE)
+            assert session.jobs.first_wait(job, NOW) == (Wait.SCHEDULE, NOW + 9)
+            assert session.jobs.first_wait(job, NOW + 9) is None
+            row = item(session, job, 2)
+            session.items.apply([Transition(row, row.but(due_ms=NOW + 5, wait=Wait.SNOOZE, version=1))], NOW)
+            assert session.jobs.first_wait(job, NOW) == (Wait.SNOOZE, NOW + 5)
+            assert session.jobs.first_wait(job, NOW + 5) is None
 
     def test_the_first_failure_of_a_job_is_told(self, store: Store) -> None:
         with store.write() as session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,9 +16,11 @@ from mulligan.core.events import (
 from mulligan.core.job import TERMINAL, Counts, Item, ItemKey, JobStatus, Reason, Wait, job_status
 from mulligan.core.lifecycle import Transition, decide
 from mulligan.core.retry import Policy
+from mulligan.core.submission import NewItem
 from mulligan.store.listing import MAX_PAGE
 from mulligan.store.rows import AuditRow, CheckpointRow
 from mulligan.store.store import Session, Store
+from mulligan.store.verbs.windows import Rival
 from mulligan.testing.clock import START_MS as NOW
 from mulligan.testing.factories import a_failure, a_run, daily
 
@@ -68,14 +71,38 @@ class TestRecords:
             session.records.set_progress([(job, 0, 1, 5, 10)], NOW)
             assert session.records.progress(ItemKey(job, 0)) == (1, 5, 10)
 
-    def test_a_successor_is_told_once(self, store: Store) -> None:
+    def test_what_leaves_an_order_tells_what_comes_after_and_closes_the_gap(self, store: Store) -> None:
         with store.write() as session:
-            job = a_job(session, 2)
-            one, other = ItemKey(job, 0), ItemKey(job, 1)
-            session.records.chain([(one, other)])
-            assert session.records.successor(other) is None
-            assert session.records.successor(one) == other
-            assert session.records.successor(one) is None
+            job = a_job(session, 4)
+            keys = [ItemKey(job, number) for number in range(4)]
+            session.records.chain(list(pairwise(keys)))
+            assert session.records.predecessors([keys[0], keys[2], keys[3]]) == {keys[2]: keys[1], keys[3]: keys[2]}
+            assert session.records.leave_order(keys[1]) == keys[2]
+            assert session.records.leave_order(keys[1]) is None
+            assert session.records.predecessors(keys) == {keys[2]: keys[0], keys[3]: keys[2]}
+            assert session.records.leave_order(keys[3]) is None
+            assert session.records.leave_order(keys[0]) == keys[2]
+            assert not session.records.any_successor()
+
+    def test_held_behind_an_item_are_those_that_wait_one_behind_the_other_in_order(self, store: Store) -> None:
+        with store.write() as session:
+            job = a_job(session, 5)
+            keys = [ItemKey(job, number) for number in (0, 4, 2, 3, 1)]
+            session.records.chain(list(pairwise(keys)))
+            rows = {each.key: each for each in session.items.read(keys)}
+            held = [rows[key].but(wait=Wait.PREDECESSOR, version=1) for key in keys[1:3] + keys[4:]]
+            session.items.apply([Transition(rows[each.key], each) for each in held], NOW)
+            assert session.records.held_behind(keys[0]) == keys[1:3]
+            assert session.records.held_behind(keys[3]) == keys[4:]
+            assert session.records.in_order_unsuccessful() == []
+
+    def test_the_rivals_of_an_item_are_for_the_same_window_with_the_same_arguments(self, store: Store) -> None:
+        with store.write() as session:
+            days = list(daily(2))
+            one = a_job(session, days, run_id="one")
+            two = a_job(session, [days[1], days[0]._replace(arguments='{"x": 1}'), NewItem("y", "{}")], run_id="two")
+            found = session.windows.rivals([ItemKey(one, 0), ItemKey(one, 1), ItemKey(two, 2)])
+            assert found == [(ItemKey(one, 1), Rival(ItemKey(two, 0), JobStatus.PENDING, None))]
 
     def test_events_are_read_on_from_an_id(self, store: Store) -> None:
         with store.write() as session:

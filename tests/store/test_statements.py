@@ -94,6 +94,10 @@ HOT = {
     "later_written": ["inputs_window"],
     "next_retry": ["items_status"],
     "first_failure": ["items_status"],
+    "first_wait": ["items USING PRIMARY KEY"],
+    "window_rivals": ["inputs_window"],
+    "predecessors": ["s USING"],
+    "held_behind": ["s USING PRIMARY KEY", "i USING PRIMARY KEY"],
     "waiting_of_job": ["i USING PRIMARY KEY"],
     "release_items": ["items USING PRIMARY KEY"],
 }
@@ -141,6 +145,8 @@ BREAKAGE = {
     "I20_audit": "update items set generation = 2",
     "I22_orphans": "delete from items where number = 0",
     "I10_checkpoints": "insert into checkpoints values (1, 0, 'step', 'x', 9, '1', 1, 1, 1)",
+    "I24_order": "update items set wait = 'predecessor' where status = 'PENDING'",
+    "I24_succeeded": "insert into successors select job, number, 1, 3 from items where status = 'SUCCESS'",
     "I16_delay": COPY.format("9000, 1000"),
     "I7_at_most_once": COPY.format("delay_ms, planned_ms") + "; update items set once = 1",  # noqa: S608 - constants of this file
 }

@@ -41,7 +41,7 @@ def test_what_runs_when_the_total_timeout_is_over_is_ended(shared: World, trace:
 def test_an_item_that_nobody_starts_fails_when_its_time_is_over(shared: World) -> None:
     later = story_tasks.add.options(delay=3600, expires=0.2)
     item = shared.client.submit(later, 1, 2).wait(20).work_items()[0]
-    assert (item.status, item.reason, item.attempts()) == (JobStatus.FAILURE, Reason.CUTOFF, [])
+    assert (item.status, item.reason, item.attempts()) == (JobStatus.FAILURE, Reason.EXPIRED, [])
 
 
 def test_a_task_that_falls_silent_is_ended_by_its_heartbeat_timeout(shared: World, trace: Trace) -> None:

@@ -18,7 +18,7 @@ from mulligan.cli.reading import next_of_job
 from mulligan.cli.shell import Shell, command
 from mulligan.cli.words import STYLES, counted, items
 from mulligan.client.job import Job
-from mulligan.core.errors import OverwriteUnsafe
+from mulligan.core.errors import Refused
 from mulligan.core.job import JobStatus
 from mulligan.core.submission import Options
 
@@ -136,10 +136,11 @@ def backfill(
     try:
         with shell.busy("Submitting"):
             job: Job[Any] = shell.client.backfill(task, start, end, options=options, args=values, **windows)
-    except OverwriteUnsafe as error:
-        raise OverwriteUnsafe(str(error).replace("accept_risk=True", "--accept-risk")) from error
+    except Refused as error:
+        said = str(error).replace("accept_risk=True", "--accept-risk").replace('only="missing"', "--only missing")
+        raise type(error)(said) from error
     if not job.counts.total and not shell.as_json:
-        shell.say("No window is left to do: all of them succeeded or are in flight (--only all takes them again).")
+        shell.say("No window is left to do: all of them succeeded or are in flight (--only all takes again what succeeded).")
     return _submitted(shell, job, wait=wait)
 
 

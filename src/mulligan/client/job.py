@@ -82,10 +82,13 @@ class Job(Generic[R]):
         if status in TERMINAL:
             return labels.PLAIN[status]
         services = self._client.services
+        now_ms = services.clock.now_ms()
         with services.store.read() as session:
-            next_retry = session.jobs.next_retry(self._row.id) if self._row.counts.retry else None
+            next_ms = session.jobs.next_retry(self._row.id) if self._row.counts.retry else None
+            first = session.jobs.first_wait(self._row.id, now_ms) if status is JobStatus.PENDING else None
             waits_for = services.waits_for(session, self._row.task) if self._row.sealed else "being submitted"
-        return labels.job_label(status, self._row.cancel_ms is not None, next_retry, services.clock.now_ms(), waits_for)
+        wait, next_ms = first or (None, next_ms)
+        return labels.job_label(status, self._row.cancel_ms is not None, next_ms, now_ms, waits_for, wait)
 
     @property
     def progress(self) -> float:
@@ -185,7 +188,7 @@ class Job(Generic[R]):
         """Run the successful items again, of a backfill only the windows between `start` and `end`.
 
         Raises WindowInvalid, and OverwriteUnsafe with the evidence, unless it is safe or the risk is accepted. `forward` also
-        runs the later windows again that were written since, one after the other in order.
+        runs the later windows again that were written since, one after the other in order, also where some have to be retried.
         """
         first = None if start is None else instant_ms(start, self._row.tz, "start")
         last = None if end is None else instant_ms(end, self._row.tz, "end")

@@ -107,6 +107,8 @@ class RetryRequested:
     definition: int
     once: bool
     cutoff_ms: int | None
+    held: bool = False
+    """Whether it must wait for the item before it in the order of windows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ class Reason(StrEnum):
     NOT_RETRIED = "not_retried"
     BUDGET_SPENT = "budget_spent"
     CUTOFF = "cutoff"
+    EXPIRED = "expired"
     POISON = "poison"
     SNOOZED = "snoozed"
     SNOOZED_TOO_OFTEN = "snoozed_too_often"

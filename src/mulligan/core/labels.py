@@ -33,6 +33,7 @@ REASONS = {
     Reason.NOT_RETRIED: "the policy does not retry this class",
     Reason.BUDGET_SPENT: "the policy's attempts for this class are used up",
     Reason.CUTOFF: "the time for all attempts together is over, or would be before the next one",
+    Reason.EXPIRED: "it had not started by the time that was given for that (expires)",
     Reason.POISON: "its process died three times since the last checkpoint",
     Reason.SNOOZED: "the task asked to be run later",
     Reason.SNOOZED_TOO_OFTEN: "the task asked a thousand times to be run later",
@@ -57,29 +58,39 @@ def item_label(item: Item, now_ms: int, waits_for: str | None = None) -> str:
         overdue = waits_for and item.due_ms <= now_ms
         return f"Waiting ({waits_for})" if overdue else f"Retrying ({in_minutes(item.due_ms, now_ms)})"
     if item.status is JobStatus.PENDING:
-        return _pending(item, now_ms, waits_for)
+        return _pending(item.wait, item.due_ms, now_ms, waits_for)
     return PLAIN[item.status]
 
 
-def _pending(item: Item, now_ms: int, waits_for: str | None) -> str:
-    if item.wait in (Wait.SUBMITTING, Wait.PREDECESSOR):
-        return f"Waiting ({_WAITS[item.wait]})"
-    if item.due_ms > now_ms and item.wait is not None and item.wait in _WAITS:
-        return f"Waiting ({_WAITS[item.wait]}, due {in_minutes(item.due_ms, now_ms)})"
+def _pending(wait: Wait | None, due_ms: int, now_ms: int, waits_for: str | None) -> str:
+    if wait in (Wait.SUBMITTING, Wait.PREDECESSOR):
+        return f"Waiting ({_WAITS[wait]})"
+    if due_ms > now_ms and wait is not None and wait in _WAITS:
+        return f"Waiting ({_WAITS[wait]}, due {in_minutes(due_ms, now_ms)})"
     return f"Waiting ({waits_for})" if waits_for else PLAIN[JobStatus.PENDING]
 
 
-def job_label(status: JobStatus, cancelling: bool, next_retry_ms: int | None, now_ms: int, waits_for: str | None = None) -> str:
-    """Say a job's status; `next_retry_ms` is the earliest moment at which one of its items is tried again."""
+def job_label(
+    status: JobStatus,
+    cancelling: bool,
+    next_ms: int | None,
+    now_ms: int,
+    waits_for: str | None = None,
+    wait: Wait | None = None,
+) -> str:
+    """Say a job's status; `next_ms` is the earliest moment at which one of its items is tried.
+
+    `wait` is what the first of them waits for until then, of a job of which nothing has started.
+    """
     if status in TERMINAL:
         return PLAIN[status]
     if cancelling:
         return CANCELLING
     if status is JobStatus.RETRY:
-        due_ms = now_ms if next_retry_ms is None else next_retry_ms
+        due_ms = now_ms if next_ms is None else next_ms
         return f"Waiting ({waits_for})" if waits_for and due_ms <= now_ms else f"Retrying ({in_minutes(due_ms, now_ms)})"
-    if status is JobStatus.PENDING and waits_for:
-        return f"Waiting ({waits_for})"
+    if status is JobStatus.PENDING:
+        return _pending(wait, now_ms if next_ms is None else next_ms, now_ms, waits_for)
     return PLAIN[status]
 
 

@@ -208,7 +208,7 @@ def _failed(
         kind = FailureClass.TIMEOUT if reason is Reason.CUTOFF else event.failure_class
         after = changed.but(status=FAILURE, reason=reason, failure_class=kind, ended_ms=attempt.ended_ms)
         return Transition(item, after, attempt)
-    due_ms = _next_due(item, outcome, delay_ms or 0, now_ms)
+    due_ms = _next_due(item, event, outcome, delay_ms or 0, now_ms)
     after = changed.but(status=RETRY, reason=Reason.WILL_RETRY, wait=Wait.BACKOFF, due_ms=due_ms)
     return Transition(item, after, attempt)
 
@@ -242,12 +242,18 @@ def _delay(planned_s: float, event: Failed, policy: Policy, fraction: float) -> 
     return round(planned_s * 1000), round(wait_s * 1000)
 
 
-def _next_due(item: Item, outcome: Outcome, delay_ms: int, now_ms: int) -> int:
-    """Return when the next attempt is due; what was interrupted and need not wait keeps its place in the queue."""
+def _next_due(item: Item, event: Failed, outcome: Outcome, delay_ms: int, now_ms: int) -> int:
+    """Return when the next attempt is due; what the machine failed and need not wait keeps its place in the queue."""
     since_ms = _since(item, now_ms)
-    if delay_ms or since_ms > now_ms or outcome not in (Outcome.LOST, Outcome.INTERRUPTED):
+    if delay_ms or since_ms > now_ms or not _failed_by_machine(event, outcome):
         return since_ms + delay_ms
     return min(item.due_ms, now_ms)
+
+
+def _failed_by_machine(event: Failed, outcome: Outcome) -> bool:
+    """Return whether an attempt ended by what was under it: its worker, its process, the machine."""
+    interrupted = outcome in (Outcome.LOST, Outcome.INTERRUPTED)
+    return interrupted or event.crashed or event.failure_class is FailureClass.INFRASTRUCTURE
 
 
 def _since(item: Item, now_ms: int) -> int:
@@ -357,7 +363,7 @@ def _deadline_passed(item: Item, now_ms: int) -> Transition | None:
     after = item.but(
         status=FAILURE,
         wait=None,
-        reason=Reason.CUTOFF,
+        reason=Reason.CUTOFF if item.deadline_ms == item.cutoff_ms else Reason.EXPIRED,
         failure_class=FailureClass.TIMEOUT,
         version=item.version + 1,
         ended_ms=now_ms,
@@ -378,10 +384,7 @@ def _overwrite_requested(item: Item, event: OverwriteRequested, now_ms: int) -> 
     if item.status is not SUCCESS:
         return None
     fresh = _new_generation(item, event, now_ms)
-    after = fresh.but(reason=Reason.OVERWRITTEN, keep_from=fresh.generation)
-    if event.held:
-        after = after.but(wait=Wait.PREDECESSOR, due_ms=FAR_FUTURE_MS)
-    return Transition(item, after)
+    return Transition(item, fresh.but(reason=Reason.OVERWRITTEN, keep_from=fresh.generation))
 
 
 def _new_generation(item: Item, event: RetryRequested | OverwriteRequested, now_ms: int) -> Item:
@@ -389,8 +392,8 @@ def _new_generation(item: Item, event: RetryRequested | OverwriteRequested, now_
         definition=event.definition,
         once=event.once,
         status=PENDING,
-        wait=Wait.READY,
-        due_ms=max(now_ms, item.ended_ms or 0),
+        wait=Wait.PREDECESSOR if event.held else Wait.READY,
+        due_ms=FAR_FUTURE_MS if event.held else max(now_ms, item.ended_ms or 0),
         generation=item.generation + 1,
         attempt=0,
         version=item.version + 1,

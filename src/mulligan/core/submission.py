@@ -31,7 +31,7 @@ class Options:
     delay_s: float | None = None
     start_at_ms: int | None = None
     expires_ms: int | None = None
-    """An item that has not started by then fails with the reason `cutoff`."""
+    """An item that has not started by then fails with the reason `expired`."""
     labels: dict[str, str] = field(default_factory=dict)
     total_timeout_s: float | None = None
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import Any, TypeVar
 
-from mulligan.core.definition import Definition
 from mulligan.core.errors import NotFound, OverwriteUnsafe, Refused
 from mulligan.core.events import CancelRequested, Event, MadeDue, OverwriteRequested, RetryMode, RetryRequested
 from mulligan.core.job import TERMINAL, WAITING, Item, ItemKey, JobStatus
 from mulligan.core.recovery import Judgement, Verdict
 from mulligan.engine.engine import Engine, held
+from mulligan.engine.generations import next_generations
 from mulligan.engine.judging import judge, warn
+from mulligan.engine.neighbours import beside, held_back, warning
 from mulligan.store.listing import MAX_PAGE
 from mulligan.store.rows import AuditRow
 from mulligan.store.store import Session
@@ -24,6 +25,7 @@ CANCEL_AT_ONCE = 5_000
 """Waiting items of a job revoked in the transaction that flags it; the rest follows in chunks."""
 PAGE = 2_000
 EXAMPLES = 20
+UNSUCCESSFUL = frozenset({JobStatus.FAILURE, JobStatus.REVOKED})
 NAMED = 100
 
 
@@ -90,10 +92,13 @@ class _Asked:
     dry_run: bool = False
     reopens: bool = False
     """Whether the items' jobs are wanted again, so that a cancel of the past must be taken back."""
+    in_order: bool = False
+    """Whether items that were put in order once shall keep it."""
 
 
 E = TypeVar("E", bound=Event)
-Chooser = Callable[[Session, Item], Event | None]
+Chooser = Callable[[Session, Sequence[Item]], list[Event | None]]
+"""Says what to do to each of some items."""
 
 
 class Commands:
@@ -109,23 +114,27 @@ class Commands:
             self._cancel_job(target.job, asker, plan, dry_run=dry_run)
         else:
             asked = _Asked("cancel", asker, "not ended", dry_run=dry_run)
-            self._each(target, plan, asked, lambda _, item: CancelRequested() if _can_cancel(item) else None)
+            self._each(target, plan, asked, _each_by(lambda item: CancelRequested() if _can_cancel(item) else None))
         if not dry_run:
             self._engine.bell.wake_workers()
         return plan
 
     def retry(self, target: Target, mode: RetryMode, asker: Asker, *, dry_run: bool = False) -> Plan:
-        """Start a new generation of what FAILED or was REVOKED: `recover` keeps checkpoints, `restart` drops them."""
+        """Start a new generation of what FAILED or was REVOKED: `recover` keeps checkpoints, `restart` drops them.
+
+        Where another work item of the same window is in flight, an item is left alone; where one has written it since, the
+        plan warns. What `overwrite(forward=True)` had put in order goes in that order again.
+        """
         if mode not in ("recover", "restart"):
             raise Refused(f"type {mode!r}: retry takes 'recover' or 'restart'")
         plan = Plan()
 
-        def choose(session: Session, item: Item) -> Event | None:
-            if item.status not in (JobStatus.FAILURE, JobStatus.REVOKED):
-                return None
-            return RetryRequested(mode, *self._next_generation(session, item))
+        def choose(session: Session, items: Sequence[Item]) -> list[Event | None]:
+            begun = next_generations(session, self._engine.definitions, items, self._engine.clock.now_ms())
+            return [RetryRequested(mode, *begun[each.key]) if each.status in UNSUCCESSFUL else None for each in items]
 
-        self._each(target, plan, _Asked(mode, asker, "FAILURE or REVOKED", dry_run=dry_run, reopens=True), choose)
+        asked = _Asked(mode, asker, "FAILURE or REVOKED", dry_run=dry_run, reopens=True, in_order=True)
+        self._each(target, plan, asked, choose)
         return plan
 
     def retry_now(self, target: Target, asker: Asker, *, dry_run: bool = False) -> Plan:
@@ -133,11 +142,11 @@ class Commands:
         plan = Plan()
         now_ms = self._engine.clock.now_ms()
 
-        def choose(_: Session, item: Item) -> Event | None:
+        def choose(item: Item) -> Event | None:
             waits = item.status in WAITING and item.due_ms > now_ms and not held(item)
             return MadeDue() if waits else None
 
-        self._each(target, plan, _Asked("retry now", asker, "waiting, not due", dry_run=dry_run), choose)
+        self._each(target, plan, _Asked("retry now", asker, "waiting, not due", dry_run=dry_run), _each_by(choose))
         return plan
 
     def overwrite(
@@ -153,7 +162,8 @@ class Commands:
         """Run what succeeded again, of a job only the windows inside a range. Raises OverwriteUnsafe with the evidence.
 
         `forward` also runs the later windows that were written since, all of them one after the other in order. Where
-        one of them fails or is cancelled, those after it are REVOKED; a retry starts them again, without that order.
+        one of them fails or is cancelled, those after it are REVOKED; a retry starts them again, each after the one before
+        it where that is retried too or is in flight.
         An item that has moved on since it was seen or judged is left alone.
         """
         plan = Plan()
@@ -240,22 +250,10 @@ class Commands:
             self._engine.bell.wake_waiters()
         return items
 
-    def _next_generation(self, session: Session, item: Item) -> tuple[int, bool, int | None]:
-        id = self._engine.definitions.newest_id(session, item.task)  # noqa: A001 - the field's name for it
-        definition = self._engine.definitions.get(session, id)
-        now_ms = self._engine.clock.now_ms()
-        limit_ms = _limit_ms(definition)
-        if item.generation == 1 and item.cutoff_ms is not None:
-            job = session.jobs.read(item.job)  # limits run from its submission; items of later chunks were created later
-            given_ms = item.cutoff_ms - (item.created_ms if job is None else job.created_ms)
-            if given_ms != _limit_ms(self._engine.definitions.get(session, item.definition)):
-                limit_ms = given_ms  # it was submitted with a limit of its own
-        return id, definition.policy.at_most_once, None if limit_ms is None else now_ms + limit_ms
-
     def _each(self, target: Target, plan: Plan, asked: _Asked, choose: Chooser) -> None:
         """Do what is asked to every item that `choose` gives an event for: a page in each transaction, with its audit."""
         self._check_there(target.items)
-        for page, generations, last in self._pages(target):
+        for page, generations, last in self._pages_in_order(target) if asked.in_order else self._pages(target):
             part, ended = Plan(), []  # type: Plan, list[int]
             with self._engine.store.write() as session:
                 session.jobs.lock({key.job for key in page})
@@ -274,6 +272,8 @@ class Commands:
     ) -> list[tuple[Item, Event]]:
         if asked.reopens:
             chosen = self._reopened(session, chosen, plan, asked)
+        if asked.in_order:
+            chosen = _in_order(session, chosen)
         if asked.verb == "recover":
             self._warn(session, chosen, plan)
         if not asked.dry_run:
@@ -293,19 +293,23 @@ class Commands:
             raise NotFound(f"there is no work item {min(missing)}")
 
     def _reopened(self, session: Session, chosen: list[tuple[Item, E]], plan: Plan, asked: _Asked) -> list[tuple[Item, E]]:
-        """Take back the cancel flag of jobs whose items are wanted again; where a cancel is not through, leave them."""
-        busy: set[int] = set()
-        for job in {item.job for item, _ in chosen}:
-            row = session.jobs.read(job)
-            if row is None or row.cancel_ms is None:
-                continue
-            if row.ended_ms is None:
-                busy.add(job)
-            elif not asked.dry_run:
+        """Take back the cancel flag of jobs whose items are wanted again; leave those alone that must not run now."""
+        for task in sorted({item.task for item, _ in chosen}):
+            session.tasks.lock(task)  # which of several items for a window runs is decided by one at a time
+        rows = [session.jobs.read(job) for job in {item.job for item, _ in chosen}]
+        flagged = [row for row in rows if row is not None and row.cancel_ms is not None]
+        busy = {row.id for row in flagged if row.ended_ms is None}
+        free = [item for item, _ in chosen if item.job not in busy]
+        if len(free) < len(chosen):
+            plan.skipped["the job is still being cancelled"] += len(chosen) - len(free)
+        others = beside(session, free)
+        plan.skipped.update(others.unwanted.values())
+        if (said := warning(others)) is not None:
+            plan.warnings.append(said)
+        left = [pair for pair in chosen if pair[0].job not in busy and pair[0].key not in others.unwanted]
+        for job in {item.job for item, _ in left} & {row.id for row in flagged}:
+            if not asked.dry_run:
                 session.jobs.unflag_cancel(job)
-        left = [(item, event) for item, event in chosen if item.job not in busy]
-        if len(left) < len(chosen):
-            plan.skipped["the job is still being cancelled"] += len(chosen) - len(left)
         return left
 
     def _chosen(
@@ -316,12 +320,13 @@ class Commands:
         plan: Plan,
         choose: Chooser,
     ) -> list[tuple[Item, Event]]:
+        there = [item for item in items if generations.get(item.key) in (None, item.generation)]
+        if len(there) < len(items):
+            plan.skipped["has moved on"] += len(items) - len(there)
         chosen: list[tuple[Item, Event]] = []
-        for item in items:
-            expected = generations.get(item.key)
-            event = choose(session, item) if expected in (None, item.generation) else None
+        for item, event in zip(there, choose(session, there), strict=True):
             if event is None:
-                plan.skipped[f"is {item.status}" if expected in (None, item.generation) else "has moved on"] += 1
+                plan.skipped[f"is {item.status}"] += 1
             else:
                 chosen.append((item, event))
         return chosen
@@ -358,6 +363,30 @@ class Commands:
             if last:
                 return
             after = found[-1].item.key
+
+    def _pages_in_order(self, target: Target) -> Iterator[tuple[list[ItemKey], dict[ItemKey, int], bool]]:
+        """Yield first, all at once, what was put in order: else one could start before what it comes after is wanted."""
+        with self._engine.store.read() as session:
+            ordered = session.records.in_order_unsuccessful()
+        first = self._among(target, ordered)
+        if first:
+            yield list(first), first, False
+        for page, generations, last in self._pages(target):
+            yield [key for key in page if key not in first], generations, last
+
+    def _among(self, target: Target, keys: Sequence[ItemKey]) -> dict[ItemKey, int]:
+        """Return those of some items that a target stands for, with the generation each was seen in."""
+        seen = dict(itertools.zip_longest(target.items, target.generations[: len(target.items)]))
+        if target.items:
+            with self._engine.store.read() as session:
+                items = session.items.read(key for key in keys if key in seen)
+            return {item.key: item.generation if seen[item.key] is None else seen[item.key] for item in items}
+        filters = dict(target.filters or {}) | ({} if target.job is None else {"job": target.job})
+        named = filters.pop("ids", None)
+        keys = keys if named is None else sorted(set(keys) & {ItemKey(*each) for each in named})
+        listing = self._engine.store.listing
+        pages = (listing.items({**filters, "ids": keys[at : at + MAX_PAGE]}, MAX_PAGE) for at in range(0, len(keys), MAX_PAGE))
+        return {each.item.key: each.item.generation for page in pages for each in page}
 
     def _successes(self, target: Target, window: tuple[int | None, int | None], plan: Plan) -> dict[ItemKey, int]:
         """Return the successful items that a target stands for, each with the generation it was seen in."""
@@ -401,18 +430,17 @@ class Commands:
             wanted = [item for item in found if item.status is JobStatus.SUCCESS and item.generation == seen[item.key]]
             if len(wanted) < len(found):
                 plan.skipped["has moved on"] += len(found) - len(wanted)
-            chosen = self._reopened(session, [(item, self._overwriting(session, item)) for item in wanted], plan, asked)
+            begun = next_generations(session, self._engine.definitions, wanted, self._engine.clock.now_ms())
+            every = [(item, OverwriteRequested(*begun[item.key])) for item in wanted]
+            chosen = self._reopened(session, every, plan, asked)
             if forward:
                 chosen = [(item, replace(event, held=place > 0)) for place, (item, event) in enumerate(chosen)]
             done = self._do(session, list(chosen), plan, replace(asked, reopens=False), ended)
             if forward and not asked.dry_run:
-                session.records.chain(list(pairwise(item.key for item, _ in done)))
+                session.records.chain(list(itertools.pairwise(item.key for item, _ in done)))
             self._audit(session, asked, target, plan)
         if plan.total and not asked.dry_run:
             self._engine.bell.wake_workers()
-
-    def _overwriting(self, session: Session, item: Item) -> OverwriteRequested:
-        return OverwriteRequested(*self._next_generation(session, item))
 
     def _audit(self, session: Session, asked: _Asked, target: Target, plan: Plan) -> None:
         if asked.dry_run:
@@ -434,8 +462,15 @@ class Commands:
         )
 
 
-def _limit_ms(definition: Definition) -> int | None:
-    return None if definition.total_timeout_s is None else round(definition.total_timeout_s * 1000)
+def _each_by(choose: Callable[[Item], Event | None]) -> Chooser:
+    return lambda _, items: [choose(item) for item in items]
+
+
+def _in_order(session: Session, chosen: list[tuple[Item, Event]]) -> list[tuple[Item, Event]]:
+    waiting = held_back(session, [item.key for item, _ in chosen])
+    return [
+        (item, replace(event, held=item.key in waiting) if isinstance(event, RetryRequested) else event) for item, event in chosen
+    ]
 
 
 def _can_cancel(item: Item) -> bool:

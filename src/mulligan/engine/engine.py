@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from mulligan.core.definition import Definition
 from mulligan.core.events import AttemptEvent, CancelRequested, DeadlinePassed, Event, MadeDue, Released, Run, WorkerLost
-from mulligan.core.job import FAR_FUTURE_MS, Item, ItemKey, JobStatus, Wait
+from mulligan.core.job import FAR_FUTURE_MS, TERMINAL, Item, ItemKey, JobStatus, Wait
 from mulligan.core.lifecycle import Transition, decide
 from mulligan.engine.clock import Chance, Clock
 from mulligan.engine.definitions import Definitions, Published
@@ -305,36 +305,33 @@ class Engine:
 
     def _follow(self, session: Session, moved: Sequence[Transition], now_ms: int, jobs_ended: list[int]) -> None:
         """Do what a move brings with it: events for people, old checkpoints dropped, a waiting successor made due or ended."""
-        unreached: list[tuple[Item, Event]] = []
         for each in moved:
             after = each.after
             if after.status is JobStatus.FAILURE:
                 session.records.add_event("item_failed", after.key, after.generation, after.reason, now_ms)
             elif after.status is JobStatus.SUCCESS and after.generation > 1:
                 session.records.drop_old_checkpoints(after.key, after.keep_from)
-                following = session.records.successor(after.key)
-                if following is not None:
-                    self.move(session, [following], _its_turn, now_ms, [])
-            if after.status in (JobStatus.FAILURE, JobStatus.REVOKED) and after.generation > 1:
-                unreached += [(item, CancelRequested()) for item in self._held_behind(session, after.key)]
         for job in jobs_ended:
             session.records.add_event("job_ended", job, None, None, now_ms)
-        if unreached:
-            also_ended: list[int] = []
-            self._apply(session, unreached, now_ms, also_ended)
-            jobs_ended += also_ended
+        again = [each.after for each in moved if each.after.generation > 1 and each.after.status in TERMINAL]
+        if again and session.records.any_successor():
+            jobs_ended += self._keep_order(session, again, now_ms)
 
-    def _held_behind(self, session: Session, key: ItemKey) -> list[Item]:
-        """Return the items held one behind the other after one that did not succeed, and forget their order."""
-        found: list[Item] = []
-        following = session.records.successor(key)
-        while following is not None and len(found) < ALL:
-            items = [item for item in session.items.read([following]) if item.wait is Wait.PREDECESSOR]
-            if not items:
-                break  # it was cancelled, or is wanted by itself since
-            found += items
-            following = session.records.successor(following)
-        return found
+    def _keep_order(self, session: Session, ended: Sequence[Item], now_ms: int) -> list[int]:
+        """Make due what comes after an item that succeeded, revoke what comes after one that did not; returns jobs that end.
+
+        Of what did not succeed the order is kept, for a retry.
+        """
+        unreached: list[ItemKey] = []
+        for item in ended:
+            if item.status is not JobStatus.SUCCESS:
+                unreached += session.records.held_behind(item.key)
+            elif following := session.records.leave_order(item.key):
+                self.move(session, [following], _its_turn, now_ms, [])
+        jobs_ended: list[int] = []
+        if unreached:
+            self.move(session, unreached, CancelRequested(), now_ms, jobs_ended)
+        return jobs_ended
 
     def _write_notes(self, session: Session, worker: int, notes: Notes, now_ms: int, *, alive: bool) -> list[bool]:
         # Of a worker that was declared lost, checkpoints are asked about one by one; the rest may be about items of others.

@@ -76,6 +76,8 @@ def _limits(known: Known) -> Iterator[str]:
         yield f"  each attempt may take {words(definition.timeout_s)}"
     if item.cutoff_ms is not None:
         yield f"  no attempt starts after {_time(item.cutoff_ms)} (total_timeout)"
+    if item.deadline_ms is not None and item.deadline_ms != item.cutoff_ms:
+        yield f"  the first attempt starts before {_time(item.deadline_ms)}, or none does (expires)"
 
 
 def _attempt(attempt: Attempt, known: Known) -> Iterator[str]:
@@ -136,6 +138,8 @@ def _next(known: Known) -> Iterator[str]:
     elif item.status is JobStatus.FAILURE:
         if item.reason is Reason.POISON:
             yield "Save a checkpoint in between, or look why its process dies; then retry it by hand."
+        elif item.reason is Reason.EXPIRED:
+            yield "It was wanted until then only. A retry by hand has no such limit."
         else:
             yield "It is not tried again by itself. To change that, give the class that failed an entry in the task's policy."
         yield f"To go on from its checkpoints: mulligan retry {item.key} --type recover"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from mulligan.core.errors import ArgumentsInvalid, OverwriteUnsafe, Refused, RunIdConflict
-from mulligan.core.job import FAR_FUTURE_MS, ItemKey, JobStatus, Wait
+from mulligan.core.job import FAR_FUTURE_MS, TERMINAL, ItemKey, JobStatus, Wait
 from mulligan.core.recovery import Verdict
 from mulligan.core.submission import NewItem, Submission
 from mulligan.engine.definitions import Published
@@ -49,8 +49,8 @@ class Submitting:
         """Store a submission, all of it or nothing.
 
         The same run id with the same input gives the job that is there. Raises RunIdConflict when the input differs,
-        OverwriteUnsafe when a backfill of `only="all"` would overwrite what is not known to be safe, and whatever
-        reading the items raises.
+        Refused when windows of a backfill of `only="all"` are in flight, OverwriteUnsafe when it would overwrite what is
+        not known to be safe, and whatever reading the items raises.
         """
         run_id = submission.options.run_id
         if run_id is not None:
@@ -206,6 +206,7 @@ class Submitting:
             submission.tz,
             submission.options.labels,
             sealed,
+            _ms(submission.options.total_timeout_s),
         )
         return session.jobs.add(row, now_ms)
 
@@ -215,8 +216,8 @@ class Submitting:
 
     def _defaults(self, submission: Submission, published: Published, now_ms: int) -> ItemDefaults:
         definition, options = submission.definition, submission.options
-        total_s = definition.total_timeout_s if options.total_timeout_s is None else options.total_timeout_s
-        cutoff_ms = None if total_s is None else now_ms + round(total_s * 1000)
+        total_ms = _ms(definition.total_timeout_s if options.total_timeout_s is None else options.total_timeout_s)
+        cutoff_ms = None if total_ms is None else now_ms + total_ms
         limits = [each for each in (cutoff_ms, options.expires_ms) if each is not None]
         due_ms = _due_ms(submission, now_ms)
         return ItemDefaults(
@@ -243,6 +244,7 @@ class Submitting:
         newest = session.windows.newest(published.task, start_ms, end_ms)
         if submission.only == "failed":
             return [each for each in items if _status(newest.get(each.window or (0, 0))) is JobStatus.FAILURE]
+        _refuse_in_flight(items, newest)
         if not submission.accept_risk:
             self._refuse_unsafe(session, items, newest)
         return items
@@ -293,8 +295,23 @@ def _same(submission: Submission, run_id: str, row: RunIdRow, digest: str) -> Ta
     return Taken(row.job, new=False)
 
 
+def _refuse_in_flight(items: list[NewItem], newest: Newest) -> None:
+    """Refuse to start a second item beside one that is in flight; a risk that is accepted is that of overwriting only."""
+    there = [newest[each.window] for each in items if each.window in newest and newest[each.window][1] not in TERMINAL]
+    if there:
+        key, status = there[0]
+        raise Refused(
+            f"windows that are in flight would run twice at once: {len(there)}, such as that of item {key}, which is {status}: "
+            'wait for them, cancel them, or pass only="missing", which leaves them out. Nothing was submitted'
+        )
+
+
 def _status(found: tuple[object, JobStatus] | None) -> JobStatus | None:
     return found[1] if found else None
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
 
 
 def _due_ms(submission: Submission, now_ms: int) -> int:

@@ -96,7 +96,8 @@ class Task(Generic[P, R]):
         """Submit a job with a work item for each window of `[start, end)`; steps of whole days follow the calendar of `tz`.
 
         `only="missing"` skips windows that succeeded or are in flight, `"failed"` takes those that failed, `"all"` also
-        overwrites, where that is known to be safe or `accept_risk` is set. Raises WindowInvalid, ArgumentsInvalid, TaskError.
+        overwrites, where that is known to be safe or `accept_risk` is set, and is refused while any of them is in flight.
+        Raises WindowInvalid, ArgumentsInvalid, TaskError, Refused.
         """
         from mulligan.sdk import items
 

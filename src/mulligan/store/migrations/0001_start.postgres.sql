@@ -63,6 +63,7 @@ create table jobs (
     tz text not null,
     labels text not null,
     sealed smallint not null check (sealed in (0, 1)),
+    total_ms bigint check (total_ms >= 0),
     cancel_ms bigint,
     release_ms bigint,
     created_ms bigint not null,
@@ -215,7 +216,8 @@ create table successors (
     number bigint not null,
     next_job bigint not null,
     next_number bigint not null,
-    primary key (job, number)
+    primary key (job, number),
+    unique (next_job, next_number)
 );
 
 -- Ids become visible out of order here; `xid` is the transaction a row came with, and readers stop below the oldest running one.

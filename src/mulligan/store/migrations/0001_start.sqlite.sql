@@ -55,6 +55,7 @@ create table jobs (
     tz text not null,
     labels text not null,
     sealed integer not null check (sealed in (0, 1)),
+    total_ms integer check (total_ms >= 0),
     cancel_ms integer,
     release_ms integer,
     created_ms integer not null,
@@ -208,7 +209,8 @@ create table successors (
     number integer not null,
     next_job integer not null,
     next_number integer not null,
-    primary key (job, number)
+    primary key (job, number),
+    unique (next_job, next_number)
 ) strict, without rowid;
 
 create table events (

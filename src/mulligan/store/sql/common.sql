@@ -86,8 +86,8 @@ select id, input_digest, sealed, touched_ms from jobs where task = :task and run
 
 -- name: add_job
 -- Nothing returned means that another submission has the run id.
-insert into jobs (task, run_id, kind, input_digest, tz, labels, sealed, created_ms, touched_ms)
-values (:task, :run_id, :kind, :input_digest, :tz, :labels, :sealed, :now, :now)
+insert into jobs (task, run_id, kind, input_digest, tz, labels, sealed, total_ms, created_ms, touched_ms)
+values (:task, :run_id, :kind, :input_digest, :tz, :labels, :sealed, :total_ms, :now, :now)
 on conflict (task, run_id) do nothing returning id;
 
 -- name: grow_job
@@ -183,6 +183,25 @@ select next_job, next_number from successors where job = :job and number = :numb
 -- name: drop_successor
 delete from successors where job = :job and number = :number;
 
+-- name: held_behind
+-- The items that wait one behind the other after one; where one of them does not wait for it, those behind wait for that one.
+with recursive behind (job, number) as (
+    select s.next_job, s.next_number from successors s
+    join items i on i.job = s.next_job and i.number = s.next_number
+    where s.job = :job and s.number = :number and i.wait = 'predecessor'
+    union
+    select s.next_job, s.next_number from behind b join successors s on s.job = b.job and s.number = b.number
+    join items i on i.job = s.next_job and i.number = s.next_number
+    where i.wait = 'predecessor')
+select job, number from behind;
+
+-- name: in_order_unsuccessful
+-- What was put in order once and did not succeed.
+select i.job, i.number from items i join (
+    select job, number from successors union select next_job, next_number from successors) s
+    on s.job = i.job and s.number = i.number
+where i.status in ('FAILURE', 'REVOKED');
+
 -- name: add_event
 insert into events (at_ms, kind, job, number, generation, reason) values (:now, :kind, :job, :number, :generation, :reason);
 
@@ -202,11 +221,11 @@ where n.task = :task and n.window_start_ms >= :start and n.window_start_ms < :en
     and i.status in ('PENDING', 'STARTED', 'RETRY', 'SUCCESS');
 
 -- name: windows_newest
--- All items of the windows in a range, the newest of each window last.
+-- All items of the windows in a range: of each window last one that is in flight, else the one that ended last.
 select n.window_start_ms, n.window_end_ms, n.job, n.number, i.status from inputs n
 join items i on i.job = n.job and i.number = n.number
 where n.task = :task and n.window_start_ms >= :start and n.window_start_ms < :end
-order by n.window_start_ms, n.window_end_ms, n.job, n.number;
+order by n.window_start_ms, n.window_end_ms, i.ended_ms is null, i.ended_ms, n.job, n.number;
 
 -- name: later_written
 -- Later windows of the same task that were written after a moment: an older one run again would overwrite newer values.

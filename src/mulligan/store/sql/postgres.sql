@@ -209,6 +209,11 @@ where c.generation >= (e ->> 2)::bigint order by c.job, c.number, c.generation;
 -- name: read_jobs
 select id, run_id, tz from jobs where id = any (array(select value::bigint from jsonb_array_elements_text(:jobs::jsonb)));
 
+-- name: job_limits
+-- Jobs that were submitted with a total_timeout of their own, which holds for every generation of their items.
+select id, total_ms from jobs
+where id = any (array(select value::bigint from jsonb_array_elements_text(:jobs::jsonb))) and total_ms is not null;
+
 -- name: rows_written
 -- What each attempt of some items said that it wrote, oldest first.
 select a.job, a.number, a.outcome, a.rows
@@ -222,6 +227,27 @@ from jsonb_array_elements(:keys::jsonb) k
 join inputs n on n.job = (k ->> 0)::bigint and n.number = (k ->> 1)::bigint
 where n.window_start_ms is not null;
 
+-- name: window_rivals
+-- The other work items for the windows of some, with the same arguments.
+select n.job, n.number, o.job, o.number, i.status, i.ended_ms
+from jsonb_array_elements(:keys::jsonb) k
+join inputs n on n.job = (k ->> 0)::bigint and n.number = (k ->> 1)::bigint
+join inputs o on o.task = n.task and o.window_start_ms = n.window_start_ms and o.window_end_ms = n.window_end_ms
+join items i on i.job = o.job and i.number = o.number
+where o.arguments = n.arguments and (o.job, o.number) <> (n.job, n.number)
+order by n.job, n.number, o.job, o.number;
+
+-- name: find_successor
+-- Locked, as below: who ends an item and who retries the one after it must not miss each other.
+select next_job, next_number from successors where job = :job and number = :number for update;
+
+-- name: predecessors
+-- Which items some others come after, as far as those have not succeeded since.
+select s.next_job, s.next_number, s.job, s.number
+from jsonb_array_elements(:keys::jsonb) k
+join successors s on s.next_job = (k ->> 0)::bigint and s.next_number = (k ->> 1)::bigint
+for update of s;
+
 -- name: checkpoint_definitions
 -- Under which definitions the checkpoints of some items were saved that count for their present generation.
 select distinct c.definition
@@ -231,6 +257,13 @@ join checkpoints c on c.job = i.job and c.number = i.number and c.generation >= 
 -- name: next_retry
 -- When the first item of a job is tried again.
 select min(due_ms) from items where job = :job and status = 'RETRY';
+
+-- name: first_wait
+-- What a job waits for whose items all wait: none of them may start yet, of which one look is enough in a job that is ready.
+select wait, due_ms from items
+where job = :job and status = 'PENDING'
+    and not exists (select 1 from items where job = :job and status = 'PENDING' and due_ms <= :now)
+order by due_ms, number limit 1;
 
 -- name: first_failure
 select i.number, i.reason, a.error_type, a.error_message from items i

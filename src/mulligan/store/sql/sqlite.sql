@@ -182,6 +182,10 @@ where c.generation >= v.value ->> 2 order by c.job, c.number, c.generation;
 -- name: read_jobs
 select id, run_id, tz from jobs where id in (select value from json_each(:jobs));
 
+-- name: job_limits
+-- Jobs that were submitted with a total_timeout of their own, which holds for every generation of their items.
+select id, total_ms from jobs where id in (select value from json_each(:jobs)) and total_ms is not null;
+
 -- name: rows_written
 -- What each attempt of some items said that it wrote, oldest first.
 select a.job, a.number, a.outcome, a.rows
@@ -193,6 +197,20 @@ select n.job, n.number, n.window_start_ms, n.window_end_ms
 from jsonb_each(:keys) k join inputs n on n.job = k.value ->> 0 and n.number = k.value ->> 1
 where n.window_start_ms is not null;
 
+-- name: window_rivals
+-- The other work items for the windows of some, with the same arguments.
+select n.job, n.number, o.job, o.number, i.status, i.ended_ms
+from jsonb_each(:keys) k join inputs n on n.job = k.value ->> 0 and n.number = k.value ->> 1
+join inputs o on o.task = n.task and o.window_start_ms = n.window_start_ms and o.window_end_ms = n.window_end_ms
+join items i on i.job = o.job and i.number = o.number
+where o.arguments = n.arguments and (o.job, o.number) <> (n.job, n.number)
+order by n.job, n.number, o.job, o.number;
+
+-- name: predecessors
+-- Which items some others come after, as far as those have not succeeded since.
+select s.next_job, s.next_number, s.job, s.number
+from jsonb_each(:keys) k join successors s on s.next_job = k.value ->> 0 and s.next_number = k.value ->> 1;
+
 -- name: checkpoint_definitions
 -- Under which definitions the checkpoints of some items were saved that count for their present generation.
 select distinct c.definition
@@ -203,6 +221,15 @@ join checkpoints c on c.job = i.job and c.number = i.number and c.generation >= 
 -- name: next_retry
 -- When the first item of a job is tried again. Without statistics SQLite would rather read the whole job.
 select min(due_ms) from items indexed by items_status where job = :job and status = 'RETRY';
+
+-- name: first_wait
+-- What a job waits for whose items all wait: none of them may start yet, of which one look is enough in a job that is ready.
+-- Joined and not a condition on each row, so that all the rows need not be passed by then.
+select wait, due_ms
+from (select 1 where not exists (select 1 from items where job = :job and status = 'PENDING' and due_ms <= :now)) w
+cross join items
+where job = :job and status = 'PENDING'
+order by due_ms, number limit 1;
 
 -- name: first_failure
 select i.number, i.reason, a.error_type, a.error_message from items i indexed by items_status

@@ -78,6 +78,19 @@ select i.job, i.number from items i
 where i.generation > 1 and not exists (
     select 1 from audit a where a.action in ('recover', 'restart', 'overwrite') and a.changed > 0);
 
+-- name: I24_order
+-- an item waits for one before it that is not in flight
+select i.job, i.number from items i where i.wait = 'predecessor' and not exists (
+    select 1 from successors s join items p on p.job = s.job and p.number = s.number
+    where s.next_job = i.job and s.next_number = i.number and p.status in ('PENDING', 'STARTED', 'RETRY'));
+
+-- name: I24_succeeded
+-- an item that has succeeded still stands in an order
+select i.job, i.number from items i join (
+    select job, number from successors union select next_job, next_number from successors) s
+    on s.job = i.job and s.number = i.number
+where i.status = 'SUCCESS';
+
 -- name: I22_orphans
 -- a row belongs to an item or a job that is not there
 select 'attempt', a.job, a.number from attempts a left join items i on i.job = a.job and i.number = a.number

@@ -24,6 +24,8 @@ class NewJob(NamedTuple):
     tz: str
     labels: dict[str, str]
     sealed: bool
+    total_ms: int | None = None
+    """A total_timeout given with the submission; None where that of the task's definition holds."""
 
 
 class ItemDefaults(NamedTuple):
@@ -143,10 +145,19 @@ class Jobs:
         rows = self._run("read_jobs", {"jobs": json.dumps(list(jobs))})
         return {job: (run_id, tz) for job, run_id, tz in rows}
 
+    def limits(self, jobs: Iterable[int]) -> dict[int, int]:
+        """Return the total_timeout in ms of those jobs that were submitted with one of their own."""
+        return dict(self._run("job_limits", {"jobs": json.dumps(list(jobs))}))
+
     def next_retry(self, job: int) -> int | None:
         """Return when the first item of a job is tried again."""
         row = one(self._run("next_retry", {"job": job}))
         return row[0] if row else None
+
+    def first_wait(self, job: int, now_ms: int) -> tuple[Wait, int] | None:
+        """Return what the first of a job's pending items waits for, and when it is due; None when one is due already."""
+        row = one(self._run("first_wait", {"job": job, "now": now_ms}))
+        return (Wait(row[0]), row[1]) if row else None
 
     def results(self, job: int, first: int, limit: int) -> list[ResultRow]:
         """Return how the items of a job ended, from a number on, in order."""

@@ -99,14 +99,30 @@ class Records:
             values = {"job": key.job, "number": key.number, "next_job": after.job, "next_number": after.number}
             self._run("add_successor", values).fetchall()
 
-    def successor(self, key: ItemKey) -> ItemKey | None:
-        """Return and forget the item that waits for the success of another."""
-        where = {"job": key.job, "number": key.number}
-        row = one(self._run("find_successor", where))
-        if row is None:
-            return None
-        self._run("drop_successor", where).fetchall()
-        return ItemKey(*row)
+    def leave_order(self, key: ItemKey) -> ItemKey | None:
+        """Take an item out of its order, since it succeeded; returns the one after it, which now follows the one before it."""
+        before = self.predecessors([key]).get(key)
+        row = one(self._run("find_successor", {"job": key.job, "number": key.number}))
+        after = ItemKey(*row) if row else None
+        for each in (before, key if after else None):
+            if each is not None:
+                self._run("drop_successor", {"job": each.job, "number": each.number}).fetchall()
+        if before and after:
+            self.chain([(before, after)])
+        return after
+
+    def predecessors(self, keys: Iterable[ItemKey]) -> dict[ItemKey, ItemKey]:
+        """Return the items that some come after in an order, where they have not succeeded since."""
+        rows = self._run("predecessors", {"keys": as_json(keys)})
+        return {ItemKey(*row[:2]): ItemKey(*row[2:]) for row in rows}
+
+    def held_behind(self, key: ItemKey) -> list[ItemKey]:
+        """Return the items that wait one behind the other after one, in that order."""
+        return [ItemKey(*row) for row in self._run("held_behind", {"job": key.job, "number": key.number})]
+
+    def in_order_unsuccessful(self) -> list[ItemKey]:
+        """Return what was put in order once and did not succeed."""
+        return [ItemKey(*row) for row in self._run("in_order_unsuccessful", {})]
 
     def any_successor(self) -> bool:
         """Return whether any item waits for another."""

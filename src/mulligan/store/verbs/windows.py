@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from mulligan.core.job import ItemKey, JobStatus
 from mulligan.store.interface import Run
 from mulligan.store.verbs.items import as_json
+
+
+class Rival(NamedTuple):
+    """Another work item for the same window."""
+
+    key: ItemKey
+    status: JobStatus
+    ended_ms: int | None
 
 
 class Windows:
@@ -21,7 +30,7 @@ class Windows:
         return {(start, end) for start, end in self._run("windows_taken", where)}
 
     def newest(self, task: int, start_ms: int, end_ms: int) -> dict[tuple[int, int], tuple[ItemKey, JobStatus]]:
-        """Return the newest item of each window starting in a range, with its status."""
+        """Return the newest item of each window starting in a range, with its status: one in flight, else the last that ended."""
         where = {"task": task, "start": start_ms, "end": end_ms}
         rows = self._run("windows_newest", where)
         return {(start, end): (ItemKey(job, number), JobStatus(status)) for start, end, job, number, status in rows}
@@ -30,6 +39,11 @@ class Windows:
         """Return the windows of the items that have one."""
         rows = self._run("windows_of", {"keys": as_json(keys)})
         return {ItemKey(job, number): (start, end) for job, number, start, end in rows}
+
+    def rivals(self, keys: Iterable[ItemKey]) -> list[tuple[ItemKey, Rival]]:
+        """Return for items that have a window the others of that window, with the same arguments."""
+        rows = self._run("window_rivals", {"keys": as_json(keys)})
+        return [(ItemKey(*row[:2]), Rival(ItemKey(*row[2:4]), JobStatus(row[4]), row[5])) for row in rows]
 
     def later_written(self, task: int, window_start_ms: int, since_ms: int, limit: int) -> list[tuple[ItemKey, str]]:
         """Return items of later windows that succeeded after a moment, in order of their windows."""
