@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mulligan.store.postgres import PostgresDatabase
+from mulligan.store.postgres import Place, PostgresDatabase
 from mulligan.testing.harness import Harness
 
 
@@ -32,6 +32,25 @@ def join(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[]
 
         yield make
         assert make().verify() == []
+
+
+@pytest.fixture(scope="module")
+def emptied(shared_place: Callable[[], Place]) -> Iterator[Callable[[], PostgresDatabase]]:
+    """Returns one and the same PostgreSQL store, emptied each time: quicker than a new one for tests that want hundreds."""
+    database = PostgresDatabase(shared_place())
+
+    def empty() -> PostgresDatabase:
+        with database.connect() as connection:
+            names = connection.execute(
+                "select string_agg(tablename, ', ') from pg_tables where schemaname = current_schema() and tablename <> 'meta'"
+            ).fetchone()
+            connection.execute("alter table audit disable trigger all")
+            connection.execute(f"truncate {names[0]} restart identity cascade".encode())  # type: ignore[index]
+            connection.execute("alter table audit enable trigger all")
+        return database
+
+    yield empty
+    database.close()
 
 
 @pytest.fixture

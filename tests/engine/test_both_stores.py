@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import astuple
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +13,7 @@ from mulligan.core.errors import MulliganError
 from mulligan.core.events import Failed, Snoozed, Stopped, Succeeded
 from mulligan.core.job import FailureClass, Item
 from mulligan.engine.commands import Target
-from mulligan.store.postgres import Place, PostgresDatabase
+from mulligan.store.postgres import PostgresDatabase
 from mulligan.testing.factories import a_definition, a_failure, a_run, daily, items_of
 from mulligan.testing.harness import ASKER, Hand, Harness
 
@@ -216,23 +215,6 @@ def _told(exchange: Any) -> Any:
 
 def _plan(plan: Any) -> Any:
     return astuple(plan)
-
-
-@pytest.fixture(scope="module")
-def emptied(shared_place: Callable[[], Place]) -> Iterator[Callable[[], PostgresDatabase]]:
-    """Makes one PostgreSQL store, emptied each time."""
-    database = PostgresDatabase(shared_place())
-
-    def empty() -> PostgresDatabase:
-        tables = ", ".join(name for name in TABLES if name != "audit")
-        with database.connect() as connection:
-            connection.execute("alter table audit disable trigger all")
-            connection.execute(f"truncate {tables}, audit restart identity cascade".encode())
-            connection.execute("alter table audit enable trigger all")
-        return database
-
-    yield empty
-    database.close()
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -9,12 +10,13 @@ import pytest
 from choices import OUTCOMES, PICK, TASKS, VERSIONS
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 from model import CHANCE, ENDED, POLICIES, WAITS, ModelItem, Tried, Version, expected, seen
 
 from mulligan.core.events import Failed, Released, Snoozed, Stopped, Succeeded
 from mulligan.core.job import FailureClass, ItemKey
 from mulligan.engine.commands import Target
+from mulligan.store.postgres import PostgresDatabase
 from mulligan.testing.factories import a_failure, daily, items_of
 from mulligan.testing.harness import ASKER, Hand, Harness
 
@@ -30,7 +32,7 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = Harness(chance=lambda: CHANCE)
+        self.world = self.open()
         self.items: dict[ItemKey, ModelItem] = {}
         self.jobs: dict[int, list[ItemKey]] = {}
         self.flagged: set[int] = set()
@@ -46,6 +48,9 @@ class Life(RuleBasedStateMachine):
         self.small.setattr("mulligan.engine.commands.CANCEL_AT_ONCE", 1)
         self.small.setattr("mulligan.engine.commands.MAX_PAGE", 2)
         self.small.setattr("mulligan.engine.submitting.CHUNK", 2)
+
+    def open(self) -> Harness:
+        return Harness(chance=lambda: CHANCE)
 
     def teardown(self) -> None:
         self.world.store.close()
@@ -567,3 +572,17 @@ class TestLife(Life.TestCase):  # type: ignore[name-defined]  # made by hypothes
     settings = settings(
         max_examples=450, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
     )
+
+
+def test_lives_on_postgres(emptied: Callable[[], PostgresDatabase]) -> None:
+    class OnPostgres(Life):
+        def open(self) -> Harness:
+            return Harness(chance=lambda: CHANCE, database=emptied())
+
+        def teardown(self) -> None:
+            self.small.undo()
+
+    some = settings(
+        max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+    )
+    run_state_machine_as_test(OnPostgres, settings=some)
