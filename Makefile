@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 JOBS ?= 2
+KILLS ?= 300
 
 demo: $(VENV)/.demo        ## run the main job on real data, kill things, recover, check the result
 	@$(BIN)/mulligan demo $(ARGS)
@@ -26,8 +27,10 @@ types: $(VENV)/.dev
 contracts: $(VENV)/.dev
 	@$(BIN)/lint-imports
 
-chaos: $(VENV)/.dev        ## kill workers, children and whole trees for long: make chaos ARGS="--kills 500"
-	@$(BIN)/python -m tests.stories.kill_loop $(ARGS)
+chaos: $(VENV)/.dev        ## kill and break for long, on both stores: make chaos KILLS=500
+	@$(BIN)/python -m tests.stories.kill_loop --kills $(KILLS) $(ARGS)
+	@$(BIN)/python -m tests.stories.kill_loop --kills $(KILLS) --store postgres --workers 2 $(ARGS)
+	@$(BIN)/python -m tests.stories.kill_loop --kills $(KILLS) --faults --workers 2 $(ARGS)
 
 bench: $(VENV)/.dev        ## measure, side by side with a peer
 	@$(BIN)/python -m bench $(ARGS)

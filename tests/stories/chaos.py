@@ -92,6 +92,7 @@ class Chaos:
         return all(job.refresh().status in ("SUCCESS", "FAILURE", "REVOKED") for job in self._jobs)
 
     def _kill_something(self) -> None:
+        """Kill a worker, all that belongs to one, or one process of it."""
         kind = self._random.choice(("worker", "worker", "tree", "child", "child", "forkserver"))
         worker = self._random.choice(self._workers)
         if kind in ("worker", "tree"):

@@ -36,6 +36,11 @@ class Proxy:
         with self._lock:
             self._wanted += [cut] * times
 
+    def forget(self) -> None:
+        """Cut no more than has been cut."""
+        with self._lock:
+            self._wanted.clear()
+
     def go_silent(self) -> None:
         """Forward nothing any more, of old connections or new ones, and keep all of them open: a black hole."""
         self._open.clear()

@@ -6,8 +6,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 import story_tasks
+from faults import IN_THE_MIDDLE, Faults, is_up
 from proxy import Cut, Proxy
 from story_harness import World, outcomes, until
 
@@ -55,21 +57,13 @@ def test_a_restart_of_the_server_fails_no_at_most_once_item_whose_worker_lives(w
     world.wait_for(*(f"once {n}" for n in range(3)))
     for _ in range(3):
         server.restart(away_s=0.5)
-        until(lambda: _is_up(world), "the store answers again")
+        until(lambda: is_up(world), "the store answers again")
     world.touch()
     assert [job.result() for job in once] == [f"once {n}" for n in range(3)]
     assert all(outcomes(job.work_items()[0]) == ["SUCCEEDED"] for job in once)
     assert world.instances() == 2
     assert [worker.stop(), other.stop()] == [0, 0]
     world.check()
-
-
-def _is_up(world: World) -> bool:
-    try:
-        world.client.jobs(limit=1)
-    except StoreAway:
-        return False
-    return True
 
 
 def test_after_a_restart_of_the_server_everything_works_again_without_a_restart_of_anything_else(
@@ -79,7 +73,7 @@ def test_after_a_restart_of_the_server_everything_works_again_without_a_restart_
     assert world.client.submit(story_tasks.add, 1, 2).result() == 3
     server.restart(away_s=3.0)
     back = time.monotonic()
-    until(lambda: _is_up(world), "the store answers again", 30)
+    until(lambda: is_up(world), "the store answers again", 30)
     assert world.client.submit(story_tasks.add, 2, 2).result() == 4
     assert time.monotonic() - back <= 30
     # Hints are heard again: an idle worker would take up to a second without them.
@@ -115,16 +109,10 @@ def test_terminated_backends_lose_and_double_nothing(world: World, server: Postg
 
 
 def _terminate(server: PostgresServer, wanted: int) -> int:
-    import psycopg
-
     killed, until_s = 0, time.monotonic() + 30
     with psycopg.connect(server.url, autocommit=True) as connection:
         while killed < wanted and time.monotonic() < until_s:
-            rows = connection.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity where xact_start is not null and pid <> pg_backend_pid() "
-                "and application_name = 'mulligan'"
-            ).fetchall()
-            killed += len(rows)
+            killed += len(connection.execute(IN_THE_MIDDLE).fetchall())
     return killed
 
 
@@ -183,3 +171,15 @@ def test_a_black_hole_is_noticed_within_fifteen_seconds(world: World, proxy: Pro
     assert "store is back" in worker.said
     assert world.instances() == 1
     world.check()
+
+
+def test_under_load_with_all_of_these_at_random_nothing_fails_and_nothing_runs_twice(
+    world: World, server: PostgresServer
+) -> None:
+    faults = Faults(world, server, seed=1)
+    try:
+        report = faults.run(25)
+    finally:
+        faults.close()
+    assert report.kills.total() >= 25
+    assert not report.started_twice

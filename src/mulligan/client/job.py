@@ -15,7 +15,7 @@ from mulligan.client.filters import flag
 from mulligan.client.started import Started
 from mulligan.core import labels
 from mulligan.core.durations import Duration, seconds
-from mulligan.core.errors import NotFound, TaskFailed, WaitTimeout, WindowInvalid
+from mulligan.core.errors import NotFound, StoreAway, StoreBusy, TaskFailed, WaitTimeout, WindowInvalid
 from mulligan.core.job import TERMINAL, Counts, JobStatus, job_status
 from mulligan.core.job import Job as JobRow
 from mulligan.core.schedule import instant_ms
@@ -31,6 +31,8 @@ R = TypeVar("R")
 
 POLL_S = 0.5
 """How often a waiting job looks by itself; hints make it quicker."""
+AWAY_S = 300.0
+"""So long may the store be away before a waiting caller is told."""
 NO_WORKER_S = 2.0
 """So long may no worker know the task before a waiting caller is warned."""
 PAGE = 1_000
@@ -120,7 +122,8 @@ class Job(Generic[R]):
         """Wait until the job has ended, through all retries; returns the job itself, whatever came of it.
 
         Raises WaitTimeout after `timeout`: seconds, a `timedelta` or a text such as `"15m"`; None waits for as long as it
-        takes. Raises ConfigError where it is none of these. Warns when no worker knows the task. `progress` draws a bar.
+        takes. Raises ConfigError where it is none of these. Warns when no worker knows the task. `progress` draws a bar. Goes on
+        waiting while the store is away, for five minutes at most; then raises StoreAway.
         """
         deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
         if progress:
@@ -216,14 +219,14 @@ class Job(Generic[R]):
         listener = services.listen()
         try:
             while True:
-                self.refresh()
+                self._refresh_patiently(deadline)
                 yield self
                 if self.status in TERMINAL:
                     return
                 now = time.monotonic()
                 if deadline is not None and now >= deadline:
                     raise WaitTimeout(f"job {self.id} has not ended yet: {self.label}, {self.progress:.0f} %")
-                if now >= warn_at and not services.has_worker(self._row.task):
+                if now >= warn_at and not self._has_worker():
                     warnings.warn(
                         f"no worker knows task {self.task!r}: start one with `mulligan worker FILE`", stacklevel=_level()
                     )
@@ -236,6 +239,25 @@ class Job(Generic[R]):
         finally:
             if listener is not None:
                 listener.close()
+
+    def _refresh_patiently(self, deadline: float | None) -> None:
+        """Read the job again; while the store is away, go on trying."""
+        until = time.monotonic() + AWAY_S
+        while True:
+            try:
+                self.refresh()
+            except (StoreAway, StoreBusy):
+                if time.monotonic() >= (until if deadline is None else min(until, deadline)):
+                    raise
+                time.sleep(POLL_S)
+            else:
+                return
+
+    def _has_worker(self) -> bool:
+        try:
+            return self._client.services.has_worker(self._row.task)
+        except (StoreAway, StoreBusy):
+            return True  # nobody can tell just now
 
     def _result_rows(self) -> Iterator[ResultRow]:
         first = 0
