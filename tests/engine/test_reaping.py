@@ -352,3 +352,43 @@ def test_failures_of_items_and_ends_of_jobs_are_events(world: Harness) -> None:
     with world.store.read() as session:
         events = [each[2:] for each in session.records.events()]
     assert events == [("item_failed", job, 0, 1, "at_most_once"), ("job_ended", job, None, None, None)]
+
+
+class TestUncertainLocks:
+    """A lock that is free may have been lost with a connection, and its worker may live."""
+
+    def test_what_runs_at_most_once_waits_for_the_lease_and_what_has_retries_does_not(self, world: Harness) -> None:
+        world.locks.certain = False
+        once, again = a_definition("once"), a_definition("again", retries=5)
+        jobs = world.submit(once), world.submit(again)
+        worker = world.worker(once, again)
+        assert len(worker.claim(2)) == 2
+        worker.die()
+        assert world.watch.run_once() == 1
+        assert [world.item(job).status for job in jobs] == [JobStatus.STARTED, JobStatus.RETRY]
+        assert look(world, LEASE_MS / 1000) == 0
+        assert look(world, 2) == 1
+        assert world.item(jobs[0]).reason is Reason.OUTCOME_UNKNOWN
+
+    def test_a_worker_that_lives_after_all_still_settles_what_runs_at_most_once(self, world: Harness) -> None:
+        world.locks.certain = False
+        once, again = a_definition("once"), a_definition("again", retries=5)
+        jobs = world.submit(once), world.submit(again)
+        worker = world.worker(once, again)
+        one, other = worker.claim(2)
+        worker.die()
+        world.watch.run_once()
+        assert look(world, 3 * LEASE_MS / 1000, worker) == 0
+        first, second = (one, other) if one.once else (other, one)
+        assert worker.succeed(first).refused == 0
+        assert worker.succeed(second).refused == 1
+        assert [world.item(job).status for job in jobs] == [JobStatus.SUCCESS, JobStatus.RETRY]
+
+    def test_a_worker_that_holds_nothing_of_the_kind_is_declared_lost_at_once(self, world: Harness) -> None:
+        world.locks.certain = False
+        world.submit(AGAIN, 2)
+        worker = world.worker(AGAIN)
+        worker.claim(2)
+        worker.die()
+        assert world.watch.run_once() == 2
+        assert not worker.beat()
