@@ -206,6 +206,7 @@ class Submitting:
             submission.tz,
             submission.options.labels,
             sealed,
+            named=run_id is not None,
         )
         return session.jobs.add(row, now_ms)
 

@@ -87,10 +87,12 @@ where items.job = v.job and items.number = v.number and items.version = v.expect
 returning items.job, items.number;
 
 -- name: read_items
+-- Items of a job whose details are being removed are shown only to those who ask for what is left of them.
 select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
     i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
     i.reason, i.failure_class, i.created_ms, i.ended_ms
-from jsonb_array_elements(:keys::jsonb) k join items i on i.job = (k ->> 0)::bigint and i.number = (k ->> 1)::bigint;
+from jsonb_array_elements(:keys::jsonb) k join items i on i.job = (k ->> 0)::bigint and i.number = (k ->> 1)::bigint
+where :removed = 1 or i.job not in (select id from jobs where pruned_to is not null);
 
 -- name: count_moves
 -- One row for each job: how much its counters change. A job with nothing left to do has ended, one with something has not.
@@ -245,3 +247,100 @@ select count(*) from items where worker is not null and task = :task;
 select xid::text::bigint, id, at_ms, kind, job, number, generation, reason from events
 where (xid, id) > (cast(cast(:position as text) as xid8), :id) and xid < pg_snapshot_xmin(pg_current_snapshot())
 order by xid, id limit :limit;
+
+-- name: begin_retention
+-- One process removes at a time, until its transaction ends; nothing returned means that another one is at it.
+select 1 where pg_try_advisory_xact_lock(hashtext('mulligan retention'), hashtext(current_schema()));
+
+-- name: pruning_jobs
+-- Large jobs whose details are removed in pieces: how many items each had, and from which on there are still some.
+select id, named, success + failure + revoked, pruned_to from jobs where pruned_to is not null order by id limit :limit
+for update skip locked;
+
+-- name: past_jobs
+-- Jobs that ended before a moment, the oldest first; those that somebody is busy with have their turn later.
+select id, named, success + failure + revoked, 0 from jobs
+where ended_ms < :before and ended_ms is not null and pruned_ms is null and release_ms is null order by ended_ms, id limit :limit
+for update skip locked;
+
+-- name: past_successes
+-- What the ledger needs to know of items that succeeded for a window.
+select i.task, n.window_start_ms, n.window_end_ms, i.job, i.number, n.key, i.definition, i.ended_ms
+from jsonb_array_elements(:keys::jsonb) k
+join items i on i.job = (k ->> 0)::bigint and i.number = (k ->> 1)::bigint
+join inputs n on n.job = i.job and n.number = i.number
+where i.status = 'SUCCESS' and n.window_start_ms is not null;
+
+-- name: keep_windows
+-- Of several items of a window the newest counts, and the latest moment at which any of them wrote.
+insert into past_windows (task, window_start_ms, window_end_ms, job, number, key, definition, rows, ended_ms)
+select (e ->> 0)::bigint, (e ->> 1)::bigint, (e ->> 2)::bigint, (e ->> 3)::bigint, (e ->> 4)::bigint, e ->> 5,
+    (e ->> 6)::bigint, (e ->> 7)::bigint, (e ->> 8)::bigint
+from jsonb_array_elements(:rows::jsonb) e
+on conflict (task, window_start_ms, window_end_ms) do update set
+    job = greatest(excluded.job, past_windows.job),
+    number = case when excluded.job >= past_windows.job then excluded.number else past_windows.number end,
+    key = case when excluded.job >= past_windows.job then excluded.key else past_windows.key end,
+    definition = case when excluded.job >= past_windows.job then excluded.definition else past_windows.definition end,
+    rows = case when excluded.job >= past_windows.job then excluded.rows else past_windows.rows end,
+    ended_ms = greatest(excluded.ended_ms, past_windows.ended_ms);
+
+-- name: windows_past
+select p.job, p.number, p.task, p.window_start_ms, p.definition, p.rows, p.ended_ms
+from jsonb_array_elements(:keys::jsonb) k
+join past_windows p on p.job = (k ->> 0)::bigint and p.number = (k ->> 1)::bigint;
+
+-- name: prune_attempts
+delete from attempts t using jsonb_array_elements(:keys::jsonb) k
+where t.job = (k ->> 0)::bigint and t.number = (k ->> 1)::bigint;
+
+-- name: prune_checkpoints
+delete from checkpoints t using jsonb_array_elements(:keys::jsonb) k
+where t.job = (k ->> 0)::bigint and t.number = (k ->> 1)::bigint;
+
+-- name: prune_logs
+delete from logs t using jsonb_array_elements(:keys::jsonb) k
+where t.job = (k ->> 0)::bigint and t.number = (k ->> 1)::bigint;
+
+-- name: prune_progress
+delete from progress t using jsonb_array_elements(:keys::jsonb) k
+where t.job = (k ->> 0)::bigint and t.number = (k ->> 1)::bigint;
+
+-- name: prune_successors
+delete from successors t using jsonb_array_elements(:keys::jsonb) k
+where t.job = (k ->> 0)::bigint and t.number = (k ->> 1)::bigint;
+
+-- name: prune_events
+delete from events t using jsonb_array_elements(:keys::jsonb) k
+where t.job = (k ->> 0)::bigint and t.number = (k ->> 1)::bigint;
+
+-- name: prune_inputs
+delete from inputs t using jsonb_array_elements(:keys::jsonb) k
+where t.job = (k ->> 0)::bigint and t.number = (k ->> 1)::bigint;
+
+-- name: prune_items
+delete from items t using jsonb_array_elements(:keys::jsonb) k
+where t.job = (k ->> 0)::bigint and t.number = (k ->> 1)::bigint;
+
+-- name: prune_job_events
+delete from events where job = any (array(select value::bigint from jsonb_array_elements_text(:jobs::jsonb))) and number is null;
+
+-- name: prune_jobs
+delete from jobs where id = any (array(select value::bigint from jsonb_array_elements_text(:jobs::jsonb)));
+
+-- name: prune_worker_tasks
+delete from worker_tasks where worker = any (array(select value::bigint from jsonb_array_elements_text(:workers::jsonb)));
+
+-- name: prune_workers
+delete from workers where id = any (array(select value::bigint from jsonb_array_elements_text(:workers::jsonb)));
+
+-- name: prune_operations
+-- What a transaction has done is asked for within half a minute, or never.
+delete from operations where id in (select id from operations where at_ms < :before order by at_ms limit :limit) returning 1;
+
+-- name: free_pages
+-- The server keeps its files small by itself.
+select 0, 0;
+
+-- name: give_back_pages
+select 1 where false;

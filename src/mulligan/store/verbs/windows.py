@@ -21,7 +21,7 @@ class Windows:
         return {(start, end) for start, end in self._run("windows_taken", where)}
 
     def newest(self, task: int, start_ms: int, end_ms: int) -> dict[tuple[int, int], tuple[ItemKey, JobStatus]]:
-        """Return the newest item of each window starting in a range, with its status."""
+        """Return the newest item of each window starting in a range, also a removed one, with its status."""
         where = {"task": task, "start": start_ms, "end": end_ms}
         rows = self._run("windows_newest", where)
         return {(start, end): (ItemKey(job, number), JobStatus(status)) for start, end, job, number, status in rows}
@@ -32,6 +32,6 @@ class Windows:
         return {ItemKey(job, number): (start, end) for job, number, start, end in rows}
 
     def later_written(self, task: int, window_start_ms: int, since_ms: int, limit: int) -> list[tuple[ItemKey, str]]:
-        """Return items of later windows that succeeded after a moment, in order of their windows."""
+        """Return items of later windows that succeeded after a moment, also removed ones, in order of their windows."""
         where = {"task": task, "window_start": window_start_ms, "since": since_ms, "limit": limit}
-        return [(ItemKey(job, number), key) for job, number, key in self._run("later_written", where)]
+        return [(ItemKey(job, number), key) for _, job, number, key in self._run("later_written", where)]
