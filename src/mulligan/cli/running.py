@@ -66,8 +66,10 @@ def server(shell: Shell) -> int:
     tell = line_teller()
     services = Services(shell.settings)
     try:
-        tell("server started", store=services.shown)
-        services.make_supervisor(tell).run(signals=True)
+        supervisor = services.make_supervisor(tell)
+        with supervisor.stopped_by_signals():
+            tell("server started", store=services.shown)
+            supervisor.run()
         tell("server ended")
     finally:
         services.close()

@@ -111,8 +111,8 @@ class Retention:
 
 
 def retention_chore(engine: Engine, keep_s: float) -> Chore:
-    """Return the chore; `keep_s` 0 keeps all jobs."""
-    return Chore("retention", INTERVAL_S, Retention(engine, keep_s).run_once)
+    """Return the chore; `keep_s` 0 keeps all jobs. Where they are kept for less than a minute it looks as often."""
+    return Chore("retention", min(INTERVAL_S, keep_s or INTERVAL_S), Retention(engine, keep_s).run_once)
 
 
 def _cut(jobs: Sequence[PastJob], room: int, *, whole: bool = False) -> list[_Part]:

@@ -8,9 +8,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mulligan.core.errors import StoreError
 from mulligan.supervisor.chore import Chore
@@ -42,17 +41,28 @@ class Supervisor:
         self._waker.setblocking(False)
         self._thread: threading.Thread | None = None
 
-    def run(self, *, signals: bool = False) -> None:
-        """Do chores until stopped. With `signals`, SIGTERM and SIGINT stop it."""
-        previous = self._catch_signals() if signals else {}
+    @contextlib.contextmanager
+    def stopped_by_signals(self) -> Iterator[None]:
+        """Have SIGTERM and SIGINT stop it meanwhile; in the main thread only."""
+
+        def asked(number: int, frame: object) -> None:  # noqa: ARG001
+            self._ask_to_stop()
+
+        previous = {number: signal.signal(number, asked) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def run(self) -> None:
+        """Do chores until stopped."""
         try:
             while not self._stopped:
                 self._step()
         finally:
             self._waker.close()
             self._wakee.close()
-            for number, handler in previous.items():
-                signal.signal(number, handler)
 
     def start(self) -> None:
         """Do chores in a thread until stopped; safe to call twice."""
@@ -99,9 +109,3 @@ class Supervisor:
         self._stopped = True
         with contextlib.suppress(OSError):  # it is awake, or gone
             self._waker.send(b"!")
-
-    def _catch_signals(self) -> dict[int, Any]:
-        def asked(number: int, frame: object) -> None:  # noqa: ARG001
-            self._ask_to_stop()
-
-        return {number: signal.signal(number, asked) for number in (signal.SIGTERM, signal.SIGINT)}

@@ -91,7 +91,8 @@ returning items.job, items.number;
 select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
     i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
     i.reason, i.failure_class, i.created_ms, i.ended_ms
-from jsonb_array_elements(:keys::jsonb) k join items i on i.job = (k ->> 0)::bigint and i.number = (k ->> 1)::bigint
+from jsonb_array_elements(:keys::jsonb) k
+cross join lateral (select * from items where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) i
 where :removed = 1 or i.job not in (select id from jobs where pruned_to is not null);
 
 -- name: count_moves
@@ -201,21 +202,24 @@ on conflict (job, number) do update set token = excluded.token, done = excluded.
     at_ms = excluded.at_ms;
 
 -- name: read_saved
--- Steps and newest cursor of many items at once: rows are job, number and the generation from which on they count.
-select c.job, c.number, c.kind, c.key, c.value
+-- Steps and cursors of many items at once: rows are job, number and the generation from which on they count. Each item is looked
+-- up by itself, and nothing is ordered: a plan that follows an order, or takes the table for an empty one, would read all of it.
+select c.job, c.number, c.generation, c.kind, c.key, c.value
 from jsonb_array_elements(:rows::jsonb) e
-join checkpoints c on c.job = (e ->> 0)::bigint and c.number = (e ->> 1)::bigint
-where c.generation >= (e ->> 2)::bigint order by c.job, c.number, c.generation;
+cross join lateral (
+    select job, number, generation, kind, key, value from checkpoints
+    where job = (e ->> 0)::bigint and number = (e ->> 1)::bigint and generation >= (e ->> 2)::bigint offset 0) c;
 
 -- name: read_jobs
 select id, run_id, tz from jobs where id = any (array(select value::bigint from jsonb_array_elements_text(:jobs::jsonb)));
 
 -- name: rows_written
--- What each attempt of some items said that it wrote, oldest first.
-select a.job, a.number, a.outcome, a.rows
+-- What each attempt of some items said that it wrote. Each item is looked up by itself, as in read_saved.
+select a.job, a.number, a.token, a.outcome, a.rows
 from jsonb_array_elements(:keys::jsonb) k
-join attempts a on a.job = (k ->> 0)::bigint and a.number = (k ->> 1)::bigint
-order by a.job, a.number, a.token;
+cross join lateral (
+    select job, number, token, outcome, rows from attempts
+    where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) a;
 
 -- name: windows_of
 select n.job, n.number, n.window_start_ms, n.window_end_ms
@@ -264,11 +268,14 @@ where ended_ms < :before and ended_ms is not null and pruned_ms is null and rele
 for update skip locked;
 
 -- name: past_successes
--- What the ledger needs to know of items that succeeded for a window.
+-- What the ledger needs to know of items that succeeded for a window. Each is looked up by itself, as in read_saved.
 select i.task, n.window_start_ms, n.window_end_ms, i.job, i.number, n.key, i.definition, i.ended_ms
 from jsonb_array_elements(:keys::jsonb) k
-join items i on i.job = (k ->> 0)::bigint and i.number = (k ->> 1)::bigint
-join inputs n on n.job = i.job and n.number = i.number
+cross join lateral (
+    select task, job, number, definition, status, ended_ms from items
+    where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) i
+cross join lateral (
+    select key, window_start_ms, window_end_ms from inputs where job = i.job and number = i.number offset 0) n
 where i.status = 'SUCCESS' and n.window_start_ms is not null;
 
 -- name: keep_windows
@@ -288,39 +295,50 @@ on conflict (task, window_start_ms, window_end_ms) do update set
 -- name: windows_past
 select p.job, p.number, p.task, p.window_start_ms, p.definition, p.rows, p.ended_ms
 from jsonb_array_elements(:keys::jsonb) k
-join past_windows p on p.job = (k ->> 0)::bigint and p.number = (k ->> 1)::bigint;
+cross join lateral (
+    select job, number, task, window_start_ms, definition, rows, ended_ms from past_windows
+    where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) p;
 
 -- name: prune_attempts
-delete from attempts t using jsonb_array_elements(:keys::jsonb) k
-where t.job = (k ->> 0)::bigint and t.number = (k ->> 1)::bigint;
+-- Found by their places, one item after the other, whatever the statistics say of a table that is growing or shrinking.
+delete from attempts where ctid = any (array(
+    select t.ctid from jsonb_array_elements(:keys::jsonb) k cross join lateral (
+        select ctid from attempts where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) t));
 
 -- name: prune_checkpoints
-delete from checkpoints t using jsonb_array_elements(:keys::jsonb) k
-where t.job = (k ->> 0)::bigint and t.number = (k ->> 1)::bigint;
+delete from checkpoints where ctid = any (array(
+    select t.ctid from jsonb_array_elements(:keys::jsonb) k cross join lateral (
+        select ctid from checkpoints where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) t));
 
 -- name: prune_logs
-delete from logs t using jsonb_array_elements(:keys::jsonb) k
-where t.job = (k ->> 0)::bigint and t.number = (k ->> 1)::bigint;
+delete from logs where ctid = any (array(
+    select t.ctid from jsonb_array_elements(:keys::jsonb) k cross join lateral (
+        select ctid from logs where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) t));
 
 -- name: prune_progress
-delete from progress t using jsonb_array_elements(:keys::jsonb) k
-where t.job = (k ->> 0)::bigint and t.number = (k ->> 1)::bigint;
+delete from progress where ctid = any (array(
+    select t.ctid from jsonb_array_elements(:keys::jsonb) k cross join lateral (
+        select ctid from progress where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) t));
 
 -- name: prune_successors
-delete from successors t using jsonb_array_elements(:keys::jsonb) k
-where t.job = (k ->> 0)::bigint and t.number = (k ->> 1)::bigint;
+delete from successors where ctid = any (array(
+    select t.ctid from jsonb_array_elements(:keys::jsonb) k cross join lateral (
+        select ctid from successors where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) t));
 
 -- name: prune_events
-delete from events t using jsonb_array_elements(:keys::jsonb) k
-where t.job = (k ->> 0)::bigint and t.number = (k ->> 1)::bigint;
+delete from events where ctid = any (array(
+    select t.ctid from jsonb_array_elements(:keys::jsonb) k cross join lateral (
+        select ctid from events where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) t));
 
 -- name: prune_inputs
-delete from inputs t using jsonb_array_elements(:keys::jsonb) k
-where t.job = (k ->> 0)::bigint and t.number = (k ->> 1)::bigint;
+delete from inputs where ctid = any (array(
+    select t.ctid from jsonb_array_elements(:keys::jsonb) k cross join lateral (
+        select ctid from inputs where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) t));
 
 -- name: prune_items
-delete from items t using jsonb_array_elements(:keys::jsonb) k
-where t.job = (k ->> 0)::bigint and t.number = (k ->> 1)::bigint;
+delete from items where ctid = any (array(
+    select t.ctid from jsonb_array_elements(:keys::jsonb) k cross join lateral (
+        select ctid from items where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) t));
 
 -- name: prune_job_events
 delete from events where job = any (array(select value::bigint from jsonb_array_elements_text(:jobs::jsonb))) and number is null;
@@ -336,7 +354,8 @@ delete from workers where id = any (array(select value::bigint from jsonb_array_
 
 -- name: prune_operations
 -- What a transaction has done is asked for within half a minute, or never.
-delete from operations where id in (select id from operations where at_ms < :before order by at_ms limit :limit) returning 1;
+delete from operations where ctid = any (array(select ctid from operations where at_ms < :before order by at_ms limit :limit))
+returning 1;
 
 -- name: free_pages
 -- The server keeps its files small by itself.

@@ -176,19 +176,18 @@ on conflict (job, number) do update set token = excluded.token, done = excluded.
     at_ms = excluded.at_ms;
 
 -- name: read_saved
--- Steps and newest cursor of many items at once: rows are job, number and the generation from which on they count.
-select c.job, c.number, c.kind, c.key, c.value
+-- Steps and cursors of many items at once: rows are job, number and the generation from which on they count.
+select c.job, c.number, c.generation, c.kind, c.key, c.value
 from jsonb_each(:rows) v join checkpoints c on c.job = v.value ->> 0 and c.number = v.value ->> 1
-where c.generation >= v.value ->> 2 order by c.job, c.number, c.generation;
+where c.generation >= v.value ->> 2;
 
 -- name: read_jobs
 select id, run_id, tz from jobs where id in (select value from json_each(:jobs));
 
 -- name: rows_written
--- What each attempt of some items said that it wrote, oldest first.
-select a.job, a.number, a.outcome, a.rows
-from jsonb_each(:keys) k join attempts a on a.job = k.value ->> 0 and a.number = k.value ->> 1
-order by a.job, a.number, a.token;
+-- What each attempt of some items said that it wrote.
+select a.job, a.number, a.token, a.outcome, a.rows
+from jsonb_each(:keys) k join attempts a on a.job = k.value ->> 0 and a.number = k.value ->> 1;
 
 -- name: windows_of
 select n.job, n.number, n.window_start_ms, n.window_end_ms

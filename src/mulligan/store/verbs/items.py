@@ -164,7 +164,8 @@ class Items:
     def rows_written(self, keys: Iterable[ItemKey]) -> dict[ItemKey, list[tuple[Outcome, int | None]]]:
         """Return for each item what its attempts said that they wrote, oldest first."""
         found: dict[ItemKey, list[tuple[Outcome, int | None]]] = {}
-        for job, number, outcome, rows in self._run("rows_written", {"keys": as_json(keys)}):
+        ordered = sorted(self._run("rows_written", {"keys": as_json(keys)}), key=lambda row: row[:3])
+        for job, number, _, outcome, rows in ordered:
             found.setdefault(ItemKey(job, number), []).append((Outcome(outcome), rows))
         return found
 
