@@ -47,6 +47,9 @@ PATIENT = "set local statement_timeout = 0; " + "".join(f"set local {each} = on;
 PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 NOW_MS = "(extract(epoch from clock_timestamp()) * 1000)::bigint"
 """By the server's clock, by which operations are removed too: those of a machine whose clock is wrong stay as long as others."""
+CLOCK = "select (extract(epoch from clock_timestamp()) * 1000)::bigint"
+ADD_OPERATION = """insert into operations values (%(id)s, (extract(epoch from clock_timestamp()) * 1000)::bigint)
+    on conflict do nothing returning 1"""
 Hurt = Callable[[str], None]
 
 
@@ -163,7 +166,7 @@ class PostgresDatabase:
         """Return the server's time in milliseconds since 1970 UTC."""
         with self._translated(), self._lent() as connection:
             asked = time.monotonic()
-            found = int(self._execute(connection, f"select {NOW_MS}", None)[0][0])
+            found = int(self._execute(connection, CLOCK, None)[0][0])
             return found + round((time.monotonic() - asked) * 500)
 
     def wait_at_most(self, busy_ms: int) -> None:
@@ -255,7 +258,7 @@ class PostgresDatabase:
         if it was committed. If not, the id that is there now keeps it from being committed later.
         """
         until = time.monotonic() + UNSURE_S
-        text = f"insert into operations values (%(id)s, {NOW_MS}) on conflict do nothing returning 1"  # noqa: S608 - ours
+        text = ADD_OPERATION
         while True:
             try:
                 with self._lent() as connection:
