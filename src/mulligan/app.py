@@ -25,7 +25,9 @@ from mulligan.store.interface import Database, Hints, Presence
 from mulligan.store.migrating import Migrated
 from mulligan.store.store import Session, Store
 from mulligan.supervisor.chore import Chore
+from mulligan.supervisor.retention import retention_chore
 from mulligan.supervisor.safety import safety_chores
+from mulligan.supervisor.supervisor import Supervisor
 from mulligan.telemetry import Tell, silent
 from mulligan.worker.executors.process.executor import ProcessExecutor
 from mulligan.worker.executors.process.nursery import Nursery
@@ -124,6 +126,11 @@ class Services:
                 lease_s=settings.lease,
             )
         )
+
+    def make_supervisor(self, tell: Tell = silent, *, beside_worker: bool = False) -> Supervisor:
+        """Make what does the chores of a store; beside a worker of this process, those that the worker does not do."""
+        safety = [] if beside_worker else self._chores(lambda: None)
+        return Supervisor([*safety, retention_chore(self.engine, self.settings.retention)], tell)
 
     def _chores(self, own: Callable[[], int | None]) -> list[Chore]:
         return safety_chores(self.engine, self.commands, self.submitting, self.presence, own)

@@ -24,7 +24,7 @@ def test_jobs_as_json_has_stable_keys_and_counts(mulligan: Run) -> None:
     features = next(job for job in jobs if job["id"] == FEATURES)
     assert set(features) == {
         "id", "task", "run_id", "kind", "status", "label", "progress", "counts", "labels", "cancel_requested", "error_message",
-        "created_at", "ended_at",
+        "created_at", "ended_at", "details_removed_at",
     }  # fmt: skip
     assert (features["status"], features["run_id"], features["labels"]) == ("FAILURE", "early-2024", {"team": "ads"})
     assert features["counts"] == {

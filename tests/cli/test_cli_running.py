@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import signal
 import subprocess
@@ -88,6 +89,48 @@ def test_dev_works_on_the_folders_store_and_says_how_to_submit(outside: Path) ->
     assert str(outside / ".mulligan" / "mulligan.db") in said
     assert "mulligan submit add a=1\n" in said
     assert "mulligan backfill features 2024-01-01 2024-02-01\n" in said
+
+
+def test_dev_removes_finished_jobs_when_they_are_old(outside: Path) -> None:
+    clean = {name: value for name, value in environment(outside / "x").items() if name != "MULLIGAN_DATABASE"}
+    clean["MULLIGAN_RETENTION"] = "1s"
+    command = [sys.executable, "-u", "-m", "mulligan.cli.main", "dev", str(TASKS), "--processes", "1"]
+    here = {"env": clean, "cwd": outside}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=clean, cwd=outside) as dev:
+        try:
+            assert dev.stderr is not None
+            assert "worker started" in dev.stderr.readline()
+            for more in ([], ["--run-id", "kept"]):
+                cli(outside, "submit", "twice", "--wait", *more, **here)
+            listed = until(lambda: _one_of_two(cli(outside, "jobs", "--json", **here).stdout), "the first job is gone")
+            until(lambda: "by retention" in cli(outside, "show", "2", **here).stdout, "the details of the second are gone")
+            refused = cli(outside, "retry", "2", **here)
+        finally:
+            dev.terminate()
+            dev.communicate(timeout=30)
+    assert listed[0]["run_id"] == "kept"
+    assert refused.returncode == 1
+    assert "the details of job 2 were removed on " in refused.stderr
+    assert dev.returncode == 0
+
+
+def _one_of_two(said: str) -> list[dict[str, str]]:
+    listed: list[dict[str, str]] = json.loads(said)
+    return listed if [each["id"] for each in listed] == ["2"] else []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_makes_the_store_it_looks_after_and_ends_with_zero_when_it_is_asked_to(outside: Path, number: int) -> None:
+    command = [sys.executable, "-m", "mulligan.cli.main", "server", "--database", f"sqlite:///{outside / 'new.db'}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment(outside / "x"), cwd=outside) as server:
+        assert server.stderr is not None
+        assert "server started" in server.stderr.readline()
+        server.send_signal(number)
+        _, said = server.communicate(timeout=30)
+    assert server.returncode == 0
+    assert "server ended" in said
+    assert "Traceback" not in said
+    assert cli(outside / "new.db", "verify").returncode == 0
 
 
 def test_workers_shows_one_that_lives_and_one_that_was_killed(store: Path) -> None:

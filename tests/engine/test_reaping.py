@@ -392,3 +392,17 @@ class TestUncertainLocks:
         worker.die()
         assert world.watch.run_once() == 2
         assert not worker.beat()
+
+
+def test_the_last_error_is_told_also_where_a_later_claim_was_handed_back(world: Harness) -> None:
+    job = world.submit(a_definition(retries=5, total_timeout_s=60))
+    worker = world.worker(a_definition(retries=5, total_timeout_s=60))
+    worker.fail(worker.take(), error_message="it broke")
+    worker.release(worker.take())
+    world.clock.pass_(61)
+    world.do_chores()
+    (found,) = world.store.listing.items({"job": job})
+    assert (found.item.reason, found.error_message) == (Reason.CUTOFF, "it broke")
+    with world.store.read() as session:
+        assert session.jobs.first_failure(job) == (0, Reason.CUTOFF, "builtins.OSError", "it broke")
+        assert [each.error_message for each in session.jobs.results(job, 0, 10)] == ["it broke"]

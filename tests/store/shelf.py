@@ -29,7 +29,7 @@ def a_task(session: Session, name: str = "features", retries: Any = (5, 60)) -> 
 
 def a_job(session: Session, items: Any = 1, name: str = "features", run_id: str = "r", **defaults: Any) -> int:
     task, definition = a_task(session, name)
-    job = session.jobs.add(NewJob(task, run_id, "map", "", "UTC", defaults.pop("labels", {}), False), NOW)
+    job = session.jobs.add(NewJob(task, run_id, "map", "", "UTC", defaults.pop("labels", {}), False, named=True), NOW)
     given_defaults = {
         "task": task,
         "definition": definition,

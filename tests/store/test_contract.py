@@ -328,7 +328,7 @@ class TestJobs:
     def test_a_job_that_is_not_complete_does_not_end_before_it_is(self, store: Store) -> None:
         with store.write() as session:
             task, definition = a_task(session)
-            job = session.jobs.add(NewJob(task, "r", "map", "", "UTC", {}, False), NOW)
+            job = session.jobs.add(NewJob(task, "r", "map", "", "UTC", {}, False, named=True), NOW)
             defaults = ItemDefaults(task, definition, False, 3, NOW, Wait.READY, None, None)
             session.jobs.add_items(job, 0, list(items_of([1])), defaults, NOW)
             assert session.items.apply([moved(item(session, job), CancelRequested())], NOW)[1] == []
@@ -374,9 +374,9 @@ class TestJobs:
     def test_ids_of_dropped_jobs_are_never_given_again(self, store: Store) -> None:
         with store.write() as session:
             task, _ = a_task(session)
-            first = session.jobs.add(NewJob(task, "r", "map", "", "UTC", {}, False), NOW)
+            first = session.jobs.add(NewJob(task, "r", "map", "", "UTC", {}, False, named=True), NOW)
             session.jobs.drop_unsealed(first)
-            assert session.jobs.add(NewJob(task, "r", "map", "", "UTC", {}, False), NOW) > first
+            assert session.jobs.add(NewJob(task, "r", "map", "", "UTC", {}, False, named=True), NOW) > first
 
     def test_results_are_read_in_order_from_a_number_on(self, store: Store) -> None:
         with store.write() as session:

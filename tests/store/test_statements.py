@@ -100,8 +100,22 @@ HOT = {
     "held_behind": ["s USING PRIMARY KEY", "i USING PRIMARY KEY"],
     "waiting_of_job": ["i USING PRIMARY KEY"],
     "release_items": ["items USING PRIMARY KEY"],
+    "past_jobs": ["jobs_past"],
+    "pruning_jobs": ["jobs_pruning"],
+    "old_workers": ["workers_closed"],
+    "past_successes": ["i USING PRIMARY KEY", "n USING PRIMARY KEY"],
+    "prune_items": ["items USING PRIMARY KEY"],
+    "prune_inputs": ["inputs USING PRIMARY KEY"],
+    "prune_attempts": ["attempts USING PRIMARY KEY"],
+    "prune_checkpoints": ["checkpoints USING PRIMARY KEY"],
+    "prune_logs": ["logs USING PRIMARY KEY"],
+    "prune_progress": ["progress USING PRIMARY KEY"],
+    "prune_successors": ["successors USING PRIMARY KEY"],
+    "prune_events": ["events_of_item"],
+    "prune_job_events": ["events_of_item"],
+    "windows_past": ["p USING INDEX sqlite_autoindex_past_windows"],
 }
-GROWING = ("items", "i", "inputs", "n", "attempts", "a", "jobs", "j", "logs", "checkpoints", "c", "events")
+GROWING = ("items", "i", "inputs", "n", "attempts", "a", "jobs", "j", "logs", "checkpoints", "c", "events", "past_windows")
 
 
 @pytest.mark.parametrize("name", HOT)
@@ -144,6 +158,7 @@ BREAKAGE = {
     "I17_inputs": "delete from inputs where number = 0",
     "I20_audit": "update items set generation = 2",
     "I22_orphans": "delete from items where number = 0",
+    "I22_removed": "update jobs set pruned_ms = 1, ended_ms = 1, sealed = 1, success = 4, pending = 0, started = 0, retry = 0",
     "I10_checkpoints": "insert into checkpoints values (1, 0, 'step', 'x', 9, '1', 1, 1, 1)",
     "I24_order": "update items set wait = 'predecessor' where status = 'PENDING'",
     "I24_succeeded": "insert into successors select job, number, 1, 3 from items where status = 'SUCCESS'",

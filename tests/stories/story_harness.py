@@ -96,6 +96,12 @@ class World(Trace):
         self.workers.append(worker)
         return worker.wait_until_started() if wait else worker
 
+    def server(self, **settings: object) -> WorkerProcess:
+        """Start a server, and wait until it is there."""
+        server = WorkerProcess(self, [], settings, None, "server")
+        self.workers.append(server)
+        return server.wait_until_started()
+
     def check(self) -> None:
         """See that every invariant holds that the store itself can show."""
         found = self.client.verify()
@@ -126,19 +132,22 @@ class World(Trace):
 
 
 class WorkerProcess:
-    """A worker as users start it, in a session of its own; what it says is kept."""
+    """A worker, or a server, as users start it, in a session of its own; what it says is kept."""
 
-    def __init__(self, world: World, sources: Sequence[str], settings: dict[str, object], output: str | None) -> None:
+    def __init__(
+        self, world: World, sources: Sequence[str], settings: dict[str, object], output: str | None, command: str = "worker"
+    ) -> None:
         path = os.pathsep.join([str(settings.pop("python_path", HERE)), str(HERE)])
         given = {**SETTINGS, **world.settings, **{name: str(value) for name, value in settings.items()}}
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MULLIGAN_")}
         environment |= {f"MULLIGAN_{name.upper()}": value for name, value in given.items()}
         self._mark = f"STORY_WORKER={world.folder}/{len(world.workers)}."
         environment |= {"PYTHONPATH": path, MARK: str(world.folder), **dict([self._mark.split("=")])}
-        self._said = world.folder / f"worker-{len(world.workers)}.log"
+        self._command = command
+        self._said = world.folder / f"{command}-{len(world.workers)}.log"
         with Path(output or self._said).open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "mulligan.cli.main", "worker", *sources],
+                [sys.executable, "-m", "mulligan.cli.main", command, *sources],
                 env=environment,
                 cwd=world.folder,
                 stdout=log,
@@ -159,7 +168,8 @@ class WorkerProcess:
 
     def wait_until_started(self, times: int = 1) -> WorkerProcess:
         """Wait until it has begun to work, or has begun anew so many times."""
-        until(lambda: self.said.count("worker started") >= times or self.process.poll() is not None, "a worker starts")
+        word = f"{self._command} started"
+        until(lambda: self.said.count(word) >= times or self.process.poll() is not None, f"a {self._command} starts")
         assert self.process.poll() is None, self.said
         return self
 

@@ -30,6 +30,7 @@ def of_job(job: Job[Any]) -> dict[str, Any]:
         "error_message": job.error_message,
         "created_at": iso(row.created_ms),
         "ended_at": iso(row.ended_ms),
+        "details_removed_at": iso(row.pruned_ms),
     }
 
 

@@ -107,6 +107,8 @@ def find(shell: Shell, ids: list[str]) -> list[Job[Any] | WorkItem]:
 
 def next_of_job(job: Job[Any]) -> list[str]:
     """Return the next useful commands for a job."""
+    if job.row.pruned_ms is not None:
+        return []
     if job.status is JobStatus.FAILURE:
         failed = job.work_items(1, status=JobStatus.FAILURE)
         why = [f"mulligan explain {failed[0].id}"] if failed else []
@@ -133,6 +135,9 @@ def _show_job(shell: Shell, job: Job[Any]) -> None:
     shell.say(f"items      {counted(job.counts)} ({job.progress:.0f} % done)")
     if row.labels:
         shell.say(f"labels     {one_line(', '.join(f'{name}={value}' for name, value in row.labels.items()))}")
+    if row.pruned_ms is not None:
+        shell.say(f"details    {labels.removed(row.id, row.pruned_ms)}")
+        return
     if row.kind == "backfill":
         _show_strip(shell, job)
     if job.counts.failure:

@@ -1,4 +1,4 @@
-"""The commands that run work: dev, worker and demo."""
+"""The commands that run work: dev, server, worker and demo."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ Processes = Annotated[
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     command(app, "dev pipeline.py", prints=False)(dev)
+    command(app, "server --database postgresql://user@host/name", prints=False)(server)
     command(app, "worker pipeline.py --database sqlite:///runs.db --processes 4", prints=False)(worker)
     command(app, "demo --processes 2", prints=False)(demo)
 
@@ -29,20 +30,47 @@ def add_to(app: typer.Typer) -> None:
 def dev(shell: Shell, sources: Sources, processes: Processes = None) -> int:
     """Run a worker here, and say how to submit work to it.
 
-    It works on this folder's store unless another is named. Ctrl-C ends it: once to finish what runs, twice to hand it back.
+    It works on this folder's store unless another is named, and removes finished jobs when they are old. Ctrl-C ends it: once to
+    finish what runs, twice to hand it back.
     """
     from mulligan.app import Services
     from mulligan.config.settings import load_settings
     from mulligan.sdk.loading import load
     from mulligan.telemetry import line_teller
 
-    tasks = load(sources)
+    tasks, tell = load(sources), line_teller()
     settings = load_settings(database=shell.settings.database, namespace=shell.settings.namespace, processes=processes)
     services = Services(settings)
     try:
-        made = services.make_worker(tasks, sources, line_teller())
+        made = services.make_worker(tasks, sources, tell)
         _introduce(shell, services.shown, [each.definition() for each in tasks.values()])
-        made.run(signals=True)
+        supervisor = services.make_supervisor(tell, beside_worker=True)
+        supervisor.start()
+        try:
+            made.run(signals=True)
+        finally:
+            supervisor.stop()
+    finally:
+        services.close()
+    return 0
+
+
+def server(shell: Shell) -> int:
+    """Look after a store: take back what lost workers held, keep deadlines, remove what is old.
+
+    It runs no tasks. SIGTERM or Ctrl-C ends it, with exit code 0. Several may run on one store.
+    """
+    from mulligan.app import Services
+    from mulligan.telemetry import line_teller
+
+    tell = line_teller()
+    services = Services(shell.settings)
+    try:
+        supervisor = services.make_supervisor(tell)
+        with supervisor.stopped_by_signals():
+            tell("server started", store=services.shown)
+            supervisor.run()
+        tell("server ended")
     finally:
         services.close()
     return 0

@@ -16,12 +16,13 @@ from mulligan.client.job import Job
 from mulligan.client.started import Started
 from mulligan.config.settings import Settings, load_settings
 from mulligan.core.definition import Definition
-from mulligan.core.errors import ArgumentsInvalid, ConfigError, NotFound
+from mulligan.core.errors import ArgumentsInvalid, ConfigError
 from mulligan.core.job import ItemKey
 from mulligan.core.shown import shown
 from mulligan.core.submission import Options, Submission
 from mulligan.engine.commands import Asker, Target
 from mulligan.engine.explain import Known, explain
+from mulligan.engine.finding import check_details, find_job, missing_item
 from mulligan.engine.verify import Finding, verify
 from mulligan.sdk.ports import RUNNING
 from mulligan.sdk.published import named_call, named_range
@@ -187,15 +188,13 @@ class Client:
 
     def _job_row(self, id: int) -> Any:
         with self.services.store.read() as session:
-            row = session.jobs.read(id)
-        if row is None:
-            raise NotFound(f"there is no job {id}")
-        return row
+            return find_job(session, id)
 
     def _detail(self, key: ItemKey) -> ItemDetail:
         found = self.services.store.listing.items({"job": key.job, "number": key.number}, 1)
         if not found:
-            raise NotFound(f"there is no work item {key}")
+            with self.services.store.read() as session:
+                raise missing_item(session, key)
         return found[0]
 
     def _matching(self, filters: dict[str, Any]) -> Target:
@@ -216,7 +215,8 @@ class Client:
         """
         plain = item_filters(filters)
         if "job" in plain:
-            self._job_row(plain["job"])
+            with self.services.store.read() as session:
+                check_details(session, plain["job"])
         elif "ids" not in plain:
             plain.setdefault("namespace", self.services.definitions.namespace)
         return plain

@@ -14,6 +14,7 @@ from mulligan.core.errors import NotFound
 from mulligan.core.job import Attempt as AttemptRow
 from mulligan.core.job import FailureClass, Item, ItemKey, JobStatus, Outcome, Reason
 from mulligan.engine.commands import Target
+from mulligan.engine.finding import check_details
 from mulligan.sdk.window import Window
 from mulligan.store.listing import ItemDetail
 
@@ -78,6 +79,7 @@ class WorkItem:
         if window is None:
             return None
         with self._client.services.store.read() as session:
+            check_details(session, self._detail.item.job)
             tz = session.jobs.run_ids([self._detail.item.job])[self._detail.item.job][1]
         return Window.of_ms(*window, tz)
 
@@ -165,6 +167,7 @@ class WorkItem:
     def attempts(self) -> list[Attempt]:
         """Return the ended attempts of all generations, oldest first."""
         with self._client.services.store.read() as session:
+            check_details(session, self._detail.item.job)
             return [_attempt(row) for row in session.items.attempts(self.key_in_store)]
 
     def logs(self, attempt: int | None = None) -> str:
@@ -183,6 +186,7 @@ class WorkItem:
         found: list[tuple[int, int, int, str]] = []
         while True:
             with self._client.services.store.read() as session:
+                check_details(session, self._detail.item.job)
                 page = session.records.logs(self.key_in_store, *after)
             found += page
             if len(page) < 1000:

@@ -21,6 +21,7 @@ from mulligan.core.job import Job as JobRow
 from mulligan.core.schedule import instant_ms
 from mulligan.core.shown import shown
 from mulligan.engine.commands import Target
+from mulligan.engine.finding import check_details
 from mulligan.store.verbs.jobs import ResultRow
 
 if TYPE_CHECKING:
@@ -106,6 +107,9 @@ class Job(Generic[R]):
         if not self._row.counts.failure:
             return None
         with self._client.services.store.read() as session:
+            row = session.jobs.read(self._row.id) or self._row
+            if row.pruned_ms is not None:
+                return labels.removed(row.id, row.pruned_ms)
             found = session.jobs.first_failure(self._row.id)
         return labels.failure_message(found[1], found[3]) if found else None
 
@@ -263,6 +267,7 @@ class Job(Generic[R]):
         first = 0
         while True:
             with self._client.services.store.read() as session:
+                check_details(session, self._row.id)
                 page = session.jobs.results(self._row.id, first, PAGE)
             yield from page
             if len(page) < PAGE:

@@ -52,6 +52,8 @@ class Settings:
     """Seconds between SIGTERM and SIGKILL."""
     log_limit: int = 1_048_576
     """Bytes of output kept for an attempt."""
+    retention: float = 30 * 86_400.0
+    """Seconds for which the details of a finished job are kept; 0, or `never`: they are never removed."""
 
     @property
     def sqlite_path(self) -> str | None:
@@ -115,7 +117,7 @@ def _checked(name: str, value: Any, where: str) -> Any:
             case "int":
                 result: Any = int(str(value))
             case "float":
-                result = seconds(value, name)
+                result = 0.0 if name == "retention" and value == "never" else seconds(value, name)
             case _:
                 result = _text(value)
     except (ValueError, ConfigError) as error:
@@ -126,6 +128,8 @@ def _checked(name: str, value: Any, where: str) -> Any:
         raise ConfigError(f"{where}: the namespace is empty; leave it out for 'default'")
     if kinds[name] == "int" and result > _MOST:
         raise ConfigError(f"{where}: {name} = {shown(value)}: expected at most {_MOST:,}")
+    if name == "retention" and 0 < result < 1:
+        raise ConfigError(f"{where}: {name} = {shown(value)}: expected at least 1 s, or 'never'")
     if name in _LEAST and result < _LEAST[name]:
         raise ConfigError(f"{where}: {name} = {shown(value)}: expected at least {_LEAST[name]}")
     return result

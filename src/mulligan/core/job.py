@@ -234,3 +234,5 @@ class Job:
     created_ms: int
     ended_ms: int | None
     counts: Counts
+    pruned_ms: int | None = None
+    """When retention removed its details: its work items and all that belongs to them."""

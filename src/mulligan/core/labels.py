@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 
 from mulligan.core.job import TERMINAL, FailureClass, Item, JobStatus, Reason, Wait
 
@@ -92,6 +93,12 @@ def job_label(
     if status is JobStatus.PENDING:
         return _pending(wait, now_ms if next_ms is None else next_ms, now_ms, waits_for)
     return PLAIN[status]
+
+
+def removed(job: int, pruned_ms: int) -> str:
+    """Say that retention has removed the details of a job."""
+    day = datetime.fromtimestamp(pruned_ms / 1000, UTC).date()
+    return f"the details of job {job} were removed on {day} by retention"
 
 
 def failure_message(reason: Reason, message: str | None) -> str:

@@ -14,6 +14,7 @@ from mulligan.core.events import CancelRequested, Event, MadeDue, OverwriteReque
 from mulligan.core.job import TERMINAL, WAITING, Item, ItemKey, JobStatus
 from mulligan.core.recovery import Judgement, Verdict
 from mulligan.engine.engine import Engine, held
+from mulligan.engine.finding import check_details, missing_item
 from mulligan.engine.generations import next_generations
 from mulligan.engine.judging import judge, warn
 from mulligan.engine.neighbours import beside, held_back, warning
@@ -289,8 +290,8 @@ class Commands:
             return
         with self._engine.store.read() as session:
             missing = set(keys) - {item.key for item in session.items.read(keys)}
-        if missing:
-            raise NotFound(f"there is no work item {min(missing)}")
+            if missing:
+                raise missing_item(session, min(missing))
 
     def _reopened(self, session: Session, chosen: list[tuple[Item, E]], plan: Plan, asked: _Asked) -> list[tuple[Item, E]]:
         """Take back the cancel flag of jobs whose items are wanted again; leave those alone that must not run now."""
@@ -353,8 +354,7 @@ class Commands:
         if target.job is not None:
             filters["job"] = target.job
             with self._engine.store.read() as session:
-                if session.jobs.read(target.job) is None:
-                    raise NotFound(f"there is no job {target.job}")
+                check_details(session, target.job)
         after: ItemKey | None = None
         while True:
             found = self._engine.store.listing.items({**filters, "after": after}, MAX_PAGE)
@@ -418,6 +418,13 @@ class Commands:
         item = session.items.read([first])[0]
         later = session.windows.later_written(item.task, starts[first], item.ended_ms or 0, 1_000_000)
         every = list(dict.fromkeys([*keys, *(key for key, _ in later)]))
+        there = {item.key for item in session.items.read(every)}
+        gone = [name for key, name in later if key not in there]
+        if gone:
+            raise Refused(
+                f"{len(gone)} later windows were written since whose details retention has removed, {gone[0]} the first of them: "
+                "they cannot be run again in this order. Submit them with a backfill of only='all', or leave out forward=True"
+            )
         places = {key: window[0] for key, window in session.windows.of(every).items()}
         return sorted(every, key=lambda key: (places.get(key, 0), key))
 

@@ -17,17 +17,40 @@ def judge(session: Session, definitions: Definitions, keys: Sequence[ItemKey]) -
     """Judge overwriting each of these successful items."""
     result = {}
     written = session.items.rows_written(keys)
-    items = {item.key: item for item in session.items.read(keys)}
+    items = {item.key: item for item in session.items.read(keys, removed=True)}
     windows = session.windows.of(keys)
     for key, item in items.items():
         task = definitions.newest(session, item.task)
         later: list[str] = []
         if key in windows and item.ended_ms is not None:
-            found = session.windows.later_written(item.task, windows[key][0], item.ended_ms, LATER_NAMED)
-            later = [name for _, name in found]
+            later = _later(session, item.task, windows[key][0], item.ended_ms)
         rows = _since_last_success(written.get(key, []))
         result[key] = judge_overwrite(definitions.get(session, item.definition), task, rows, later)
+    return result | _judge_past(session, definitions, [key for key in keys if key not in items])
+
+
+def written_since(attempts: Sequence[tuple[Outcome, int | None]]) -> int | None:
+    """Return the rows that a successful item wrote, in the one number that is kept of it when its details are removed.
+
+    It leads to the verdict that the single numbers would: 0 only where every attempt said so, None where that is not known.
+    """
+    rows = _since_last_success(attempts)
+    known = sum(count or 0 for count in rows)
+    return known if known or (rows and None not in rows) else None
+
+
+def _judge_past(session: Session, definitions: Definitions, keys: Sequence[ItemKey]) -> dict[ItemKey, Judgement]:
+    """Judge running a window again of whose success only that is left."""
+    result = {}
+    for key, past in (session.past.windows(keys) if keys else {}).items():
+        task = definitions.newest(session, past.task)
+        later = _later(session, past.task, past.start_ms, past.ended_ms)
+        result[key] = judge_overwrite(definitions.get(session, past.definition), task, [past.rows], later)
     return result
+
+
+def _later(session: Session, task: int, start_ms: int, since_ms: int) -> list[str]:
+    return [name for _, name in session.windows.later_written(task, start_ms, since_ms, LATER_NAMED)]
 
 
 def warn(session: Session, definitions: Definitions, keys: Sequence[ItemKey], current: Definition) -> tuple[str, ...]:

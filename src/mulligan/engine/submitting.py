@@ -206,7 +206,8 @@ class Submitting:
             submission.tz,
             submission.options.labels,
             sealed,
-            _ms(submission.options.total_timeout_s),
+            named=run_id is not None,
+            total_ms=_ms(submission.options.total_timeout_s),
         )
         return session.jobs.add(row, now_ms)
 

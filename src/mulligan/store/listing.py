@@ -66,8 +66,9 @@ ITEM_FILTERS = {
 }
 
 _JOBS = """select j.id, t.namespace, j.task, t.name, j.run_id, j.kind, j.tz, j.labels, j.sealed, j.cancel_ms, j.created_ms,
-    j.ended_ms, j.pending, j.started, j.retry, j.success, j.failure, j.revoked
-from jobs j join tasks t on t.id = j.task"""
+    j.ended_ms, j.pending, j.started, j.retry, j.success, j.failure, j.revoked, j.pruned_ms
+from jobs j join tasks t on t.id = j.task
+where (j.pruned_ms is null or j.named = 1)"""
 _ITEMS = """select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation,
     i.attempt, i.token, i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes,
     i.snoozes, i.keep_from, i.reason, i.failure_class, i.created_ms, i.ended_ms,
@@ -75,12 +76,17 @@ _ITEMS = """select i.job, i.number, i.task, i.definition, i.once, i.priority, i.
     t.name, t.paused_ms
 from items i join inputs n on n.job = i.job and n.number = i.number
 join tasks t on t.id = i.task
-left join attempts a on a.job = i.job and a.number = i.number and a.token = i.token
-left join workers w on w.id = i.worker"""
+left join attempts a on a.job = i.job and a.number = i.number and a.token = case when i.status = 'FAILURE'
+    then (select max(token) from attempts where job = i.job and number = i.number) else i.token end
+left join workers w on w.id = i.worker
+where i.job not in (select id from jobs where pruned_to is not null)"""
 
 
 class ItemDetail(NamedTuple):
-    """An item with its input, and with what its newest ended attempt left, when that is the newest of all."""
+    """An item with its input, and with what its newest attempt left, if that has ended.
+
+    Of one that failed, with what the last that ended left: after it, one may have been handed back without having started.
+    """
 
     item: Item
     input: Input
@@ -147,7 +153,7 @@ def _compose(select: str, known: Mapping[str, str], filters: Mapping[str, Any]) 
             continue
         clauses.append(known[name])
         values.update(_bound(name, value))
-    return f"{select}{' where ' + ' and '.join(clauses) if clauses else ''}", values
+    return " and ".join([select, *clauses]), values
 
 
 def _bound(name: str, value: Any) -> dict[str, Any]:

@@ -45,6 +45,11 @@ SETTINGS = {
 }
 PATIENT = "set local statement_timeout = 0; " + "".join(f"set local {each} = on; " for each in PLANNERS)
 PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
+NOW_MS = "(extract(epoch from clock_timestamp()) * 1000)::bigint"
+"""By the server's clock, by which operations are removed too: those of a machine whose clock is wrong stay as long as others."""
+CLOCK = "select (extract(epoch from clock_timestamp()) * 1000)::bigint"
+ADD_OPERATION = """insert into operations values (%(id)s, (extract(epoch from clock_timestamp()) * 1000)::bigint)
+    on conflict do nothing returning 1"""
 Hurt = Callable[[str], None]
 
 
@@ -114,7 +119,7 @@ class PostgresDatabase:
     def write(self) -> Iterator[None]:
         """Hold a write transaction; commits at the end, rolls back on any exception."""
         operation = uuid.uuid4()
-        begin = f"begin; {self._locals()}insert into operations values ('{operation}', {_now_ms()})"  # noqa: S608 - ours
+        begin = f"begin; {self._locals()}insert into operations values ('{operation}', {NOW_MS})"  # noqa: S608 - ours
         with self._translated(), self._begun(begin) as connection:
             self._local.writer = connection
             try:
@@ -161,8 +166,7 @@ class PostgresDatabase:
         """Return the server's time in milliseconds since 1970 UTC."""
         with self._translated(), self._lent() as connection:
             asked = time.monotonic()
-            text = "select (extract(epoch from clock_timestamp()) * 1000)::bigint"
-            found = int(self._execute(connection, text, None)[0][0])
+            found = int(self._execute(connection, CLOCK, None)[0][0])
             return found + round((time.monotonic() - asked) * 500)
 
     def wait_at_most(self, busy_ms: int) -> None:
@@ -254,13 +258,13 @@ class PostgresDatabase:
         if it was committed. If not, the id that is there now keeps it from being committed later.
         """
         until = time.monotonic() + UNSURE_S
-        text = "insert into operations values (%(id)s, %(now)s) on conflict do nothing returning 1"
+        text = ADD_OPERATION
         while True:
             try:
                 with self._lent() as connection:
                     if self._pooler:
                         text = text.replace("operations", f'"{self.place.schema}".operations')
-                    return not self._execute(connection, text, {"id": operation, "now": _now_ms()})
+                    return not self._execute(connection, text, {"id": operation})
             except (psycopg.OperationalError, PoolTimeout) as error:
                 if time.monotonic() > until:
                     raise StoreUnsure(
@@ -330,10 +334,6 @@ def _configure(connection: psycopg.Connection[Any]) -> None:
     connection.prepared_max = 500
     if connection.info.server_version < OLDEST:
         raise StoreError(f"PostgreSQL {connection.info.server_version // 10_000} is too old: Mulligan needs 14 or newer")
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _is_lost(connection: psycopg.Connection[Any]) -> bool:

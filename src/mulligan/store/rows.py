@@ -163,7 +163,7 @@ def job_of(row: Row) -> Job:
     return Job(
         id=row[0], namespace=row[1], task=row[2], task_name=row[3], run_id=row[4], kind=row[5], tz=row[6],
         labels=json.loads(row[7]), sealed=bool(row[8]), cancel_ms=row[9], created_ms=row[10], ended_ms=row[11],
-        counts=Counts(*row[12:18]),
+        counts=Counts(*row[12:18]), pruned_ms=row[18],
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from mulligan.store.interface import Database, Run
 from mulligan.store.listing import Listing
 from mulligan.store.verbs.items import Items
 from mulligan.store.verbs.jobs import Jobs
+from mulligan.store.verbs.past import Past
 from mulligan.store.verbs.records import Records
 from mulligan.store.verbs.tasks import Tasks
 from mulligan.store.verbs.windows import Windows
@@ -25,6 +26,7 @@ class Session:
         self.workers = Workers(run)
         self.records = Records(run)
         self.windows = Windows(run)
+        self.past = Past(run)
 
 
 class Store:

@@ -22,12 +22,14 @@ from mulligan.store.interface import Database
 from mulligan.store.rows import AuditRow
 from mulligan.store.sqlite import SqliteDatabase
 from mulligan.store.store import Store
+from mulligan.supervisor.retention import Retention
 from mulligan.supervisor.safety import LostWorkers
 from mulligan.testing.clock import VirtualClock
 from mulligan.testing.factories import a_definition, a_failure, a_submission
 
 ASKER = Asker("tester", "tests", "because")
 LEASE_MS = 30_000
+KEEP_S = 86_400.0
 
 
 class Bell:
@@ -81,6 +83,7 @@ class Harness:
         self.commands = Commands(self.engine)
         self.submitting = Submitting(self.engine)
         self.watch = LostWorkers(self.engine, self.locks, lambda: None)
+        self.retention = Retention(self.engine, KEEP_S)
         self._names = itertools.count(1)
 
     def __enter__(self) -> Harness:

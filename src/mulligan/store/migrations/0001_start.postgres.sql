@@ -46,6 +46,7 @@ create table workers (
     refused bigint not null default 0
 ) with (fillfactor = 50);
 create index workers_open on workers (id) where closed_ms is null;
+create index workers_closed on workers (closed_ms) where closed_ms is not null;
 
 create table worker_tasks (
     worker bigint not null references workers (id),
@@ -58,6 +59,7 @@ create table jobs (
     id bigint generated always as identity primary key,
     task bigint not null references tasks (id),
     run_id text not null,
+    named smallint not null check (named in (0, 1)),
     kind text not null check (kind in ('submit', 'map', 'backfill')),
     input_digest text not null,
     tz text not null,
@@ -69,6 +71,8 @@ create table jobs (
     created_ms bigint not null,
     touched_ms bigint not null,
     ended_ms bigint,
+    pruned_ms bigint,
+    pruned_to bigint,
     pending bigint not null default 0 check (pending >= 0),
     started bigint not null default 0 check (started >= 0),
     retry bigint not null default 0 check (retry >= 0),
@@ -76,11 +80,15 @@ create table jobs (
     failure bigint not null default 0 check (failure >= 0),
     revoked bigint not null default 0 check (revoked >= 0),
     unique (task, run_id),
-    check (ended_ms is null or (sealed = 1 and pending + started + retry = 0))
+    check (ended_ms is null or (sealed = 1 and pending + started + retry = 0)),
+    check (pruned_ms is null or ended_ms is not null),
+    check (pruned_to is null or pruned_ms is not null)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500);
 create index jobs_cancelling on jobs (id) where cancel_ms is not null and ended_ms is null;
 create index jobs_unsealed on jobs (id) where sealed = 0;
 create index jobs_releasing on jobs (id) where release_ms is not null;
+create index jobs_past on jobs (ended_ms, id) where ended_ms is not null and pruned_ms is null;
+create index jobs_pruning on jobs (id) where pruned_to is not null;
 
 -- The hot table: narrow, with what is only read when an item runs or is looked at kept apart in inputs and attempts. Its dead
 -- rows are cleared away early, since a claim has to step over them.
@@ -141,6 +149,23 @@ create table inputs (
     check (window_start_ms < window_end_ms)
 );
 create index inputs_window on inputs (task, window_start_ms, window_end_ms) where window_start_ms is not null;
+
+-- What is kept of windows that succeeded when the details of their jobs are removed: that they are done, and what it would mean to
+-- run them again.
+create table past_windows (
+    task bigint not null,
+    window_start_ms bigint not null,
+    window_end_ms bigint not null,
+    job bigint not null,
+    number bigint not null,
+    key text not null,
+    definition bigint not null,
+    rows bigint,
+    ended_ms bigint not null,
+    primary key (task, window_start_ms, window_end_ms),
+    unique (job, number),
+    check (window_start_ms < window_end_ms)
+);
 
 create table attempts (
     job bigint not null,
@@ -231,6 +256,7 @@ create table events (
     generation bigint,
     reason text
 );
+create index events_of_item on events (job, number);
 create index events_in_order on events (xid, id);
 
 create table audit (

@@ -38,6 +38,7 @@ create table workers (
     refused integer not null default 0
 ) strict;
 create index workers_open on workers (id) where closed_ms is null;
+create index workers_closed on workers (closed_ms) where closed_ms is not null;
 
 create table worker_tasks (
     worker integer not null references workers (id),
@@ -50,6 +51,7 @@ create table jobs (
     id integer primary key autoincrement,
     task integer not null references tasks (id),
     run_id text not null,
+    named integer not null check (named in (0, 1)),
     kind text not null check (kind in ('submit', 'map', 'backfill')),
     input_digest text not null,
     tz text not null,
@@ -61,6 +63,8 @@ create table jobs (
     created_ms integer not null,
     touched_ms integer not null,
     ended_ms integer,
+    pruned_ms integer,
+    pruned_to integer,
     pending integer not null default 0 check (pending >= 0),
     started integer not null default 0 check (started >= 0),
     retry integer not null default 0 check (retry >= 0),
@@ -68,11 +72,15 @@ create table jobs (
     failure integer not null default 0 check (failure >= 0),
     revoked integer not null default 0 check (revoked >= 0),
     unique (task, run_id),
-    check (ended_ms is null or (sealed = 1 and pending + started + retry = 0))
+    check (ended_ms is null or (sealed = 1 and pending + started + retry = 0)),
+    check (pruned_ms is null or ended_ms is not null),
+    check (pruned_to is null or pruned_ms is not null)
 ) strict;
 create index jobs_cancelling on jobs (id) where cancel_ms is not null and ended_ms is null;
 create index jobs_unsealed on jobs (id) where sealed = 0;
 create index jobs_releasing on jobs (id) where release_ms is not null;
+create index jobs_past on jobs (ended_ms, id) where ended_ms is not null and pruned_ms is null;
+create index jobs_pruning on jobs (id) where pruned_to is not null;
 
 create table items (
     job integer not null,
@@ -134,6 +142,23 @@ create table inputs (
     check (window_start_ms < window_end_ms)
 ) strict, without rowid;
 create index inputs_window on inputs (task, window_start_ms, window_end_ms) where window_start_ms is not null;
+
+-- What is kept of windows that succeeded when the details of their jobs are removed: that they are done, and what it would mean to
+-- run them again.
+create table past_windows (
+    task integer not null,
+    window_start_ms integer not null,
+    window_end_ms integer not null,
+    job integer not null,
+    number integer not null,
+    key text not null,
+    definition integer not null,
+    rows integer,
+    ended_ms integer not null,
+    primary key (task, window_start_ms, window_end_ms),
+    unique (job, number),
+    check (window_start_ms < window_end_ms)
+) strict, without rowid;
 
 create table attempts (
     job integer not null,
@@ -222,6 +247,7 @@ create table events (
     generation integer,
     reason text
 ) strict;
+create index events_of_item on events (job, number);
 
 create table audit (
     id integer primary key autoincrement,

@@ -86,8 +86,8 @@ select id, input_digest, sealed, touched_ms from jobs where task = :task and run
 
 -- name: add_job
 -- Nothing returned means that another submission has the run id.
-insert into jobs (task, run_id, kind, input_digest, tz, labels, sealed, total_ms, created_ms, touched_ms)
-values (:task, :run_id, :kind, :input_digest, :tz, :labels, :sealed, :total_ms, :now, :now)
+insert into jobs (task, run_id, named, kind, input_digest, tz, labels, sealed, total_ms, created_ms, touched_ms)
+values (:task, :run_id, :named, :kind, :input_digest, :tz, :labels, :sealed, :total_ms, :now, :now)
 on conflict (task, run_id) do nothing returning id;
 
 -- name: grow_job
@@ -115,9 +115,9 @@ delete from inputs where job = :job and :job in (select id from jobs where seale
 
 -- name: read_job
 select j.id, t.namespace, j.task, t.name, j.run_id, j.kind, j.tz, j.labels, j.sealed, j.cancel_ms, j.created_ms, j.ended_ms,
-    j.pending, j.started, j.retry, j.success, j.failure, j.revoked
+    j.pending, j.started, j.retry, j.success, j.failure, j.revoked, j.pruned_ms
 from jobs j join tasks t on t.id = j.task
-where j.id = :job;
+where j.id = :job and (j.pruned_ms is null or j.named = 1);
 
 -- name: flag_job
 -- Claims honour the flag from this commit on.
@@ -214,25 +214,40 @@ select id, at_ms, actor, source, action, target, reason, expected, found, change
 where target = :target or cast(:target as text) is null order by id desc limit :limit;
 
 -- name: windows_taken
--- The windows of a task in a range that succeeded or are in flight.
+-- The windows of a task in a range that succeeded or are in flight, also where retention has removed the details.
 select n.window_start_ms, n.window_end_ms from inputs n
 join items i on i.job = n.job and i.number = n.number
 where n.task = :task and n.window_start_ms >= :start and n.window_start_ms < :end
-    and i.status in ('PENDING', 'STARTED', 'RETRY', 'SUCCESS');
+    and i.status in ('PENDING', 'STARTED', 'RETRY', 'SUCCESS')
+union all
+select window_start_ms, window_end_ms from past_windows
+where task = :task and window_start_ms >= :start and window_start_ms < :end;
 
 -- name: windows_newest
--- All items of the windows in a range: of each window last one that is in flight, else the one that ended last.
-select n.window_start_ms, n.window_end_ms, n.job, n.number, i.status from inputs n
-join items i on i.job = n.job and i.number = n.number
-where n.task = :task and n.window_start_ms >= :start and n.window_start_ms < :end
-order by n.window_start_ms, n.window_end_ms, i.ended_ms is null, i.ended_ms, n.job, n.number;
+-- All items of the windows in a range, those that were removed among them: of each window last one that is in flight, else the
+-- one that ended last.
+select window_start_ms, window_end_ms, job, number, status from (
+    select n.window_start_ms, n.window_end_ms, n.job, n.number, i.status, i.ended_ms from inputs n
+    join items i on i.job = n.job and i.number = n.number
+    where n.task = :task and n.window_start_ms >= :start and n.window_start_ms < :end
+    union all
+    select window_start_ms, window_end_ms, job, number, 'SUCCESS', ended_ms from past_windows
+    where task = :task and window_start_ms >= :start and window_start_ms < :end) w
+order by window_start_ms, window_end_ms, ended_ms is null, ended_ms, job, number;
 
 -- name: later_written
--- Later windows of the same task that were written after a moment: an older one run again would overwrite newer values.
-select n.job, n.number, n.key from inputs n
+-- Later windows of the same task that were written after a moment: an older one run again would overwrite newer values. A window
+-- whose item was removed is told of only where no other item has written it since.
+select n.window_start_ms, n.job, n.number, n.key from inputs n
 join items i on i.job = n.job and i.number = n.number
 where n.task = :task and n.window_start_ms > :window_start and i.status = 'SUCCESS' and i.ended_ms > :since
-order by n.window_start_ms, n.job limit :limit;
+union all
+select p.window_start_ms, p.job, p.number, p.key from past_windows p
+where p.task = :task and p.window_start_ms > :window_start and p.ended_ms > :since and not exists (
+    select 1 from inputs n join items i on i.job = n.job and i.number = n.number
+    where n.task = p.task and n.window_start_ms = p.window_start_ms and n.window_end_ms = p.window_end_ms
+        and i.status = 'SUCCESS' and i.ended_ms > :since)
+order by 1, 2 limit :limit;
 
 -- name: read_input
 select key, arguments, window_start_ms, window_end_ms from inputs where job = :job and number = :number;
@@ -240,5 +255,13 @@ select key, arguments, window_start_ms, window_end_ms from inputs where job = :j
 -- name: job_results
 -- Results of a job's items in their order, a page at a time.
 select i.number, i.status, i.reason, i.failure_class, a.result, a.error_type, a.error_message
-from items i left join attempts a on a.job = i.job and a.number = i.number and a.token = i.token
+from items i left join attempts a on a.job = i.job and a.number = i.number and a.token = case when i.status = 'FAILURE'
+    then (select max(token) from attempts where job = i.job and number = i.number) else i.token end
 where i.job = :job and i.number >= :first order by i.number limit :limit;
+
+-- name: mark_pruned
+-- From here on nobody sees a detail of the job; what is left of it is removed from item :next on. Null: nothing is left.
+update jobs set pruned_ms = coalesce(pruned_ms, :now), pruned_to = cast(:next as bigint) where id = :job;
+
+-- name: old_workers
+select id from workers where closed_ms < :before order by closed_ms limit :limit;

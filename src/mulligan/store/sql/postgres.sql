@@ -51,7 +51,7 @@ from (
     select (e ->> 0)::bigint as job, (e ->> 1)::bigint as number, (e ->> 2)::bigint as version
     from jsonb_array_elements(:rows::jsonb) e
 ) v
-where items.job = v.job and items.number = v.number and items.version = v.version
+where items.job = any (array[v.job]) and items.number = any (array[v.number]) and items.version = v.version
 returning items.job, items.number;
 
 -- name: settle_items
@@ -63,7 +63,7 @@ from (
         (e ->> 4)::bigint as ended_ms
     from jsonb_array_elements(:rows::jsonb) e
 ) v
-where items.job = v.job and items.number = v.number and items.version = v.version and items.status = 'STARTED'
+where items.job = any (array[v.job]) and items.number = any (array[v.number]) and items.version = v.version and items.status = 'STARTED'
 returning items.job, items.number;
 
 -- name: apply_items
@@ -83,14 +83,17 @@ from (
         e ->> 20 as reason, e ->> 21 as failure_class, (e ->> 22)::bigint as ended_ms
     from jsonb_array_elements(:rows::jsonb) e
 ) v
-where items.job = v.job and items.number = v.number and items.version = v.expected
+where items.job = any (array[v.job]) and items.number = any (array[v.number]) and items.version = v.expected
 returning items.job, items.number;
 
 -- name: read_items
+-- Items of a job whose details are being removed are shown only to those who ask for what is left of them.
 select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
     i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
     i.reason, i.failure_class, i.created_ms, i.ended_ms
-from jsonb_array_elements(:keys::jsonb) k join items i on i.job = (k ->> 0)::bigint and i.number = (k ->> 1)::bigint;
+from jsonb_array_elements(:keys::jsonb) k
+cross join lateral (select * from items where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) i
+where :removed = 1 or i.job not in (select id from jobs where pruned_to is not null);
 
 -- name: count_moves
 -- One row for each job: how much its counters change. A job with nothing left to do has ended, one with something has not.
@@ -105,7 +108,7 @@ from (
         (e ->> 6)::bigint as revoked
     from jsonb_array_elements(:rows::jsonb) e
 ) v
-where jobs.id = v.job
+where jobs.id = any (array[v.job])
 returning jobs.id, jobs.ended_ms;
 
 -- name: add_items
@@ -200,11 +203,13 @@ on conflict (job, number) do update set token = excluded.token, done = excluded.
     at_ms = excluded.at_ms;
 
 -- name: read_saved
--- Steps and newest cursor of many items at once: rows are job, number and the generation from which on they count.
-select c.job, c.number, c.kind, c.key, c.value
+-- Steps and cursors of many items at once: rows are job, number and the generation from which on they count. Each item is looked
+-- up by itself, and nothing is ordered: a plan that follows an order, or takes the table for an empty one, would read all of it.
+select c.job, c.number, c.generation, c.kind, c.key, c.value
 from jsonb_array_elements(:rows::jsonb) e
-join checkpoints c on c.job = (e ->> 0)::bigint and c.number = (e ->> 1)::bigint
-where c.generation >= (e ->> 2)::bigint order by c.job, c.number, c.generation;
+cross join lateral (
+    select job, number, generation, kind, key, value from checkpoints
+    where job = (e ->> 0)::bigint and number = (e ->> 1)::bigint and generation >= (e ->> 2)::bigint offset 0) c;
 
 -- name: read_jobs
 select id, run_id, tz from jobs where id = any (array(select value::bigint from jsonb_array_elements_text(:jobs::jsonb)));
@@ -215,27 +220,27 @@ select id, total_ms from jobs
 where id = any (array(select value::bigint from jsonb_array_elements_text(:jobs::jsonb))) and total_ms is not null;
 
 -- name: rows_written
--- What each attempt of some items said that it wrote, oldest first.
-select a.job, a.number, a.outcome, a.rows
+-- What each attempt of some items said that it wrote. Each item is looked up by itself, as in read_saved.
+select a.job, a.number, a.token, a.outcome, a.rows
 from jsonb_array_elements(:keys::jsonb) k
-join attempts a on a.job = (k ->> 0)::bigint and a.number = (k ->> 1)::bigint
-order by a.job, a.number, a.token;
+cross join lateral (
+    select job, number, token, outcome, rows from attempts
+    where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) a;
 
 -- name: windows_of
 select n.job, n.number, n.window_start_ms, n.window_end_ms
 from jsonb_array_elements(:keys::jsonb) k
-join inputs n on n.job = (k ->> 0)::bigint and n.number = (k ->> 1)::bigint
+join inputs n on n.job = any (array[(k ->> 0)::bigint]) and n.number = any (array[(k ->> 1)::bigint])
 where n.window_start_ms is not null;
 
 -- name: window_rivals
 -- The other work items for the windows of some, with the same arguments.
 select n.job, n.number, o.job, o.number, i.status, i.ended_ms
 from jsonb_array_elements(:keys::jsonb) k
-join inputs n on n.job = (k ->> 0)::bigint and n.number = (k ->> 1)::bigint
+join inputs n on n.job = any (array[(k ->> 0)::bigint]) and n.number = any (array[(k ->> 1)::bigint])
 join inputs o on o.task = n.task and o.window_start_ms = n.window_start_ms and o.window_end_ms = n.window_end_ms
 join items i on i.job = o.job and i.number = o.number
-where o.arguments = n.arguments and (o.job, o.number) <> (n.job, n.number)
-order by n.job, n.number, o.job, o.number;
+where o.arguments = n.arguments and (o.job, o.number) <> (n.job, n.number);
 
 -- name: find_successor
 -- Locked, as below: who ends an item and who retries the one after it must not miss each other.
@@ -245,18 +250,18 @@ select next_job, next_number from successors where job = :job and number = :numb
 -- Which items some others come after, as far as those have not succeeded since.
 select s.next_job, s.next_number, s.job, s.number
 from jsonb_array_elements(:keys::jsonb) k
-join successors s on s.next_job = (k ->> 0)::bigint and s.next_number = (k ->> 1)::bigint
+join successors s on s.next_job = any (array[(k ->> 0)::bigint]) and s.next_number = any (array[(k ->> 1)::bigint])
 for update of s;
 
 -- name: checkpoint_definitions
 -- Under which definitions the checkpoints of some items were saved that count for their present generation.
 select distinct c.definition
-from jsonb_array_elements(:keys::jsonb) k join items i on i.job = (k ->> 0)::bigint and i.number = (k ->> 1)::bigint
+from jsonb_array_elements(:keys::jsonb) k join items i on i.job = any (array[(k ->> 0)::bigint]) and i.number = any (array[(k ->> 1)::bigint])
 join checkpoints c on c.job = i.job and c.number = i.number and c.generation >= i.keep_from;
 
 -- name: next_retry
--- When the first item of a job is tried again.
-select min(due_ms) from items where job = :job and status = 'RETRY';
+-- When the first item of a job is tried again. Those that failed are looked at too, so that it goes by the index of these statuses.
+select min(due_ms) filter (where status = 'RETRY') from items where job = :job and status in ('RETRY', 'FAILURE');
 
 -- name: first_wait
 -- What a job waits for whose items all wait: none of them may start yet, of which one look is enough in a job that is ready.
@@ -267,7 +272,8 @@ order by due_ms, number limit 1;
 
 -- name: first_failure
 select i.number, i.reason, a.error_type, a.error_message from items i
-left join attempts a on a.job = i.job and a.number = i.number and a.token = i.token
+left join attempts a on a.job = i.job and a.number = i.number
+    and a.token = (select max(token) from attempts where job = i.job and number = i.number)
 where i.job = :job and i.status = 'FAILURE' order by i.number limit 1;
 
 -- name: count_running
@@ -279,3 +285,115 @@ select count(*) from items where worker is not null and task = :task;
 select xid::text::bigint, id, at_ms, kind, job, number, generation, reason from events
 where (xid, id) > (cast(cast(:position as text) as xid8), :id) and xid < pg_snapshot_xmin(pg_current_snapshot())
 order by xid, id limit :limit;
+
+-- name: begin_retention
+-- One process removes at a time, until its transaction ends; nothing returned means that another one is at it.
+select 1 where pg_try_advisory_xact_lock(hashtext('mulligan retention'), hashtext(current_schema()));
+
+-- name: pruning_jobs
+-- Large jobs whose details are removed in pieces: how many items each had, and from which on there are still some.
+select id, named, success + failure + revoked, pruned_to from jobs where pruned_to is not null order by id limit :limit
+for update skip locked;
+
+-- name: past_jobs
+-- Jobs that ended before a moment, the oldest first; those that somebody is busy with have their turn later.
+select id, named, success + failure + revoked, 0 from jobs
+where ended_ms < :before and ended_ms is not null and pruned_ms is null and release_ms is null order by ended_ms, id limit :limit
+for update skip locked;
+
+-- name: past_successes
+-- What the ledger needs to know of items that succeeded for a window. Each is looked up by itself, as in read_saved.
+select i.task, n.window_start_ms, n.window_end_ms, i.job, i.number, n.key, i.definition, i.ended_ms
+from jsonb_array_elements(:keys::jsonb) k
+cross join lateral (
+    select task, job, number, definition, status, ended_ms from items
+    where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) i
+cross join lateral (
+    select key, window_start_ms, window_end_ms from inputs where job = i.job and number = i.number offset 0) n
+where i.status = 'SUCCESS' and n.window_start_ms is not null;
+
+-- name: keep_windows
+-- Of several items of a window the newest counts, and the latest moment at which any of them wrote.
+insert into past_windows (task, window_start_ms, window_end_ms, job, number, key, definition, rows, ended_ms)
+select (e ->> 0)::bigint, (e ->> 1)::bigint, (e ->> 2)::bigint, (e ->> 3)::bigint, (e ->> 4)::bigint, e ->> 5,
+    (e ->> 6)::bigint, (e ->> 7)::bigint, (e ->> 8)::bigint
+from jsonb_array_elements(:rows::jsonb) e
+on conflict (task, window_start_ms, window_end_ms) do update set
+    job = greatest(excluded.job, past_windows.job),
+    number = case when excluded.job >= past_windows.job then excluded.number else past_windows.number end,
+    key = case when excluded.job >= past_windows.job then excluded.key else past_windows.key end,
+    definition = case when excluded.job >= past_windows.job then excluded.definition else past_windows.definition end,
+    rows = case when excluded.job >= past_windows.job then excluded.rows else past_windows.rows end,
+    ended_ms = greatest(excluded.ended_ms, past_windows.ended_ms);
+
+-- name: windows_past
+select p.job, p.number, p.task, p.window_start_ms, p.definition, p.rows, p.ended_ms
+from jsonb_array_elements(:keys::jsonb) k
+cross join lateral (
+    select job, number, task, window_start_ms, definition, rows, ended_ms from past_windows
+    where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) p;
+
+-- name: prune_attempts
+-- Found by their places, one item after the other, whatever the statistics say of a table that is growing or shrinking.
+delete from attempts where ctid = any (array(
+    select t.ctid from jsonb_array_elements(:keys::jsonb) k cross join lateral (
+        select ctid from attempts where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) t));
+
+-- name: prune_checkpoints
+delete from checkpoints where ctid = any (array(
+    select t.ctid from jsonb_array_elements(:keys::jsonb) k cross join lateral (
+        select ctid from checkpoints where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) t));
+
+-- name: prune_logs
+delete from logs where ctid = any (array(
+    select t.ctid from jsonb_array_elements(:keys::jsonb) k cross join lateral (
+        select ctid from logs where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) t));
+
+-- name: prune_progress
+delete from progress where ctid = any (array(
+    select t.ctid from jsonb_array_elements(:keys::jsonb) k cross join lateral (
+        select ctid from progress where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) t));
+
+-- name: prune_successors
+delete from successors where ctid = any (array(
+    select t.ctid from jsonb_array_elements(:keys::jsonb) k cross join lateral (
+        select ctid from successors where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) t));
+
+-- name: prune_events
+delete from events where ctid = any (array(
+    select t.ctid from jsonb_array_elements(:keys::jsonb) k cross join lateral (
+        select ctid from events where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) t));
+
+-- name: prune_inputs
+delete from inputs where ctid = any (array(
+    select t.ctid from jsonb_array_elements(:keys::jsonb) k cross join lateral (
+        select ctid from inputs where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) t));
+
+-- name: prune_items
+delete from items where ctid = any (array(
+    select t.ctid from jsonb_array_elements(:keys::jsonb) k cross join lateral (
+        select ctid from items where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) t));
+
+-- name: prune_job_events
+delete from events where job = any (array(select value::bigint from jsonb_array_elements_text(:jobs::jsonb))) and number is null;
+
+-- name: prune_jobs
+delete from jobs where id = any (array(select value::bigint from jsonb_array_elements_text(:jobs::jsonb)));
+
+-- name: prune_worker_tasks
+delete from worker_tasks where worker = any (array(select value::bigint from jsonb_array_elements_text(:workers::jsonb)));
+
+-- name: prune_workers
+delete from workers where id = any (array(select value::bigint from jsonb_array_elements_text(:workers::jsonb)));
+
+-- name: prune_operations
+-- What a transaction has done is asked for within half a minute, or never.
+delete from operations where ctid = any (array(select ctid from operations where at_ms < :before order by at_ms limit :limit))
+returning 1;
+
+-- name: free_pages
+-- The server keeps its files small by itself.
+select 0, 0;
+
+-- name: give_back_pages
+select 1 where false;

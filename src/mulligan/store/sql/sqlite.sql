@@ -73,10 +73,12 @@ where items.job = v.job and items.number = v.number and items.version = v.expect
 returning job, number;
 
 -- name: read_items
+-- Items of a job whose details are being removed are shown only to those who ask for what is left of them.
 select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
     i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
     i.reason, i.failure_class, i.created_ms, i.ended_ms
-from jsonb_each(:keys) k join items i on i.job = k.value ->> 0 and i.number = k.value ->> 1;
+from jsonb_each(:keys) k join items i on i.job = k.value ->> 0 and i.number = k.value ->> 1
+where :removed = 1 or i.job not in (select id from jobs where pruned_to is not null);
 
 -- name: count_moves
 -- One row for each job: how much its counters change. A job with nothing left to do has ended, one with something has not.
@@ -174,10 +176,10 @@ on conflict (job, number) do update set token = excluded.token, done = excluded.
     at_ms = excluded.at_ms;
 
 -- name: read_saved
--- Steps and newest cursor of many items at once: rows are job, number and the generation from which on they count.
-select c.job, c.number, c.kind, c.key, c.value
+-- Steps and cursors of many items at once: rows are job, number and the generation from which on they count.
+select c.job, c.number, c.generation, c.kind, c.key, c.value
 from jsonb_each(:rows) v join checkpoints c on c.job = v.value ->> 0 and c.number = v.value ->> 1
-where c.generation >= v.value ->> 2 order by c.job, c.number, c.generation;
+where c.generation >= v.value ->> 2;
 
 -- name: read_jobs
 select id, run_id, tz from jobs where id in (select value from json_each(:jobs));
@@ -187,10 +189,9 @@ select id, run_id, tz from jobs where id in (select value from json_each(:jobs))
 select id, total_ms from jobs where id in (select value from json_each(:jobs)) and total_ms is not null;
 
 -- name: rows_written
--- What each attempt of some items said that it wrote, oldest first.
-select a.job, a.number, a.outcome, a.rows
-from jsonb_each(:keys) k join attempts a on a.job = k.value ->> 0 and a.number = k.value ->> 1
-order by a.job, a.number, a.token;
+-- What each attempt of some items said that it wrote.
+select a.job, a.number, a.token, a.outcome, a.rows
+from jsonb_each(:keys) k join attempts a on a.job = k.value ->> 0 and a.number = k.value ->> 1;
 
 -- name: windows_of
 select n.job, n.number, n.window_start_ms, n.window_end_ms
@@ -203,8 +204,7 @@ select n.job, n.number, o.job, o.number, i.status, i.ended_ms
 from jsonb_each(:keys) k join inputs n on n.job = k.value ->> 0 and n.number = k.value ->> 1
 join inputs o on o.task = n.task and o.window_start_ms = n.window_start_ms and o.window_end_ms = n.window_end_ms
 join items i on i.job = o.job and i.number = o.number
-where o.arguments = n.arguments and (o.job, o.number) <> (n.job, n.number)
-order by n.job, n.number, o.job, o.number;
+where o.arguments = n.arguments and (o.job, o.number) <> (n.job, n.number);
 
 -- name: predecessors
 -- Which items some others come after, as far as those have not succeeded since.
@@ -233,9 +233,94 @@ order by due_ms, number limit 1;
 
 -- name: first_failure
 select i.number, i.reason, a.error_type, a.error_message from items i indexed by items_status
-left join attempts a on a.job = i.job and a.number = i.number and a.token = i.token
+left join attempts a on a.job = i.job and a.number = i.number
+    and a.token = (select max(token) from attempts where job = i.job and number = i.number)
 where i.job = :job and i.status = 'FAILURE' order by i.number limit 1;
 
 -- name: count_running
 -- For tasks with a limit: reads what runs, which is never more than the workers hold.
 select count(*) from items indexed by items_held where worker is not null and task = :task;
+
+-- name: begin_retention
+-- The transaction holds the only write lock already; elsewhere one process removes at a time.
+select 1;
+
+-- name: pruning_jobs
+-- Large jobs whose details are removed in pieces: how many items each had, and from which on there are still some.
+select id, named, success + failure + revoked, pruned_to from jobs where pruned_to is not null order by id limit :limit;
+
+-- name: past_jobs
+-- Jobs that ended before a moment, the oldest first.
+select id, named, success + failure + revoked, 0 from jobs
+where ended_ms < :before and ended_ms is not null and pruned_ms is null and release_ms is null order by ended_ms, id limit :limit;
+
+-- name: past_successes
+-- What the ledger needs to know of items that succeeded for a window.
+select i.task, n.window_start_ms, n.window_end_ms, i.job, i.number, n.key, i.definition, i.ended_ms
+from jsonb_each(:keys) k join items i on i.job = k.value ->> 0 and i.number = k.value ->> 1
+join inputs n on n.job = i.job and n.number = i.number
+where i.status = 'SUCCESS' and n.window_start_ms is not null;
+
+-- name: keep_windows
+-- Of several items of a window the newest counts, and the latest moment at which any of them wrote.
+insert into past_windows (task, window_start_ms, window_end_ms, job, number, key, definition, rows, ended_ms)
+select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8
+from jsonb_each(:rows) where true
+on conflict (task, window_start_ms, window_end_ms) do update set
+    job = max(excluded.job, past_windows.job),
+    number = case when excluded.job >= past_windows.job then excluded.number else past_windows.number end,
+    key = case when excluded.job >= past_windows.job then excluded.key else past_windows.key end,
+    definition = case when excluded.job >= past_windows.job then excluded.definition else past_windows.definition end,
+    rows = case when excluded.job >= past_windows.job then excluded.rows else past_windows.rows end,
+    ended_ms = max(excluded.ended_ms, past_windows.ended_ms);
+
+-- name: windows_past
+select p.job, p.number, p.task, p.window_start_ms, p.definition, p.rows, p.ended_ms
+from jsonb_each(:keys) k join past_windows p on p.job = k.value ->> 0 and p.number = k.value ->> 1;
+
+-- name: prune_attempts
+delete from attempts where (job, number) in (select value ->> 0, value ->> 1 from jsonb_each(:keys));
+
+-- name: prune_checkpoints
+delete from checkpoints where (job, number) in (select value ->> 0, value ->> 1 from jsonb_each(:keys));
+
+-- name: prune_logs
+delete from logs where (job, number) in (select value ->> 0, value ->> 1 from jsonb_each(:keys));
+
+-- name: prune_progress
+delete from progress where (job, number) in (select value ->> 0, value ->> 1 from jsonb_each(:keys));
+
+-- name: prune_successors
+delete from successors where (job, number) in (select value ->> 0, value ->> 1 from jsonb_each(:keys));
+
+-- name: prune_events
+delete from events where (job, number) in (select value ->> 0, value ->> 1 from jsonb_each(:keys));
+
+-- name: prune_inputs
+delete from inputs where (job, number) in (select value ->> 0, value ->> 1 from jsonb_each(:keys));
+
+-- name: prune_items
+delete from items where (job, number) in (select value ->> 0, value ->> 1 from jsonb_each(:keys));
+
+-- name: prune_job_events
+delete from events where job in (select value from json_each(:jobs)) and number is null;
+
+-- name: prune_jobs
+delete from jobs where id in (select value from json_each(:jobs));
+
+-- name: prune_worker_tasks
+delete from worker_tasks where worker in (select value from json_each(:workers));
+
+-- name: prune_workers
+delete from workers where id in (select value from json_each(:workers));
+
+-- name: prune_operations
+-- There are none here: a commit's answer cannot be lost.
+select 1 where 0 and :before + :limit is null;
+
+-- name: free_pages
+-- Pages of the file that hold nothing, and all pages.
+select (select freelist_count from pragma_freelist_count()), (select page_count from pragma_page_count());
+
+-- name: give_back_pages
+pragma incremental_vacuum(1000);

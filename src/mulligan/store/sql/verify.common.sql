@@ -98,4 +98,16 @@ where i.job is null
 union all
 select 'item', i.job, i.number from items i left join jobs j on j.id = i.job where j.id is null
 union all
-select 'log', l.job, l.number from logs l left join items i on i.job = l.job and i.number = l.number where i.job is null;
+select 'log', l.job, l.number from logs l left join items i on i.job = l.job and i.number = l.number where i.job is null
+union all
+select 'progress', p.job, p.number from progress p left join items i on i.job = p.job and i.number = p.number where i.job is null
+union all
+select 'event', e.job, e.number from events e left join items i on i.job = e.job and i.number = e.number
+where e.number is not null and i.job is null
+union all
+select 'event', e.job, e.number from events e left join jobs j on j.id = e.job where j.id is null;
+
+-- name: I22_removed
+-- a job has details left that were removed
+select i.job, i.number from items i join jobs j on j.id = i.job
+where j.pruned_ms is not null and (j.pruned_to is null or i.number < j.pruned_to);

@@ -36,7 +36,7 @@ select j.id from jobs j left join (
         count(*) filter (where status = 'RETRY') as retry, count(*) filter (where status = 'SUCCESS') as success,
         count(*) filter (where status = 'FAILURE') as failure, count(*) filter (where status = 'REVOKED') as revoked
     from items group by job) i on i.job = j.id
-where (j.pending, j.started, j.retry, j.success, j.failure, j.revoked) <>
+where j.pruned_ms is null and (j.pending, j.started, j.retry, j.success, j.failure, j.revoked) <>
     (coalesce(i.pending, 0), coalesce(i.started, 0), coalesce(i.retry, 0), coalesce(i.success, 0), coalesce(i.failure, 0),
      coalesce(i.revoked, 0));
 

@@ -110,9 +110,9 @@ class Items:
         counted = self._run("count_moves", {"rows": json.dumps(rows), "now": now_ms})
         return [job for job, ended_ms in counted if ended_ms is not None]
 
-    def read(self, keys: Iterable[ItemKey]) -> list[Item]:
-        """Return the items that exist among the keys."""
-        return [item_of(row) for row in self._run("read_items", {"keys": as_json(keys)})]
+    def read(self, keys: Iterable[ItemKey], *, removed: bool = False) -> list[Item]:
+        """Return the items that exist among the keys; `removed`: also those of jobs that are being removed just now."""
+        return [item_of(row) for row in self._run("read_items", {"keys": as_json(keys), "removed": int(removed)})]
 
     def running(self, task: int) -> int:
         """Return how many items of a task run, on all workers together."""
@@ -164,7 +164,8 @@ class Items:
     def rows_written(self, keys: Iterable[ItemKey]) -> dict[ItemKey, list[tuple[Outcome, int | None]]]:
         """Return for each item what its attempts said that they wrote, oldest first."""
         found: dict[ItemKey, list[tuple[Outcome, int | None]]] = {}
-        for job, number, outcome, rows in self._run("rows_written", {"keys": as_json(keys)}):
+        ordered = sorted(self._run("rows_written", {"keys": as_json(keys)}), key=lambda row: row[:3])
+        for job, number, _, outcome, rows in ordered:
             found.setdefault(ItemKey(job, number), []).append((Outcome(outcome), rows))
         return found
 

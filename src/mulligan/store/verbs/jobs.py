@@ -24,6 +24,8 @@ class NewJob(NamedTuple):
     tz: str
     labels: dict[str, str]
     sealed: bool
+    named: bool
+    """Whether its run id was given, so that it may be given again: then it outlives the job's details."""
     total_ms: int | None = None
     """A total_timeout given with the submission; None where that of the task's definition holds."""
 
@@ -79,7 +81,13 @@ class Jobs:
 
     def add(self, job: NewJob, now_ms: int) -> int | None:
         """Add a job without items; returns its id, or None when its task has a job of this run id already."""
-        values = {**job._asdict(), "labels": json.dumps(job.labels), "sealed": int(job.sealed), "now": now_ms}
+        values = {
+            **job._asdict(),
+            "labels": json.dumps(job.labels),
+            "sealed": int(job.sealed),
+            "named": int(job.named),
+            "now": now_ms,
+        }
         row = one(self._run("add_job", values))
         return row[0] if row else None
 

@@ -50,7 +50,8 @@ class Records:
         """Return the steps and the newest cursor that count for the present generations of items."""
         rows = as_json((item.job, item.number, item.keep_from) for item in items)
         found: dict[ItemKey, Saved] = {}
-        for job, number, kind, key, value in self._run("read_saved", {"rows": rows}):
+        oldest_first = sorted(self._run("read_saved", {"rows": rows}), key=lambda row: row[:3])
+        for job, number, _, kind, key, value in oldest_first:
             saved = found.setdefault(ItemKey(job, number), Saved({}, None))
             if kind == "step":
                 saved.steps[key] = value

@@ -30,7 +30,10 @@ class Windows:
         return {(start, end) for start, end in self._run("windows_taken", where)}
 
     def newest(self, task: int, start_ms: int, end_ms: int) -> dict[tuple[int, int], tuple[ItemKey, JobStatus]]:
-        """Return the newest item of each window starting in a range, with its status: one in flight, else the last that ended."""
+        """Return the newest item of each window starting in a range, also a removed one, with its status.
+
+        The newest is one that is in flight, else the last that ended.
+        """
         where = {"task": task, "start": start_ms, "end": end_ms}
         rows = self._run("windows_newest", where)
         return {(start, end): (ItemKey(job, number), JobStatus(status)) for start, end, job, number, status in rows}
@@ -42,10 +45,10 @@ class Windows:
 
     def rivals(self, keys: Iterable[ItemKey]) -> list[tuple[ItemKey, Rival]]:
         """Return for items that have a window the others of that window, with the same arguments."""
-        rows = self._run("window_rivals", {"keys": as_json(keys)})
+        rows = sorted(self._run("window_rivals", {"keys": as_json(keys)}), key=lambda row: row[:4])
         return [(ItemKey(*row[:2]), Rival(ItemKey(*row[2:4]), JobStatus(row[4]), row[5])) for row in rows]
 
     def later_written(self, task: int, window_start_ms: int, since_ms: int, limit: int) -> list[tuple[ItemKey, str]]:
-        """Return items of later windows that succeeded after a moment, in order of their windows."""
+        """Return items of later windows that succeeded after a moment, also removed ones, in order of their windows."""
         where = {"task": task, "window_start": window_start_ms, "since": since_ms, "limit": limit}
-        return [(ItemKey(job, number), key) for job, number, key in self._run("later_written", where)]
+        return [(ItemKey(job, number), key) for _, job, number, key in self._run("later_written", where)]
