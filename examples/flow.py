@@ -9,7 +9,7 @@ def download(name: str) -> str:
     return f"contents of {name}"
 
 
-@task(retries=Retry(max_attempts=8, delay=1, factor=2))
+@task(retries=Retry(max_attempts=20, delay=1, factor=2, max_delay=4))
 def ingest(ctx: Context, name: str) -> int:
     text = ctx.step(download, name)  # saved: whatever fails after it, this is not done again
     return len(text)
