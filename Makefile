@@ -1,5 +1,5 @@
 # Everything a contributor or CI runs. `make demo` and `make test` need nothing but Python 3.11+, make and git.
-.PHONY: setup demo test check lint types contracts chaos bench docs clean
+.PHONY: setup demo demo-postgres test check lint types contracts chaos bench docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,6 +10,9 @@ KILLS ?= 300
 demo: $(VENV)/.demo        ## run the main job on real data, kill things, recover, check the result
 	@$(BIN)/mulligan demo $(ARGS)
 
+demo-postgres: $(VENV)/.demo   ## the same on PostgreSQL: on MULLIGAN_DATABASE, or on a server of its own
+	@$(BIN)/python tools/demo_postgres.py $(ARGS)
+
 setup: $(VENV)/.dev        ## set up everything for development
 
 test: $(VENV)/.dev         ## pass the tests
@@ -18,8 +21,8 @@ test: $(VENV)/.dev         ## pass the tests
 check: lint types contracts test  ## exactly what CI runs
 
 lint: $(VENV)/.dev
-	@$(BIN)/ruff format --check src tests bench
-	@$(BIN)/ruff check src tests bench
+	@$(BIN)/ruff format --check src tests bench tools
+	@$(BIN)/ruff check src tests bench tools
 
 types: $(VENV)/.dev
 	@$(BIN)/mypy

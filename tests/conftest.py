@@ -24,7 +24,7 @@ def postgres_url() -> Iterator[str]:
     try:
         server = PostgresServer()
     except PostgresMissing as missing:
-        pytest.skip(f"PostgreSQL tests: {missing}")
+        pytest.skip(f"PostgreSQL tests: {missing}, or give {URL_VARIABLE}")
     yield server.url
     server.close()
 

@@ -149,6 +149,13 @@ def test_the_demo_refuses_a_folder_of_something_else(bare: Run, outside: Path) -
     assert "holds something else" in refused.out + refused.err
 
 
+def test_the_demo_refuses_a_sqlite_file_that_is_not_its_own(bare: Run, outside: Path) -> None:
+    refused = bare("demo", "--database", "sqlite:///runs.db")
+    assert (refused.code, refused.out) == (1, "")
+    assert "keeps its store in its folder" in refused.err
+    assert list(outside.iterdir()) == []
+
+
 def test_module_and_script_are_the_same_command_line(store: Path) -> None:
     by_module = subprocess.run([sys.executable, "-m", "mulligan", "--version"], capture_output=True, text=True, check=True)
     assert by_module.stdout.startswith("mulligan ")

@@ -18,16 +18,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from mulligan.demo.processes import Paths, Processes, end_leftovers
+from mulligan.demo.processes import Paths, Place, Processes, end_leftovers
 from mulligan.demo.report import summarize
 from mulligan.demo.state import State
-from mulligan.demo.story import run
+from mulligan.demo.story import Plan, run
 
 
-def told(folder: Path, **options: Any) -> tuple[int, str]:
+def told(folder: Path, plan: Plan | None = None, **options: Any) -> tuple[int, str]:
     """Run the story with a console of its own; return its exit code and what it said."""
     output = StringIO()
-    code = run(folder, console=Console(file=output, width=500), **options)
+    code = run(folder, plan, console=Console(file=output, width=500), **options)
     return code, output.getvalue()
 
 
@@ -57,7 +57,7 @@ def test_a_second_demo_in_one_folder_is_refused(tmp_path: Path) -> None:
 
 def test_going_on_with_another_seed_is_refused(tmp_path: Path) -> None:
     State(seed=1).save(tmp_path / "state.json")
-    code, said = told(tmp_path, seed=2)
+    code, said = told(tmp_path, Plan(seed=2))
     assert code == 1
     assert "has the seed 1, not 2" in said
 
@@ -96,7 +96,7 @@ def test_what_a_killed_demo_left_running_is_ended_and_nothing_else(tmp_path: Pat
 
 def test_the_object_store_runs_until_it_is_closed(prepared: Path, tmp_path: Path) -> None:
     (tmp_path / "source").symlink_to(prepared)
-    processes = Processes(Paths(tmp_path), seed=1, children=1)
+    processes = Processes(Paths(tmp_path), Place("sqlite:///x.db"), seed=1, children=1)
     url = processes.start_objects()
     assert processes.start_objects() == url
     (pid,) = json.loads(processes.paths.pids.read_text())

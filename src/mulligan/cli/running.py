@@ -10,7 +10,9 @@ import typer
 
 from mulligan.cli import worker as quick_worker
 from mulligan.cli.shell import Shell, command
+from mulligan.config.settings import SQLITE
 from mulligan.core.definition import Definition
+from mulligan.core.errors import ConfigError
 
 Sources = Annotated[list[str], typer.Argument(metavar="FILE", help="Python files, or dotted modules, that define tasks.")]
 Processes = Annotated[
@@ -24,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
     command(app, "dev pipeline.py", prints=False)(dev)
     command(app, "server --database postgresql://user@host/name", prints=False)(server)
     command(app, "worker pipeline.py --database sqlite:///runs.db --processes 4", prints=False)(worker)
-    command(app, "demo --processes 2", prints=False)(demo)
+    command(app, "demo --workers 4 --kill-every 5", prints=False)(demo)
 
 
 def dev(shell: Shell, sources: Sources, processes: Processes = None) -> int:
@@ -90,15 +92,27 @@ def demo(
     stay: Annotated[bool, typer.Option("--stay", help="Keep everything up at the end, until Ctrl-C.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of going on.")] = False,
     seed: Annotated[int, typer.Option("--seed", help="Chooses what fails and what is killed.")] = 2013,
-    processes: Annotated[int, typer.Option("--processes", min=1, help="Processes of each of its two workers.")] = 2,
+    days: Annotated[int, typer.Option("--days", min=1, max=365, help="How many days of the year.")] = 365,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="How many workers.")] = 2,
+    processes: Annotated[int, typer.Option("--processes", min=1, help="Processes of each worker.")] = 2,
+    kill_every: Annotated[
+        float | None,
+        typer.Option("--kill-every", metavar="SECONDS", min=1, help="Kill a whole worker this often.", show_default=False),
+    ] = None,
 ) -> int:
     """Run the demo: a year of flights through failures.
 
     An object store fails, processes are killed, a bad release is fixed and recovered from; in the end the result is checked.
+    Its store is a SQLite file in its folder, or the PostgreSQL database that is set, in the schema mulligan_demo.
     """
-    from mulligan.demo.story import run
+    from mulligan.demo.story import Plan, run
 
-    return run(folder, stay=stay, fresh=fresh, seed=seed, processes=processes, console=shell.console)
+    if (shell.named or "").startswith(SQLITE):
+        raise ConfigError("on SQLite the demo keeps its store in its folder: give --folder, or a postgresql:// URL")
+    settings = shell.settings
+    database = settings.database if settings.sqlite_path is None else ""
+    plan = Plan(database, days, workers, processes, kill_every, seed)
+    return run(folder, plan, stay=stay, fresh=fresh, console=shell.console)
 
 
 def _introduce(shell: Shell, path: str, tasks: list[Definition]) -> None:

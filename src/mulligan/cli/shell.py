@@ -26,7 +26,7 @@ T = TypeVar("T")
 Command = Callable[..., int | None]
 
 Database = Annotated[
-    str | None, typer.Option("--database", metavar="URL", help="Store to use, such as sqlite:///path.db.", show_default=False)
+    str | None, typer.Option("--database", metavar="URL", help="Store: sqlite:///path.db or postgresql://…", show_default=False)
 ]
 Namespace = Annotated[
     str | None, typer.Option("--namespace", metavar="NAME", help="Namespace of the tasks' names.", show_default=False)
@@ -45,6 +45,12 @@ class Shell:
     def settings(self) -> Settings:
         """The settings that hold here."""
         return load_settings(**self._given)
+
+    @property
+    def named(self) -> str | None:
+        """The store that the command line names."""
+        named: str | None = self._given["database"]
+        return named
 
     @cached_property
     def client(self) -> Client:

@@ -8,20 +8,21 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from mulligan.demo.data import Source
+from mulligan.demo.data import DAYS, Source
 
 KEYS = ["day", "carrier", "origin"]
 FEATURES = ["count_all", "delay_mean", "delay_max", "cancelled_sum", "wet_sum", "wet_delay_mean", "visib_min"]
 
 
-def expected(source: Source) -> Any:
-    """Return the features of all days as a data frame indexed by day, carrier and origin, straight from the source."""
+def expected(source: Source, days: int = len(DAYS)) -> Any:
+    """Return the features of the first days as a data frame indexed by day, carrier and origin, straight from the source."""
     import pandas as pd
 
     flights = pd.read_csv(source.flights)
     weather = pd.read_csv(source.weather, dtype={"visib": str})
     weather["visib"] = weather["visib"].map(float)  # not every version of pandas reads decimals to the last bit
     flights["day"] = pd.to_datetime(flights[["year", "month", "day"]]).dt.strftime("%Y-%m-%d")
+    flights = flights[flights["day"] <= DAYS[days - 1]]
     hours = weather[["origin", "time_hour", "precip", "visib"]]
     joined = flights.merge(hours, on=["origin", "time_hour"], how="left", validate="many_to_one")
     joined["cancelled"] = joined["dep_delay"].isna()

@@ -63,9 +63,27 @@ class Paths:
     def pids(self) -> Path:
         return self.folder / "processes.json"
 
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run's store is: the settings of its workers and of its client."""
+
+    database: str
+    schema: str = "mulligan"
+    namespace: str = "default"
+
     @property
-    def database(self) -> str:
-        return f"sqlite:///{self.store}"
+    def is_file(self) -> bool:
+        """Whether it is the SQLite file in the demo's folder."""
+        return self.database.startswith("sqlite:")
+
+    def settings(self) -> dict[str, str]:
+        """Return it as arguments of `connect`."""
+        return {"schema": self.schema, "namespace": self.namespace}
+
+    def environ(self) -> dict[str, str]:
+        """Return it as variables: a password on a command line could be read by everybody."""
+        return {"MULLIGAN_DATABASE": self.database} | {f"MULLIGAN_{name.upper()}": text for name, text in self.settings().items()}
 
 
 @dataclass(slots=True)
@@ -80,8 +98,9 @@ class Worker:
 class Processes:
     """Starts and ends the demo's processes; what an earlier demo in this folder left behind is ended first."""
 
-    def __init__(self, paths: Paths, seed: int, children: int) -> None:
+    def __init__(self, paths: Paths, place: Place, seed: int, children: int) -> None:
         self.paths = paths
+        self.place = place
         self.seed = seed
         self.children = children
         self.workers: list[Worker] = []
@@ -112,15 +131,14 @@ class Processes:
         """Start one more worker on the demo's flow file; it logs to a file."""
         self._started += 1
         log = self.paths.logs / f"worker-{self._started}.log"
-        arguments = ["--database", self.paths.database, "--processes", str(self.children)]
-        environment = os.environ | {"FLIGHTS_URL": self.url, "FLIGHTS_FOLDER": str(self.paths.folder)}
+        environment = {"FLIGHTS_URL": self.url, "FLIGHTS_FOLDER": str(self.paths.folder), **self.place.environ()}
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "mulligan.cli.main", "worker", str(self.paths.flow), *arguments],
+                [sys.executable, "-m", "mulligan.cli.main", "worker", str(self.paths.flow), "--processes", str(self.children)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=environment,
+                env=os.environ | environment,
                 start_new_session=True,  # Ctrl-C in the terminal is for the demo, which then ends its workers in order
             )
         worker = Worker(self._started, process, log)

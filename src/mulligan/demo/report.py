@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections import defaultdict
@@ -12,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mulligan.core.durations import words
-from mulligan.demo.data import CHANGED_DAYS
-from mulligan.demo.processes import Paths
+from mulligan.demo.processes import Paths, Place
 from mulligan.demo.state import State
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _lines(summary: Summary, state: State) -> list[str]:
     lost = sum(loss.ran_s + loss.waited_s for loss in summary.losses.values())
     lines = [
         f"{summary.items:,} work items, {summary.attempts:,} attempts, {summary.succeeded:,} of them succeeded",
-        f"killed with -9: {state.children_killed} processes that ran tasks, {state.workers_killed} whole worker",
+        f"killed with -9: {state.children_killed} processes that ran tasks, {_count(state.workers_killed, 'whole worker')}",
         f"time lost to failures, over all items: {words(lost)}; wall time: {words(state.wall_s)}",
     ]
     if state.requests:
@@ -107,8 +107,13 @@ def _lines(summary: Summary, state: State) -> list[str]:
     if state.asked_after:
         again = repeated(state)
         kept = f"{len(state.asked_after) - len(again)} of {len(state.asked_after)} downloads"
-        lines.append(f"recover of {len(CHANGED_DAYS)} days: {kept} not repeated (by the store's own count)")
+        days = _count(len(state.asked_after) // 2, "day")
+        lines.append(f"recover of {days}: {kept} not repeated (by the object store's own count)")
     return lines
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _command() -> str:
@@ -119,18 +124,24 @@ def _command() -> str:
     return os.path.relpath(beside) if beside.exists() else f"{sys.executable} -m mulligan"
 
 
+def _without_password(url: str) -> str:
+    hidden = re.sub(r"(://[^:@/?]*):.*@", r"\1:PASSWORD@", url)
+    return re.sub(r"(?<=password=)[^&]*", "PASSWORD", hidden)
+
+
 def repeated(state: State) -> list[str]:
     """Return the objects that were asked for again when the bad days were recovered; there should be none."""
     return [name for name, count in state.asked_after.items() if count != state.asked_before.get(name, 0)]
 
 
-def show_next(console: Console, paths: Paths, job: Any, summary: Summary, stay: bool) -> None:
+def show_next(console: Console, paths: Paths, place: Place, job: Any, summary: Summary, stay: bool) -> None:
     """Say what to open and what to try."""
     console.print()
     console.print("Look closer", style="bold")
     mulligan = _command()
     lines = [
-        f"export MULLIGAN_DATABASE={paths.database}",
+        f"export MULLIGAN_DATABASE={_without_password(place.database)}",
+        *([] if place.is_file else [f"export MULLIGAN_SCHEMA={place.schema} MULLIGAN_NAMESPACE={place.namespace}"]),
         f"{mulligan} show {job.id}                 # the year as a strip of days",
         f"{mulligan} explain {summary.unluckiest}            # {summary.most} attempts: why was it retried, and why then?",
         f"{mulligan} logs {summary.unluckiest}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,11 @@ class State:
     """How far the story has been told; counts of killed processes and seconds are over all its runs."""
 
     seed: int
+    days: int = 365
+    store: str = ""
+    """Where its store is, in words and without a password; empty: in the folder."""
+    namespace: str = "default"
+    """On a server each run that was started anew has a namespace of its own: there nothing is ever removed."""
     troubles: int = 0
     children_killed: int = 0
     workers_killed: int = 0
@@ -27,16 +33,23 @@ class State:
     wall_s: float = 0.0
 
     @classmethod
-    def load(cls, path: Path, seed: int) -> State:
+    def load(cls, path: Path, seed: int, days: int = 365, store: str = "") -> State:
         """Read what was saved, or start anew; raises DemoFailed where the folder belongs to another story."""
         try:
             state = cls(**json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
-            return cls(seed)
+            return cls(seed, days, store, f"demo-{uuid.uuid4().hex[:8]}" if store else "default")
         except (ValueError, TypeError) as error:
             raise DemoFailed(f"{path} cannot be read ({error}): start over with --fresh") from error
         if state.seed != seed:
             raise DemoFailed(f"the run in {path.parent} has the seed {state.seed}, not {seed}: give that one, or --fresh")
+        if state.days != days:
+            raise DemoFailed(f"the run in {path.parent} has {state.days} days, not {days}: give that many, or --fresh")
+        if state.store != store:
+            there, here = state.store or "SQLite in its folder", store or "SQLite in its folder"
+            raise DemoFailed(
+                f"the run in {path.parent} is on {there}, not on {here}: name that one, another --folder, or --fresh"
+            )
         return state
 
     def save(self, path: Path) -> None:

