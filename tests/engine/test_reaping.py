@@ -406,3 +406,18 @@ def test_the_last_error_is_told_also_where_a_later_claim_was_handed_back(world: 
     with world.store.read() as session:
         assert session.jobs.first_failure(job) == (0, Reason.CUTOFF, "builtins.OSError", "it broke")
         assert [each.error_message for each in session.jobs.results(job, 0, 10)] == ["it broke"]
+
+
+def test_no_attempt_begins_before_the_one_before_it_ended_whatever_the_clocks_of_workers_say(world: Harness) -> None:
+    job = world.submit(AGAIN)
+    dead, living = world.worker(AGAIN), world.worker(AGAIN)
+    dead.take()
+    world.clock.pass_(5)
+    dead.die()
+    assert world.watch.run_once() == 1
+    ended_ms = world.attempts(ItemKey(job, 0))[0].ended_ms
+    world.clock.jump(-0.005)
+    again = living.take()
+    assert again.claimed_ms == ended_ms == world.item(job).claimed_ms
+    living.succeed(again)
+    assert world.verify() == []

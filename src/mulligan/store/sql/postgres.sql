@@ -44,15 +44,17 @@ where i.task = :task and i.once = :once and i.priority = :priority and i.status 
 order by i.due_ms, i.job, i.number limit :limit;
 
 -- name: start_items
--- What deciding on Claimed does, for many rows at once.
+-- What deciding on Claimed does, for many rows at once. No attempt begins before the one before it ended, by whose clock ever.
 update items set status = 'STARTED', wait = null, token = items.token + 1, attempt = items.attempt + 1,
-    version = items.version + 1, worker = :worker, claimed_ms = :now
+    version = items.version + 1, worker = :worker, claimed_ms = case when items.token = 0 then :now
+        else greatest(:now, (select ended_ms from attempts a where a.job = items.job and a.number = items.number
+                             order by a.token desc limit 1)) end
 from (
     select (e ->> 0)::bigint as job, (e ->> 1)::bigint as number, (e ->> 2)::bigint as version
     from jsonb_array_elements(:rows::jsonb) e
 ) v
 where items.job = any (array[v.job]) and items.number = any (array[v.number]) and items.version = v.version
-returning items.job, items.number;
+returning items.job, items.number, items.claimed_ms;
 
 -- name: settle_items
 -- What deciding on Succeeded does, for many rows at once: the columns that no other event leaves alone.

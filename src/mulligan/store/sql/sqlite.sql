@@ -39,12 +39,14 @@ where i.task = :task and i.once = :once and i.priority = :priority and i.status 
 order by i.due_ms, i.job, i.number limit :limit;
 
 -- name: start_items
--- What deciding on Claimed does, for many rows at once.
+-- What deciding on Claimed does, for many rows at once. No attempt begins before the one before it ended, by whose clock ever.
 update items set status = 'STARTED', wait = null, token = items.token + 1, attempt = items.attempt + 1,
-    version = items.version + 1, worker = :worker, claimed_ms = :now
+    version = items.version + 1, worker = :worker, claimed_ms = case when items.token = 0 then :now
+        else max(:now, coalesce((select ended_ms from attempts a where a.job = items.job and a.number = items.number
+                                 order by a.token desc limit 1), 0)) end
 from (select value ->> 0 as job, value ->> 1 as number, value ->> 2 as version from jsonb_each(:rows)) v
 where items.job = v.job and items.number = v.number and items.version = v.version
-returning job, number;
+returning job, number, claimed_ms;
 
 -- name: settle_items
 -- What deciding on Succeeded does, for many rows at once: the columns that no other event leaves alone.

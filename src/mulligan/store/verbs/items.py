@@ -72,7 +72,8 @@ class Items:
         self.count((row[0], JobStatus(row[6]), JobStatus.STARTED) for row in found)
         if len(started) != len(found):
             raise AssertionError("claimed items changed inside their own transaction")
-        return [(_started(item_of(row), worker, now_ms), input_of(row[ITEM_COLUMNS:])) for row in found]
+        since = {(job, number): claimed_ms for job, number, claimed_ms in started}
+        return [(_started(item_of(row), worker, since[row[0], row[1]]), input_of(row[ITEM_COLUMNS:])) for row in found]
 
     def apply(self, transitions: Sequence[Transition], now_ms: int) -> tuple[list[Transition], list[int]]:
         """Write transitions whose row is still as it was before, with their attempts and counters.
@@ -176,7 +177,7 @@ class Items:
                 self._run(name, {"rows": _mended(rows)}).fetchall()
 
 
-def _started(item: Item, worker: int, now_ms: int) -> Item:
+def _started(item: Item, worker: int, claimed_ms: int) -> Item:
     return item.but(
         status=JobStatus.STARTED,
         wait=None,
@@ -184,7 +185,7 @@ def _started(item: Item, worker: int, now_ms: int) -> Item:
         attempt=item.attempt + 1,
         version=item.version + 1,
         worker=worker,
-        claimed_ms=now_ms,
+        claimed_ms=claimed_ms,
     )
 
 
