@@ -38,9 +38,12 @@ from mulligan.worker.worker import Parts, Worker
 class Services:
     """Everything that works on one store, wired together."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None, chance: Chance = system_chance) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, chance: Chance = system_chance, *, make: bool = True
+    ) -> None:
+        """Open the store; without `make`, one that is not there yet is an error (StoreError) where it is on a server."""
         self.settings = settings
-        self._database, self.presence, its_clock = _open(settings)
+        self._database, self.presence, its_clock = _open(settings, make=make)
         self.store = Store(self._database)
         self.clock = clock or its_clock
         self.definitions = Definitions(settings.namespace)
@@ -147,10 +150,11 @@ def migrate(settings: Settings, tell: Callable[[str], None]) -> Migrated:
     """Bring the schema of a store up to date; raises StoreNewer, StoreBusy, StoreError."""
     if settings.sqlite_path is None:
         from mulligan.store import postgres_schema
-        from mulligan.store.postgres import Place, conninfo
+        from mulligan.store.postgres import Place, conninfo, in_our_words, shown
 
         place = Place(settings.database, settings.schema, settings.pooler == "transaction")
-        return postgres_schema.migrate(place, conninfo(place), tell=tell)
+        with in_our_words(shown(place)):
+            return postgres_schema.migrate(place, conninfo(place), tell=tell)
     from mulligan.store.sqlite import SqliteDatabase, version_of
 
     before = version_of(settings.sqlite_path)
@@ -158,7 +162,7 @@ def migrate(settings: Settings, tell: Callable[[str], None]) -> Migrated:
     return Migrated(before, version_of(settings.sqlite_path))
 
 
-def _open(settings: Settings) -> tuple[Database, Presence, Clock]:
+def _open(settings: Settings, *, make: bool) -> tuple[Database, Presence, Clock]:
     """Open the store that the settings name, with its presence and its clock; a driver is imported only where it is used."""
     path = settings.sqlite_path
     if path is None:
@@ -166,7 +170,7 @@ def _open(settings: Settings) -> tuple[Database, Presence, Clock]:
         from mulligan.store.postgres_presence import PostgresPresence
 
         place = Place(settings.database, settings.schema, settings.pooler == "transaction")
-        database = PostgresDatabase(place, settings.pool_size)
+        database = PostgresDatabase(place, settings.pool_size, make=make)
         return database, PostgresPresence(database), ServerClock(database.now_ms)
     from mulligan.store.sqlite import SqliteDatabase
     from mulligan.store.sqlite_presence import NoPresence, SqlitePresence

@@ -61,7 +61,7 @@ class Shell:
                 f"there is no store at {path} yet: start with `mulligan dev FILE` in your project's folder, "
                 "or name a store with --database sqlite:///path.db"
             )
-        return client_of(self.settings, "cli")
+        return client_of(self.settings, "cli", make=False)
 
     @cached_property
     def console(self) -> Console:

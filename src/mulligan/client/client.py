@@ -234,9 +234,9 @@ def connect(url: str | None = None, api_key: str | None = None, **settings: Any)
     return Client(Services(load_settings(database=url, **settings)))
 
 
-def client_of(settings: Settings, source: str = "python") -> Client:
-    """Return a Client for settings that were loaded before."""
-    return Client(Services(settings), source)
+def client_of(settings: Settings, source: str = "python", *, make: bool = True) -> Client:
+    """Return a Client for settings that were loaded before; without `make`, of a store that must be there."""
+    return Client(Services(settings, make=make), source)
 
 
 @functools.cache

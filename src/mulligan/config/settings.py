@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -80,6 +81,7 @@ def load_settings(start: Path | None = None, environ: Mapping[str, str] | None =
     if not checked["database"].startswith((SQLITE, *POSTGRES)):
         kind = checked["database"].partition(":")[0]  # the rest may hold a password
         raise ConfigError(f"database {kind!r}…: expected sqlite:///path.db or postgresql://user@host/name")
+    _look_at_address(checked["database"])
     return Settings(**checked)
 
 
@@ -87,6 +89,21 @@ def default_store(start: Path) -> Path:
     """Return the file of the default store: in the nearest .mulligan folder upward, else in one to be made here."""
     folder = _upward(start, FOLDER)
     return (folder or start / FOLDER) / DEFAULT_STORE
+
+
+def _look_at_address(url: str) -> None:
+    """Refuse a URL that would be taken apart at a character of the password: half of it would then be shown as the host."""
+    if not url.startswith(POSTGRES):
+        return
+    rest = url.partition("://")[2]
+    address, _, more = rest.partition("/")
+    user, at, hosts = address.rpartition("@")
+    fit = all(_HOST.fullmatch(each) for each in hosts.partition("?")[0].split(","))
+    if not fit or "@" in user or "@" in more.partition("?")[0] or ("@" in more and not at) or _BAD_PERCENT.search(rest):
+        raise ConfigError(
+            "database: what stands between :// and the next / is not user:password@host:port; "
+            "in a name or a password write % as %25, @ as %40, / as %2F, : as %3A"
+        )
 
 
 def _upward(start: Path, name: str) -> Path | None:
@@ -103,6 +120,9 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file} is not valid TOML: {error}") from error
 
 
+_HOST = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^:\[\]]*)(:\d*)?")
+_BAD_PERCENT = re.compile(r"%(?![0-9a-fA-F]{2})")
+_SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,49}")
 _MOST = 2**31 - 1
 _CHOICES = {"synchronous": ("FULL", "NORMAL"), "pooler": ("none", "transaction")}
 _LEAST = {"pool_size": 2, "processes": 0, "async_slots": 1, "lease": 0.5, "grace": 0, "kill": 0, "log_limit": 1024}
@@ -126,6 +146,10 @@ def _checked(name: str, value: Any, where: str) -> Any:
         raise ConfigError(f"{where}: {name} = {shown(value)}: expected {' or '.join(_CHOICES[name])}")
     if name == "namespace" and not result.strip():
         raise ConfigError(f"{where}: the namespace is empty; leave it out for 'default'")
+    if name == "schema" and (not _SCHEMA.fullmatch(result) or result.startswith("pg_")):
+        raise ConfigError(
+            f"{where}: schema = {shown(value)}: expected small letters, digits and _, 50 at most, and no pg_ at its start"
+        )
     if kinds[name] == "int" and result > _MOST:
         raise ConfigError(f"{where}: {name} = {shown(value)}: expected at most {_MOST:,}")
     if name == "retention" and 0 < result < 1:

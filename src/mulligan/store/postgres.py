@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.numeric import Int8Dumper
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from mulligan.core.errors import StoreAway, StoreBusy, StoreError, StoreFull, StoreReadOnly, StoreUnsure
+from mulligan.core.errors import ConfigError, StoreAway, StoreBusy, StoreError, StoreFull, StoreReadOnly, StoreUnsure
 from mulligan.store.postgres_schema import bring_up
 from mulligan.store.statements import statements
 from mulligan.store.watchdog import Watchdog
@@ -44,6 +44,8 @@ SETTINGS = {
     "jit": "off",
 }
 PATIENT = "set local statement_timeout = 0; " + "".join(f"set local {each} = on; " for each in PLANNERS)
+_CONNECTION = re.compile(r'^connection failed: connection to server at "[^"]*"(?: \([^)]*\))?, port \d+ failed: (?:FATAL: +)?')
+"""What the driver says before the reason: where the server is, which we say ourselves."""
 PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 NOW_MS = "(extract(epoch from clock_timestamp()) * 1000)::bigint"
 """By the server's clock, by which operations are removed too: those of a machine whose clock is wrong stay as long as others."""
@@ -79,7 +81,7 @@ class PostgresDatabase:
 
     dialect = "postgres"
 
-    def __init__(self, place: Place, pool_size: int = 10, wait_s: float = WAIT_S, *, migrate: bool = True) -> None:
+    def __init__(self, place: Place, pool_size: int = 10, wait_s: float = WAIT_S, *, make: bool = True) -> None:
         self.place = place
         self.shown = shown(place)
         self.wait_s = wait_s
@@ -101,8 +103,7 @@ class PostgresDatabase:
         )
         try:
             with self._translated():
-                if migrate:
-                    bring_up(place, conninfo(place))
+                bring_up(place, conninfo(place), make=make)
                 self._pool.open(wait=True, timeout=wait_s)
         except BaseException:
             self.close()
@@ -273,26 +274,33 @@ class PostgresDatabase:
                     ) from error
                 threading.Event().wait(0.1)
 
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable, errors.QueryCanceled) as error:
-            raise StoreBusy(f"{self.shown}: others held what was needed for too long: nothing was changed") from error
-        except (errors.DiskFull, errors.OutOfMemory) as error:
-            raise StoreFull(f"{self.shown} has no room left: nothing was changed; make room and try again ({error})") from error
-        except (errors.ReadOnlySqlTransaction, errors.InsufficientPrivilege) as error:
-            raise StoreReadOnly(f"{self.shown} cannot be written: {_first_line(error)}") from error
-        except PoolTimeout as error:
-            raise StoreAway(f"{self.shown} cannot be reached: {error}") from error
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            raise StoreAway(f"{self.shown} cannot be reached: {_first_line(error)}; nothing was changed") from error
-        except errors.UndefinedTable as error:
-            raise StoreError(f"{self.shown} has no tables of Mulligan: {_first_line(error)}; run mulligan migrate") from error
+    def _translated(self) -> contextlib.AbstractContextManager[None]:
+        return in_our_words(self.shown)
 
     def _fail(self, point: str) -> None:
         if self._hurt is not None:
             self._hurt(point)
+
+
+@contextlib.contextmanager
+def in_our_words(shown: str) -> Iterator[None]:
+    """Raise errors of the driver as those of a store, which say where it is."""
+    try:
+        yield
+    except (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable, errors.QueryCanceled) as error:
+        raise StoreBusy(f"{shown}: others held what was needed for too long: nothing was changed") from error
+    except (errors.DiskFull, errors.OutOfMemory) as error:
+        raise StoreFull(f"{shown} has no room left: nothing was changed; make room and try again ({error})") from error
+    except errors.InsufficientPrivilege as error:
+        raise StoreReadOnly(f"{shown}: this user may not do that: {_first_line(error)}") from error
+    except errors.ReadOnlySqlTransaction as error:
+        raise StoreReadOnly(f"{shown} cannot be written: {_first_line(error)}") from error
+    except PoolTimeout as error:
+        raise StoreAway(f"{shown} cannot be reached: {error}") from error
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise StoreAway(f"{shown} cannot be reached: {_CONNECTION.sub('', _first_line(error))}; nothing was changed") from error
+    except errors.UndefinedTable as error:
+        raise StoreError(f"{shown} has no tables of Mulligan: {_first_line(error)}; run mulligan migrate") from error
 
 
 @functools.cache
@@ -303,7 +311,7 @@ def translated(text: str) -> str:
 
 def conninfo(place: Place) -> str:
     """Return the connection string with all that a connection of ours has: timeouts, plans, its schema."""
-    given = conninfo_to_dict(place.url)
+    given = _parsed(place.url)
     values: dict[str, Any] = {
         "application_name": "mulligan",
         "connect_timeout": 5,
@@ -323,9 +331,19 @@ def conninfo(place: Place) -> str:
 
 def shown(place: Place) -> str:
     """Return where a store is, without the password, for messages."""
-    found = conninfo_to_dict(place.url)
+    found = _parsed(place.url)
     where = f"{found.get('host', 'localhost')}:{found.get('port', 5432)}/{found.get('dbname', '')}"
     return f"postgresql://{where}" + ("" if place.schema == "mulligan" else f" (schema {place.schema})")
+
+
+def _parsed(url: str) -> dict[str, Any]:
+    """Return the parts of a URL; what the driver says of a wrong one may hold the password, but for the name of a parameter."""
+    try:
+        return conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        unknown = re.search(r'invalid URI query parameter: "(\w+)"', str(error))
+        wrong = f"there is no parameter {unknown[1]!r}" if unknown else "it cannot be read"
+        raise ConfigError(f"database: {wrong}; expected postgresql://user:password@host:port/name?parameter=value") from None
 
 
 def _configure(connection: psycopg.Connection[Any]) -> None:

@@ -20,8 +20,8 @@ TRIES = 20
 """How often a step waits for its locks: three seconds each time, and lets others through in between."""
 
 
-def bring_up(place: Place, conninfo: str) -> None:
-    """Make the schema where there is none; refuse one that this code does not know, or that must be migrated first.
+def bring_up(place: Place, conninfo: str, *, make: bool = True) -> None:
+    """Make the schema where there is none, if it may be made; refuse one that this code does not know, or that is too old.
 
     Raises StoreNewer, StoreOlder, StoreForeign, StoreError.
     """
@@ -29,6 +29,11 @@ def bring_up(place: Place, conninfo: str) -> None:
     with psycopg.connect(conninfo, autocommit=True) as connection:
         version, oldest = _version(connection, place.schema)
         newest = known[-1].number
+        if version == 0 and not make:
+            raise StoreError(
+                f"there is no store in schema {place.schema!r} of this database yet: start with `mulligan worker FILE`, "
+                "or name another database or schema"
+            )
         if version == 0:
             version = _make(connection, place.schema, known)
         if version > newest and (oldest or version) > newest:
@@ -79,7 +84,9 @@ def _step(connection: psycopg.Connection[Any], schema: str, step: Migration) -> 
     """Do one step, unless another did it meanwhile."""
     with connection.transaction():
         connection.execute(_LOCK, (schema,))
-        connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
+        if connection.execute("select 1 from pg_namespace where nspname = %s", (schema,)).fetchone() is None:
+            # Not `if not exists`: that needs the right to make schemas even where there is nothing to make.
+            connection.execute(sql.SQL("create schema {}").format(sql.Identifier(schema)))
         connection.execute(sql.SQL("set local search_path = {}").format(sql.Identifier(schema)))
         connection.execute("set local statement_timeout = 0")
         if _version(connection, schema)[0] >= step.number:
@@ -100,7 +107,7 @@ def _make(connection: psycopg.Connection[Any], schema: str, known: Sequence[Migr
             _step(connection, schema, each)
     except errors.InsufficientPrivilege as error:
         raise StoreError(
-            f"there is no schema {schema!r} yet and this user may not make it: have it made with "
+            f"there is no store in schema {schema!r} yet and this user may not make it: have it made with "
             f"`create schema {schema} authorization USER` ({error.diag.message_primary})"
         ) from error
     return _version(connection, schema)[0]
@@ -114,8 +121,15 @@ def _version(connection: psycopg.Connection[Any], schema: str) -> tuple[int, int
     ).fetchone()
     if there is None:
         if tables and tables[0]:
-            raise StoreForeign(f"schema {schema!r} holds the tables of another program: give Mulligan a schema of its own")
+            raise StoreForeign(_foreign(schema))
         return 0, 0
     query = sql.SQL("select key, value from {}.meta").format(sql.Identifier(schema))
-    found = {key: value for key, value in connection.execute(query)}  # noqa: C416 - rows to a dict
-    return int(found.get("schema_version", 0)), int(found.get("oldest_code", 0))
+    try:
+        found = {key: value for key, value in connection.execute(query)}  # noqa: C416 - rows to a dict
+        return int(found["schema_version"]), int(found.get("oldest_code", 0))
+    except (errors.UndefinedColumn, KeyError, TypeError, ValueError) as error:
+        raise StoreForeign(_foreign(schema)) from error
+
+
+def _foreign(schema: str) -> str:
+    return f"schema {schema!r} holds the tables of another program: give Mulligan a schema of its own"
