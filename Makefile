@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 JOBS ?= 2
-KILLS ?= 300
+KILLS ?= 400
 
 demo: $(VENV)/.demo        ## run the main job on real data, kill things, recover, check the result
 	@$(BIN)/mulligan demo $(ARGS)

@@ -14,7 +14,7 @@ from mulligan import JobStatus
 from mulligan.core.errors import StoreAway
 from mulligan.testing.postgres import PostgresServer
 
-KINDS = ("restart", "terminate", "terminate", "cut", "cut", "cut")
+KINDS = ("restart", "terminate", "terminate", "terminate", "cut", "cut")
 
 
 class Faults(Chaos):

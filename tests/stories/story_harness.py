@@ -83,12 +83,14 @@ class World(Trace):
         self.store = folder / "store.db"
         self.place = place
         self.settings = {"database": place.url, "schema": place.schema} if place else {"database": f"sqlite:///{self.store}"}
+        if place and place.transaction_pooler:
+            self.settings["pooler"] = "transaction"
         self.client: Client = self.connect()
         self.workers: list[WorkerProcess] = []
 
     def connect(self) -> Client:
         """Return a client of its own."""
-        return connect(self.settings["database"], schema=self.settings.get("schema"))
+        return connect(self.settings["database"], schema=self.settings.get("schema"), pooler=self.settings.get("pooler"))
 
     def worker(self, *sources: str | Path, wait: bool = True, output: str | None = None, **settings: object) -> WorkerProcess:
         """Start a worker, and wait until it is there."""

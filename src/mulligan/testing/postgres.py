@@ -76,7 +76,7 @@ class PostgresServer:
         self._bin = find_binaries()
         self.folder = Path(tempfile.mkdtemp(prefix="mulligan-postgres-"))
         self._data = self.folder / "data"
-        self._as = _somebody_else(self._bin) if os.getuid() == 0 else {}
+        self._as = somebody_else(self._bin / "postgres") if os.getuid() == 0 else {}
         self._settings = (*(() if durable else FAST), *settings)
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
@@ -176,14 +176,17 @@ class PostgresServer:
                 return
 
 
-def _somebody_else(binaries: Path) -> dict[str, Any]:
-    """Return how to start a process as another user than root, for PostgreSQL refuses to run as root."""
+def somebody_else(program: Path) -> dict[str, Any]:
+    """Return how to start a program as another user than root, for PostgreSQL and its like refuse to run as root.
+
+    Raises PostgresMissing when nobody else may run it.
+    """
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
             found = pwd.getpwnam(name)
-            if _may_run(binaries / "postgres", found):
+            if _may_run(program, found):
                 return {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": []}
-    raise PostgresMissing(f"{binaries} is closed to every user but root, as whom PostgreSQL does not run")
+    raise PostgresMissing(f"{program} is closed to every user but root, as whom PostgreSQL does not run")
 
 
 def _may_run(program: Path, who: pwd.struct_passwd) -> bool:
