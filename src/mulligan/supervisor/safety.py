@@ -1,4 +1,4 @@
-"""The chores that keep promises when others have died: lost workers, deadlines, cancellations, half-released jobs."""
+"""The chores that workers do: for what others left when they died (items, submissions), deadlines, and ids of old commits."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from mulligan.engine.engine import Engine
 from mulligan.engine.submitting import Submitting
 from mulligan.store.rows import WorkerRow
 from mulligan.supervisor.chore import Chore
+from mulligan.supervisor.retention import Retention
 
 LOOK_S = 0.5
 
@@ -94,4 +95,5 @@ def safety_chores(
         Chore("cancellations", 1.0, commands.go_on_cancelling),
         Chore("releases", 5.0, submitting.release_all),
         Chore("abandoned", 60.0, submitting.drop_abandoned),
+        Chore("operations", 10.0, Retention(engine, 0).remove_operations),
     ]
