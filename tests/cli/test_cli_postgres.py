@@ -102,6 +102,14 @@ def test_a_url_with_a_typo_says_what_is_expected_without_the_password(bare: Run,
     assert "s3cret" not in refused.err
 
 
+def test_a_password_whose_signs_make_another_host_of_it_is_not_shown_as_one(bare: Run, outside: Path) -> None:
+    refused = bare("jobs", "--database", "postgresql://ann:p@ss/s3cret@127.0.0.1:5432/pipes")
+    assert refused.code == 1
+    assert "%40" in refused.err
+    assert "s3cret" not in refused.err
+    assert "'ss'" not in refused.err
+
+
 @pytest.mark.parametrize(
     "url", ["postgresql://h1:1,h2:2/d?target_session_attrs=any", "postgresql://[::1]:1/d", "postgresql:///d?host=/nowhere"]
 )

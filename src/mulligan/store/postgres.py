@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import re
 import threading
 import time
@@ -46,6 +47,7 @@ SETTINGS = {
 PATIENT = "set local statement_timeout = 0; " + "".join(f"set local {each} = on; " for each in PLANNERS)
 _CONNECTION = re.compile(r'^connection failed: connection to server at "[^"]*"(?: \([^)]*\))?, port \d+ failed: (?:FATAL: +)?')
 """What the driver says before the reason: where the server is, which we say ourselves."""
+logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())  # what it would print where no logging is set up, we say
 PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 NOW_MS = "(extract(epoch from clock_timestamp()) * 1000)::bigint"
 """By the server's clock, by which operations are removed too: those of a machine whose clock is wrong stay as long as others."""
@@ -339,11 +341,14 @@ def shown(place: Place) -> str:
 def _parsed(url: str) -> dict[str, Any]:
     """Return the parts of a URL; what the driver says of a wrong one may hold the password, but for the name of a parameter."""
     try:
-        return conninfo_to_dict(url)
+        found = conninfo_to_dict(url)
     except psycopg.ProgrammingError as error:
         unknown = re.search(r'invalid URI query parameter: "(\w+)"', str(error))
         wrong = f"there is no parameter {unknown[1]!r}" if unknown else "it cannot be read"
         raise ConfigError(f"database: {wrong}; expected postgresql://user:password@host:port/name?parameter=value") from None
+    if "@" in str(found.get("dbname", "")):  # then what stands for a host and a name is the rest of a password
+        raise ConfigError("database: an @ or a / in the password must be written as %40 or %2F")
+    return found
 
 
 def _configure(connection: psycopg.Connection[Any]) -> None:
