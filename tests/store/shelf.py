@@ -14,7 +14,8 @@ from mulligan.core.retry import Policy
 from mulligan.store.store import Session, Store
 from mulligan.store.verbs.jobs import ItemDefaults, NewJob
 from mulligan.testing.clock import START_MS as NOW
-from mulligan.testing.factories import a_definition, items_of
+from mulligan.testing.factories import a_definition, daily, items_of
+from mulligan.testing.harness import Harness
 
 POLICY = Policy.of((5, 60))
 
@@ -74,6 +75,18 @@ def run_raw(store: Store, text: str) -> None:
     else:
         with database.connect() as connection:
             connection.execute(text)
+
+
+def work_in_every_state(world: Harness) -> None:
+    """Have a few hundred items submitted, of which some have succeeded, failed or run."""
+    worker = world.worker(a_definition(retries=3))
+    world.submit(a_definition(retries=3), 300)
+    world.submit(a_definition(retries=3), daily(300), kind="backfill", only="missing")
+    for number, item in enumerate(worker.claim(200)):
+        if number % 3 == 0:
+            worker.succeed(item)
+        elif number % 3 == 1:
+            worker.fail(item)
 
 
 class Undo(Exception):

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from shelf import work_in_every_state
 
 from mulligan.core.errors import StoreAway, StoreBusy, StoreError, StoreForeign, StoreNewer, StoreOlder
 from mulligan.store import postgres_schema
@@ -16,7 +17,7 @@ from mulligan.store.migrating import Migration, migrations
 from mulligan.store.postgres import Place, PostgresDatabase, conninfo, shown, translated
 from mulligan.store.postgres_schema import migrate
 from mulligan.store.statements import statements
-from mulligan.testing.factories import a_definition, daily
+from mulligan.testing.factories import a_definition
 from mulligan.testing.harness import Harness
 
 STATEMENTS = statements("postgres")
@@ -166,14 +167,7 @@ class TestMigrating:
 def world(shared_place: MakePlace) -> Iterator[Harness]:
     """A store with work in every state."""
     with Harness(database=PostgresDatabase(shared_place())) as made:
-        worker = made.worker(a_definition(retries=3))
-        made.submit(a_definition(retries=3), 300)
-        made.submit(a_definition(retries=3), daily(300), kind="backfill", only="missing")
-        for number, item in enumerate(worker.claim(200)):
-            if number % 3 == 0:
-                worker.succeed(item)
-            elif number % 3 == 1:
-                worker.fail(item)
+        work_in_every_state(made)
         yield made
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import apsw
 import pytest
-from shelf import run_raw
+from shelf import run_raw, work_in_every_state
 
 from mulligan.store.migrating import Migration, migrations
 from mulligan.store.sqlite import SqliteDatabase
 from mulligan.store.statements import checks, statements
 from mulligan.store.store import Store
-from mulligan.testing.factories import a_definition, daily
+from mulligan.testing.factories import a_definition
 from mulligan.testing.harness import Harness
 
 SOURCES = Path(__file__).parents[2] / "src" / "mulligan"
@@ -31,14 +31,7 @@ def without_texts(statement: str) -> str:
 def world() -> Iterator[Harness]:
     """A store with work in every state."""
     with Harness() as made:
-        worker = made.worker(a_definition(retries=3))
-        made.submit(a_definition(retries=3), 300)
-        made.submit(a_definition(retries=3), daily(300), kind="backfill", only="missing")
-        for number, item in enumerate(worker.claim(200)):
-            if number % 3 == 0:
-                worker.succeed(item)
-            elif number % 3 == 1:
-                worker.fail(item)
+        work_in_every_state(made)
         yield made
 
 

@@ -246,6 +246,11 @@ class PostgresDatabase:
             connection.close()
 
     def _commit(self, connection: psycopg.Connection[Any], operation: uuid.UUID) -> None:
+        if (
+            connection.pgconn.transaction_status == psycopg.pq.TransactionStatus.INERROR
+        ):  # whose commit would be a silent rollback
+            self._roll_back(connection)
+            raise StoreError(f"{self.shown}: a statement failed and was passed over: nothing was changed")
         try:
             self._simple(connection, "commit")
         except psycopg.OperationalError as error:
@@ -261,12 +266,11 @@ class PostgresDatabase:
         if it was committed. If not, the id that is there now keeps it from being committed later.
         """
         until = time.monotonic() + UNSURE_S
-        text = ADD_OPERATION
+        # Behind a pooler no path to the schema is set outside a transaction.
+        text = ADD_OPERATION.replace("operations", f'"{self.place.schema}".operations')
         while True:
             try:
                 with self._lent() as connection:
-                    if self._pooler:
-                        text = text.replace("operations", f'"{self.place.schema}".operations')
                     return not self._execute(connection, text, {"id": operation})
             except (psycopg.OperationalError, PoolTimeout) as error:
                 if time.monotonic() > until:

@@ -260,7 +260,7 @@ class Worker:
     def _obey(self) -> None:
         if self._stops and not self._draining:
             self._draining = True
-            self._tell("draining", running=len(self._running))
+            self._tell("draining", running=len(self._running), unsettled=len(self._ended))
         if self._stops > 1 and not self._handed_back:
             self._handed_back = True
             self._tell("handing back", running=len(self._running))

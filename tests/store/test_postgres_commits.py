@@ -1,0 +1,53 @@
+"""What a transaction on PostgreSQL does when its end goes wrong; the stories cut real connections."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+from shelf import a_job
+
+from mulligan.core.errors import StoreError
+from mulligan.store.postgres import Place, PostgresDatabase
+from mulligan.store.store import Store
+
+MakePlace = Callable[[], Place]
+
+
+def test_a_statement_that_failed_and_was_passed_over_is_not_taken_for_a_commit(a_place: MakePlace) -> None:
+    store = Store(PostgresDatabase(a_place()))
+
+    def write() -> None:
+        with store.write() as session:
+            a_job(session)
+            with pytest.raises(psycopg.errors.UniqueViolation):
+                store.database.in_writer("add_inputs", {"job": 1, "task": 1, "rows": '[[0, "0", "{}", null, null]]'})
+
+    with pytest.raises(StoreError, match="nothing was changed"):
+        write()
+    assert store.listing.jobs({}) == []
+    store.close()
+
+
+@pytest.mark.parametrize("pooler", [False, True])
+def test_what_became_of_a_commit_is_asked_until_the_server_answers(
+    a_place: MakePlace, pooler: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = PostgresDatabase(a_place()._replace(transaction_pooler=pooler))
+    execute, left = database._execute, [2]
+
+    def at_first_away(*what: Any) -> Any:
+        if left[0]:
+            left[0] -= 1
+            raise psycopg.OperationalError("it is away")
+        return execute(*what)
+
+    monkeypatch.setattr(database, "_execute", at_first_away)
+    operation = uuid.uuid4()
+    assert not database._was_committed(operation), "nobody had committed it"
+    assert left == [0]
+    assert database._was_committed(operation), "now its id is there"
+    database.close()
