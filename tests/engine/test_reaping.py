@@ -8,7 +8,7 @@ from mulligan.core.errors import StoreError
 from mulligan.core.events import Released, Run, Succeeded
 from mulligan.core.job import FailureClass, ItemKey, JobStatus, Outcome, Reason
 from mulligan.engine.commands import Target
-from mulligan.engine.engine import CHORE_PAGE, PAGE, Notes
+from mulligan.engine.engine import CHORE_PAGE, PAGE, SOON_MS, Notes
 from mulligan.supervisor.safety import LOOK_S
 from mulligan.testing.factories import a_definition, a_failure
 from mulligan.testing.harness import ASKER, LEASE_MS, Harness
@@ -421,3 +421,17 @@ def test_no_attempt_begins_before_the_one_before_it_ended_whatever_the_clocks_of
     assert again.claimed_ms == ended_ms == world.item(job).claimed_ms
     living.succeed(again)
     assert world.verify() == []
+
+
+def test_what_is_due_in_a_job_that_somebody_else_writes_is_looked_at_again_soon(world: Harness) -> None:
+    if world.database.dialect == "sqlite":
+        pytest.skip("one writes at a time there: a claim waits, and finds what is due")
+    job = world.submit(AGAIN, 2)
+    worker = world.worker(AGAIN)
+    with world.database.connect() as other:  # type: ignore[attr-defined]
+        other.execute("begin")
+        other.execute("select id from jobs for update")
+        result = worker.exchange(limit=5)
+        assert (result.claims, result.next_due_ms) == ([], world.clock.now_ms() + SOON_MS)
+        other.execute("rollback")
+    assert len(worker.claim(5)) == world.job(job).counts.started == 2

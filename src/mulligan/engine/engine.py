@@ -20,6 +20,8 @@ PAGE = 500
 """Rows of one claim, and of one transaction in which a lost worker's items are taken back."""
 CHORE_PAGE = 2_000
 """Rows in one transaction of a chore."""
+SOON_MS = 50
+"""When to look again at what is due and cannot be had: somebody writes its job just now, or it is about to be revoked."""
 ALL = 1_000_000
 ROUNDS = 10
 """How often a lost race is decided again before giving up; each lost round means that somebody else moved the item."""
@@ -381,6 +383,8 @@ class Engine:
             found = session.items.claim(worker, head.task, head.once, head.priority, limit, now_ms)
             room.took(head.task, len(found))
             taken += found
+            if not found:
+                next_due = min(next_due or FAR_FUTURE_MS, now_ms + SOON_MS)
         if next_due is not None and next_due >= FAR_FUTURE_MS:
             next_due = None
         return self._with_all_it_takes(session, taken), next_due
