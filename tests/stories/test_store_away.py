@@ -20,6 +20,7 @@ from mulligan.core.job import Reason
 def locked(world: World) -> Iterator[None]:
     """Hold the write lock of the store, as another process would that does not let go."""
     connection = apsw.Connection(str(world.store))
+    connection.set_busy_timeout(20_000)
     try:
         connection.execute("begin immediate")
         yield
