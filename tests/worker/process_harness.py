@@ -40,7 +40,7 @@ class Harness:
 
     def assign(self, task: str, *, info: AttemptInfo | None = None, **options: Any) -> Assignment:
         """Make an assignment; what is no field of one becomes an argument."""
-        fields = {name: options.pop(name) for name in list(options) if name in Assignment.__slots__}
+        fields = {name: options.pop(name) for name in list(options) if name in Assignment._fields}
         return Assignment(next(self._numbers), task, json.dumps(options), info, **fields)
 
     def start(self, task: str, **options: Any) -> int:

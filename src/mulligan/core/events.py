@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from mulligan.core.job import FailureClass
 
 RetryMode = Literal["recover", "restart"]
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Which attempt an event speaks for, and what was seen of it."""
+class Run(NamedTuple):
+    """Which attempt an event speaks for, and what was seen of it.
+
+    A named tuple, as are the two commonest events: a worker makes one of each for every attempt, and they cost a third.
+    """
 
     token: int
     worker: int
@@ -29,16 +31,14 @@ class Claimed:
     worker: int
 
 
-@dataclass(frozen=True, slots=True)
-class Succeeded:
+class Succeeded(NamedTuple):
     """The task returned; `result` is JSON."""
 
     run: Run
     result: str
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """The attempt failed and its failure was classified."""
 
     run: Run
@@ -127,5 +127,6 @@ class MadeDue:
     """A person asked for a waiting item to be tried now, or what it waited for has come."""
 
 
-AttemptEvent = Succeeded | Failed | Snoozed | Stopped | WorkerLost | Released
+Unsuccessful = Failed | Snoozed | Stopped | WorkerLost
+AttemptEvent = Succeeded | Unsuccessful | Released
 Event = Claimed | AttemptEvent | CancelRequested | DeadlinePassed | RetryRequested | OverwriteRequested | MadeDue

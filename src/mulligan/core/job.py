@@ -138,11 +138,11 @@ class Item(NamedTuple):
         return ItemKey(self.job, self.number)
 
     def but(self, **changes: Any) -> Item:
-        """Return the item with some fields changed; what `_replace` does, at a third of its cost."""
+        """Return the item with some fields changed; what `_replace` does, at a fourth of its cost."""
         values = list(self)
         for name, value in changes.items():
             values[_PLACES[name]] = value
-        return Item._make(values)
+        return tuple.__new__(Item, values)
 
 
 _PLACES = {name: place for place, name in enumerate(Item._fields)}

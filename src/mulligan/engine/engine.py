@@ -393,16 +393,11 @@ class Engine:
         if not taken:
             return []
         runs = session.jobs.run_ids({item.job for item, _ in taken})
+        definitions = {id: self.definitions.get(session, id) for id in {item.definition for item, _ in taken}}  # noqa: A001
         again = [item for item, _ in taken if item.token > 1]
         saved = session.records.saved(again) if again else {}
         return [
-            Claim(
-                item,
-                given,
-                self.definitions.get(session, item.definition),
-                *runs[item.job],
-                saved.get(ItemKey(item.job, item.number)),
-            )
+            Claim(item, given, definitions[item.definition], *runs[item.job], saved.get(item.key) if saved else None)
             for item, given in taken
         ]
 

@@ -20,6 +20,7 @@ from mulligan.sdk.context import Context
 from mulligan.sdk.declared import Declared
 from mulligan.sdk.options import OPTION_NAMES, CallOptions, TaskKeywords, call_options, task_options
 from mulligan.sdk.ports import AMBIENT, RUNNING, Backend, Channel, JobHandle
+from mulligan.sdk.submitting import TaskBackend
 from mulligan.sdk.window import Window
 
 if TYPE_CHECKING:
@@ -161,8 +162,6 @@ class Task(Generic[P, R]):
         `info` may be None for a task that takes neither Context nor Window. Raises ArgumentsInvalid, ResultInvalid,
         ValueTooLarge, and whatever the function raises.
         """
-        from mulligan.sdk.submitting import TaskBackend
-
         signature = self.declared.signature
         values = signature.arguments.load(arguments)
         context = None if info is None else Context(info, channel)

@@ -22,7 +22,7 @@ from mulligan.core.job import (
 
 Row = Sequence[Any]
 
-_STATUS = {each.value: each for each in JobStatus}
+STATUS = {each.value: each for each in JobStatus}
 _WAIT: dict[str | None, Wait | None] = {each.value: each for each in Wait} | {None: None}
 _REASON = {each.value: each for each in Reason}
 _CLASS: dict[str | None, FailureClass | None] = {each.value: each for each in FailureClass} | {None: None}
@@ -103,7 +103,7 @@ class AuditRow(NamedTuple):
 def item_of(row: Row) -> Item:
     """Make an item of the 26 columns that every statement on items returns."""
     return Item(
-        row[0], row[1], row[2], row[3], bool(row[4]), row[5], _STATUS[row[6]], row[7], _WAIT[row[8]], row[9], row[10],
+        row[0], row[1], row[2], row[3], bool(row[4]), row[5], STATUS[row[6]], row[7], _WAIT[row[8]], row[9], row[10],
         row[11], row[12], row[13], row[14], row[15], row[16], row[17],
         () if row[18] == _NO_CHARGES else tuple(json.loads(row[18])),
         row[19], row[20], row[21], _REASON[row[22]], _CLASS[row[23]], row[24], row[25],

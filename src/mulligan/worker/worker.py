@@ -21,7 +21,18 @@ from mulligan.engine.definitions import Published
 from mulligan.engine.engine import Checkpoint, Claim, Engine, Exchange, NewWorker, Notes
 from mulligan.telemetry import Tell
 from mulligan.worker.assigning import assignment_of
-from mulligan.worker.executors.interface import Call, Executor, Logged, Progressed, Report, Started
+from mulligan.worker.executors.interface import (
+    Call,
+    Executor,
+    Failed,
+    Logged,
+    Progressed,
+    Report,
+    Returned,
+    Snoozed,
+    Stopped,
+    Succeeded,
+)
 from mulligan.worker.reporting import Outcomes, ending, unrecordable
 from mulligan.worker.room import Room
 from mulligan.worker.seams import Chore, Hints, Lock
@@ -279,23 +290,25 @@ class Worker:
         running = self._running.get(report.id)
         if running is None:
             return
-        if isinstance(report, Started):
-            return
-        if isinstance(report, Logged):
+        if isinstance(report, Succeeded | Failed | Snoozed | Stopped | Returned):
+            self._end(running, report)
+        elif isinstance(report, Logged):
             self._note_log(running, report)
         elif isinstance(report, Progressed):
             self._progress[report.id] = (report.done, report.total)
             self._flush_at = min(self._flush_at, time.monotonic() + PROGRESS_FLUSH_S)
         elif isinstance(report, Call):
             self._call(running, report)
-        else:
+
+    def _end(self, running: Running, report: Succeeded | Failed | Snoozed | Stopped | Returned) -> None:
+        if self._progress:
             self._flush_progress(report.id)
-            try:
-                event = ending(report, running.claim, self._parts.outcomes)
-            except Exception as error:  # noqa: BLE001 - a strange outcome is the failure of its attempt, not of the worker
-                event = unrecordable(running.item, error)
-            self._ended.append((running.item, event))
-            del self._running[report.id]
+        try:
+            event = ending(report, running.claim, self._parts.outcomes)
+        except Exception as error:  # noqa: BLE001 - a strange outcome is the failure of its attempt, not of the worker
+            event = unrecordable(running.item, error)
+        self._ended.append((running.item, event))
+        del self._running[report.id]
 
     def _note_log(self, running: Running, report: Logged) -> None:
         item = running.item
@@ -383,12 +396,12 @@ class Worker:
         self._look_at = time.monotonic() + min(wait_s, IDLE_S)
 
     def _dispatch(self, claims: Sequence[Claim]) -> None:
-        batch = []
+        batch, now_ms = [], self._clock.now_ms()
         for claim in claims:
             self._serial += 1
             name = self._names[claim.item.task]
             self._running[self._serial] = Running(claim, self._published[name].definition)
-            batch.append(assignment_of(self._serial, claim, self._loaded[name], self._clock.now_ms()))
+            batch.append(assignment_of(self._serial, claim, self._loaded[name], now_ms))
         if batch:
             self._used = True
             self._executor.start(batch)

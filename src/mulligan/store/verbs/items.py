@@ -9,10 +9,11 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_json
 
 from mulligan.core.job import Attempt, Item, ItemKey, JobStatus, Outcome, Reason
-from mulligan.core.lifecycle import Transition
+from mulligan.core.lifecycle import Transition, started
 from mulligan.store.interface import Run, one
 from mulligan.store.rows import (
     ITEM_COLUMNS,
+    STATUS,
     Head,
     Input,
     attempt_of,
@@ -68,12 +69,12 @@ class Items:
         if not found:
             return []
         rows = as_json((row[0], row[1], row[12]) for row in found)
-        started = self._run("start_items", {"rows": rows, "worker": worker, "now": now_ms}).fetchall()
-        self.count((row[0], JobStatus(row[6]), JobStatus.STARTED) for row in found)
-        if len(started) != len(found):
+        taken = self._run("start_items", {"rows": rows, "worker": worker, "now": now_ms}).fetchall()
+        self.count((row[0], STATUS[row[6]], JobStatus.STARTED) for row in found)
+        if len(taken) != len(found):
             raise AssertionError("claimed items changed inside their own transaction")
-        since = {(job, number): claimed_ms for job, number, claimed_ms in started}
-        return [(_started(item_of(row), worker, since[row[0], row[1]]), input_of(row[ITEM_COLUMNS:])) for row in found]
+        since = {(job, number): claimed_ms for job, number, claimed_ms in taken}
+        return [(started(item_of(row), worker, since[row[0], row[1]]), input_of(row[ITEM_COLUMNS:])) for row in found]
 
     def apply(self, transitions: Sequence[Transition], now_ms: int) -> tuple[list[Transition], list[int]]:
         """Write transitions whose row is still as it was before, with their attempts and counters.
@@ -175,18 +176,6 @@ class Items:
             rows = [row_of(each.attempt) for each in transitions if each.attempt is not None]
             if rows:
                 self._run(name, {"rows": _mended(rows)}).fetchall()
-
-
-def _started(item: Item, worker: int, claimed_ms: int) -> Item:
-    return item.but(
-        status=JobStatus.STARTED,
-        wait=None,
-        token=item.token + 1,
-        attempt=item.attempt + 1,
-        version=item.version + 1,
-        worker=worker,
-        claimed_ms=claimed_ms,
-    )
 
 
 def _is_plain_success(transition: Transition) -> bool:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from mulligan.core.attempt import AttemptInfo, StopCause
 from mulligan.core.failure import Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """A claimed work item, as far as running it is concerned."""
+class Assignment(NamedTuple):
+    """A claimed work item, as far as running it is concerned; a named tuple, as is a success: every attempt needs one."""
 
     id: int
     """At least 1, and unique among all that this worker process ever starts."""
@@ -39,8 +38,7 @@ class Started:
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Succeeded:
+class Succeeded(NamedTuple):
     """The task returned; `result` is JSON."""
 
     id: int
@@ -51,8 +49,7 @@ class Succeeded:
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """The attempt failed: by an exception, its child's death, or a time limit."""
 
     id: int

@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+from _signal import getsignal  # type: ignore[import-not-found]  # the one in `signal` looks for a name, which costs 5 µs
 from collections import deque
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -116,7 +117,7 @@ class ProcessChild:
         return None
 
     def _run(self, attempt: AttemptChannel) -> bytes:
-        if signal.getsignal(signal.SIGTERM) != self._on_term:
+        if getsignal(signal.SIGTERM) != self._on_term:
             signal.signal(signal.SIGTERM, self._on_term)
         try:
             result = self._execute(attempt)

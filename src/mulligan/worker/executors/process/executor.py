@@ -182,6 +182,7 @@ class ProcessExecutor:
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             child.distrust()
             self._brood.kill(child, signal.SIGKILL)
+        self._advance(child, now)
 
     def _log(self, child: Child, id: int, data: bytes) -> None:
         attempt = child.attempts.get(id)
@@ -213,7 +214,6 @@ class ProcessExecutor:
             self._reports.append(Snoozed(number, started_ms, ended_ms, frame[4], attempt.rows, child.pid or 0))
         # What was made to stop may have left processes behind, or anything half done: the next one gets a fresh child.
         child.retiring = child.retiring or (attempt.forced and not child.asynchronous)
-        self._advance(child, now)
 
     def _note(self, child: Child, frame: list[Any], now: float) -> None:
         match frame:
@@ -222,7 +222,6 @@ class ProcessExecutor:
                 self._pool.born()
                 self._health.born()
                 self._deadlines.discard(-child.number)
-                self._advance(child, now)
                 return
             case [wire.UNFIT, changed, text] if not child.ready:
                 child.unfit = True
