@@ -93,7 +93,9 @@ def test_the_table_covers_every_event() -> None:
 def test_every_move_of_the_table_can_happen() -> None:
     def run(kind: type[Event], item: Item, policy: Policy = BATCH, **changes: Any) -> tuple[type[Event], JobStatus, JobStatus]:
         event = event_for(kind, item)
-        return kind, item.status, moved(item, replace(event, **changes) if changes else event, policy).after.status
+        if changes:
+            event = event._replace(**changes) if isinstance(event, Failed) else replace(event, **changes)
+        return kind, item.status, moved(item, event, policy).after.status
 
     asked = an_item(STARTED, cancel_ms=NOW)
     again = an_item(STARTED, reason=Reason.WILL_RETRY)
@@ -351,7 +353,7 @@ def events(draw: st.DrawFn, item: Item) -> Event:
     if isinstance(event, Failed):
         asked = draw(st.one_of(st.none(), st.floats()))
         flags = {name: draw(st.booleans()) for name in ("timed_out", "cutoff", "crashed")}
-        return replace(event, failure_class=draw(CLASSES), retry_after_s=asked, **flags)
+        return event._replace(failure_class=draw(CLASSES), retry_after_s=asked, **flags)
     if isinstance(event, Snoozed):
         return replace(event, delay_s=draw(st.floats(allow_nan=False)))
     if isinstance(event, OverwriteRequested):

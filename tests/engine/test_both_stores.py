@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mulligan.core.errors import MulliganError
-from mulligan.core.events import Failed, Snoozed, Stopped, Succeeded
+from mulligan.core.events import Snoozed, Stopped, Succeeded
 from mulligan.core.job import FailureClass, Item
 from mulligan.engine.commands import Target
 from mulligan.store.postgres import PostgresDatabase
@@ -124,8 +124,8 @@ class Player:
         run = a_run(item, self.world.clock.now_ms(), rows=pick)
         event = {
             "ok": Succeeded(run, f'"{pick}"'),
-            "fail": Failed(**{**_values(a_failure(item, failure_class)), "run": run}),
-            "crash": Failed(**{**_values(a_failure(item, failure_class, crashed=True, signal=9)), "run": run}),
+            "fail": a_failure(item, failure_class)._replace(run=run),
+            "crash": a_failure(item, failure_class, crashed=True, signal=9)._replace(run=run),
             "snooze": Snoozed(run, 30.0),
             "stop": Stopped(run),
         }[how]
@@ -203,10 +203,6 @@ class Player:
             run = self.world.store.database.text_in_reader
             texts = {name: f"select {what} from {name}" for name, what in TABLES.items()}  # noqa: S608 - constants of this file
             return {name: sorted(str(tuple(row)) for row in run(text, {})) for name, text in texts.items()}
-
-
-def _values(failed: Failed) -> dict[str, Any]:
-    return {name: getattr(failed, name) for name in Failed.__slots__}
 
 
 def _told(exchange: Any) -> Any:

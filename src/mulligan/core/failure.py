@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from mulligan.core.job import FailureClass
@@ -172,6 +173,7 @@ def failure_to_json(failure: Failure) -> str:
     return json.dumps(_bare(failure), separators=(",", ":"))
 
 
+@lru_cache(maxsize=64)  # where something is down, thousands of attempts fail alike
 def failure_from_json(text: str) -> Failure:
     """Return what `failure_to_json` was given; fields that are not known here are ignored. Raises ValueError."""
     try:

@@ -97,7 +97,7 @@ _ALL_BUT_PERMANENT = tuple(each for each in FailureClass if each is not FailureC
 class Policy:
     """Which `Retry` holds for which failure class. Each entry has its own budget; an absent class is not retried."""
 
-    __slots__ = ("_index", "entries")
+    __slots__ = ("_index", "at_most_once", "entries")
 
     @overload
     def __init__(self, entries: Mapping[Classes, Retry]) -> None: ...
@@ -113,6 +113,8 @@ class Policy:
                 if each in self._index:
                     raise PolicyError(f"{each} stands in two entries of the policy: give each class once")
                 self._index[each] = place
+        self.at_most_once: bool = all(retry.max_attempts == 1 for _, retry in self.entries)
+        """Whether nothing is ever retried under this policy."""
 
     @classmethod
     def of(cls, form: Any) -> Policy:
@@ -138,11 +140,6 @@ class Policy:
             case (int(retries), first, last):
                 return cls([(_ALL_BUT_PERMANENT, Retry.linear(_count(retries), first, last))])
         raise PolicyError(f"retries={shown(form)}: give a number, (n, seconds), (n, first, last), a Retry or a Policy")
-
-    @property
-    def at_most_once(self) -> bool:
-        """Whether nothing is ever retried under this policy."""
-        return all(retry.max_attempts == 1 for _, retry in self.entries)
 
     def find(self, failure_class: FailureClass) -> tuple[int, Retry] | None:
         """Return the place and the Retry of the entry for a class, or None when the class is absent."""

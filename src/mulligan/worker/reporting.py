@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import assert_never
 
 from pydantic_core import from_json
@@ -18,16 +18,19 @@ from mulligan.worker.executors.interface import Call, Failed, Returned, Snoozed,
 MESSAGE_LENGTH = 5_000
 
 
-@dataclass(frozen=True, slots=True)
 class Outcomes:
     """The rules by which this worker judges failures."""
 
-    project: RuleSet
-    default: RuleSet
+    def __init__(self, project: RuleSet, default: RuleSet) -> None:
+        self._rules = (project, default)
+        self._known = lru_cache(maxsize=64)(self._judge)  # where something is down, thousands of attempts fail alike
 
-    def judge(self, failure: Failure, definition: Definition) -> Classification:
-        """Classify a failure of a task."""
-        return classify(failure, definition.classify, self.project, self.default)
+    def judge(self, failure: Failure, definition: Definition) -> tuple[Classification, str]:
+        """Classify a failure of a task; returns its facts as JSON as well."""
+        return self._known(failure, definition.classify)
+
+    def _judge(self, failure: Failure, rules: tuple[tuple[str, FailureClass], ...]) -> tuple[Classification, str]:
+        return classify(failure, rules, *self._rules), failure_to_json(failure)
 
     @staticmethod
     def checkpoint(call: Call) -> tuple[str, str]:
@@ -61,14 +64,14 @@ def ending(report: Succeeded | Failed | Snoozed | Stopped | Returned, claim: Cla
 def _failed(report: Failed, claim: Claim, outcomes: Outcomes) -> events.Failed:
     failure = report.failure
     item = claim.item
-    judged = outcomes.judge(failure, claim.definition)
+    judged, facts = outcomes.judge(failure, claim.definition)
     return events.Failed(
         run=Run(item.token, item.worker or 0, report.ended_ms, report.started_ms, report.rows, report.pid),
         failure_class=judged.failure_class,
         rule=judged.rule,
         error_type=failure.error_type,
         error_message=failure.text[:MESSAGE_LENGTH],
-        failure=failure_to_json(failure),
+        failure=facts,
         retry_after_s=judged.retry_after_s,
         timed_out=failure.kind in (Kind.TIMEOUT, Kind.HEARTBEAT, Kind.CUTOFF),
         cutoff=failure.kind is Kind.CUTOFF,

@@ -22,6 +22,7 @@ from mulligan.store.rows import (
     input_of,
     item_of,
     moves,
+    settled_item,
     success_row,
 )
 
@@ -90,10 +91,7 @@ class Items:
             (plain if _is_plain_success(each) else others).append(each)
         changed: set[tuple[int, int]] = set()
         if plain:
-            rows = as_json(
-                (each.before.job, each.before.number, each.before.version, each.after.reason, each.after.ended_ms)
-                for each in plain
-            )
+            rows = as_json(settled_item(each.after, each.before.version) for each in plain)
             changed.update(self._run("settle_items", {"rows": rows}).fetchall())
         if others:
             rows = as_json(changed_item(each.after, each.before.version) for each in others)
