@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import NamedTuple
 
 from mulligan.core.definition import Definition, definition_from_json, definition_to_json
@@ -50,8 +51,7 @@ class Definitions:
                 f"task {definition.name!r} is published from module {row.module!r} and cannot come from "
                 f"{definition.module!r} too: give it another name (@task(name=…)) or use another namespace"
             )
-        body = definition_to_json(definition)
-        digest = hashlib.sha256(body.encode()).hexdigest()
+        body, digest = _written(definition)
         definition_id = session.tasks.add_definition(row.id, digest, body, now_ms)
         if current or row.definition is None:
             session.tasks.set_current(row.id, definition_id)
@@ -80,3 +80,10 @@ class Definitions:
 def same_module(one: str, other: str) -> bool:
     """Return whether two module names may be one file, loaded by its path or by its dotted name."""
     return one == other or one.endswith(f".{other}") or other.endswith(f".{one}")
+
+
+@lru_cache(maxsize=256)
+def _written(definition: Definition) -> tuple[str, str]:
+    """Return a definition as JSON, and the digest of that."""
+    body = definition_to_json(definition)
+    return body, hashlib.sha256(body.encode()).hexdigest()

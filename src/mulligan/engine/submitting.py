@@ -134,13 +134,19 @@ class Submitting:
     def _at_once(self, submission: Submission, run_id: str | None, items: list[NewItem], chunks: _Chunks) -> Taken:
         now_ms = self._engine.clock.now_ms()
         with self._engine.store.write() as session:
-            job = self._begun(session, submission, run_id, now_ms)
-            if job is not None:
-                published = self._publish(session, submission)
-                wanted = self._wanted(session, submission, published, items)
-                if wanted:
-                    session.jobs.add_items(job, 0, wanted, self._defaults(submission, published, now_ms), now_ms)
-                self._seal(session, job, chunks.digest, None)
+            published = self._publish(session, submission)
+            defaults = self._defaults(submission, published, now_ms)
+            row = self._row(submission, published, run_id, now_ms)
+            if submission.only is None:
+                job = session.jobs.add_whole(row._replace(sealed=True, input_digest=chunks.digest), items, defaults, now_ms)
+                if job is not None and not items:
+                    session.records.add_event("job_ended", job, None, None, now_ms)
+            else:  # which of them are wanted is looked at when nobody else can have the run id any more
+                job = session.jobs.add(row, now_ms)
+                if job is not None:
+                    if wanted := self._wanted(session, submission, published, items):
+                        session.jobs.add_items(job, 0, wanted, defaults, now_ms)
+                    self._seal(session, job, chunks.digest, None)
         if job is None:
             return self._joined(submission, run_id or "", chunks.digest)
         self._engine.bell.wake_workers()
@@ -149,7 +155,8 @@ class Submitting:
     def _in_chunks(self, submission: Submission, run_id: str | None, pieces: Iterator[list[NewItem]], chunks: _Chunks) -> Taken:
         start_ms = self._engine.clock.now_ms()
         with self._engine.store.write() as session:
-            job = self._begun(session, submission, run_id, start_ms)
+            published = self._publish(session, submission)
+            job = session.jobs.add(self._row(submission, published, run_id, start_ms), start_ms)
         if job is None:
             for _ in pieces:
                 pass
@@ -165,11 +172,6 @@ class Submitting:
             raise
         self.release(job, due_ms)
         return Taken(job, new=True)
-
-    def _begun(self, session: Session, submission: Submission, run_id: str | None, now_ms: int) -> int | None:
-        """Add the job of a submission; None when another process has begun one with its run id."""
-        published = self._publish(session, submission)
-        return self._add_job(session, submission, published, run_id, sealed=False, now_ms=now_ms)
 
     def _add_held(self, submission: Submission, job: int, pieces: Iterator[list[NewItem]], start_ms: int) -> int:
         """Add items that are not due yet, a piece in each transaction; returns how many."""
@@ -188,28 +190,19 @@ class Submitting:
         if session.jobs.seal(job, digest, release_ms, now_ms):
             session.records.add_event("job_ended", job, None, None, now_ms)
 
-    def _add_job(
-        self,
-        session: Session,
-        submission: Submission,
-        published: Published,
-        run_id: str | None,
-        *,
-        sealed: bool,
-        now_ms: int,
-    ) -> int | None:
-        row = NewJob(
+    def _row(self, submission: Submission, published: Published, run_id: str | None, now_ms: int) -> NewJob:
+        """Return the row of a submission's job, which is not complete yet."""
+        return NewJob(
             published.task,
             run_id or self._new_run_id(now_ms),
             submission.kind,
             "",
             submission.tz,
             submission.options.labels,
-            sealed,
+            sealed=False,
             named=run_id is not None,
             total_ms=_ms(submission.options.total_timeout_s),
         )
-        return session.jobs.add(row, now_ms)
 
     def _new_run_id(self, now_ms: int) -> str:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now_ms / 1000))

@@ -116,6 +116,8 @@ class Worker:
         self._published: dict[str, Published] = {}
         self._names: dict[int, str] = {}
         self._look_at = 0.0
+        self._hinted = False
+        """Whether somebody said that there is work."""
         self._flush_at = float("inf")
         self._stop_look_at = 0.0
         self._beat_at = 0.0
@@ -252,6 +254,7 @@ class Worker:
             if hints is not None and fd == hints.fileno():
                 hints.drain()
                 self._look_at = self._stop_look_at = 0.0
+                self._hinted = True
             elif fd == self._wakee.fileno():
                 self._wakee.recv(64)
 
@@ -342,14 +345,11 @@ class Worker:
         if flush:
             for id in list(self._progress):  # noqa: A001 - the executor's name for it
                 self._flush_progress(id)
-        if not self._ended and not self._calls and not flush:
-            if not due:
-                return
-            next_due = self._engine.peek(list(self._names))
-            if next_due is None or next_due > self._clock.now_ms():
-                self._sleep_until(next_due)
-                return
-        room = None if self._draining else Room(self._executor, self._names, self._loaded)
+        if not self._ended and not self._calls and not flush and not (due and self._finds_work()):
+            return
+        # A checkpoint makes no room, and many a task saves one after the other.
+        looks = due or (bool(self._ended) and not self._draining)
+        room = Room(self._executor, self._names, self._loaded) if looks else None
         try:
             result = self._engine.exchange(self._worker, self._ended, list(self._names), room, self._notes)
         except StoreError:
@@ -372,8 +372,19 @@ class Worker:
         self._dispatch(result.claims)
         if result.claims:
             self._look_at = 0.0 if more else now + IDLE_S
-        else:
+        elif looks:
             self._sleep_until(result.next_due_ms)
+
+    def _finds_work(self) -> bool:
+        """Return whether something may be due, without holding up anybody who writes; else sleep until it is."""
+        if self._hinted:  # then looking before taking it only costs time
+            self._hinted = False
+            return True
+        next_due = self._engine.peek(list(self._names))
+        if next_due is not None and next_due <= self._clock.now_ms():
+            return True
+        self._sleep_until(next_due)
+        return False
 
     def _settle_one_by_one(self) -> None:
         """Settle each outcome by itself; one that the store will not take becomes a failure that says so."""

@@ -86,8 +86,8 @@ select id, input_digest, sealed, touched_ms from jobs where task = :task and run
 
 -- name: add_job
 -- Nothing returned means that another submission has the run id.
-insert into jobs (task, run_id, named, kind, input_digest, tz, labels, sealed, total_ms, created_ms, touched_ms)
-values (:task, :run_id, :named, :kind, :input_digest, :tz, :labels, :sealed, :total_ms, :now, :now)
+insert into jobs (task, run_id, named, kind, input_digest, tz, labels, sealed, total_ms, pending, created_ms, touched_ms, ended_ms)
+values (:task, :run_id, :named, :kind, :input_digest, :tz, :labels, :sealed, :total_ms, :pending, :now, :now, :ended_ms)
 on conflict (task, run_id) do nothing returning id;
 
 -- name: grow_job

@@ -81,11 +81,23 @@ class Jobs:
 
     def add(self, job: NewJob, now_ms: int) -> int | None:
         """Add a job without items; returns its id, or None when its task has a job of this run id already."""
+        return self._add(job, 0, now_ms)
+
+    def add_whole(self, job: NewJob, items: Sequence[NewItem], defaults: ItemDefaults, now_ms: int) -> int | None:
+        """Add a job that is complete with these items, and has ended where there are none; returns what `add` does."""
+        added = self._add(job, len(items), now_ms)
+        if added is not None and items:
+            self._put(added, 0, items, defaults, now_ms)
+        return added
+
+    def _add(self, job: NewJob, pending: int, now_ms: int) -> int | None:
         values = {
             **job._asdict(),
             "labels": json.dumps(job.labels),
             "sealed": int(job.sealed),
             "named": int(job.named),
+            "pending": pending,
+            "ended_ms": now_ms if job.sealed and not pending else None,
             "now": now_ms,
         }
         row = one(self._run("add_job", values))
@@ -98,6 +110,9 @@ class Jobs:
         """
         if one(self._run("grow_job", {"job": job, "count": len(items), "now": now_ms})) is None:
             raise Refused(f"job {job}: its submission stood still for too long and was given up: submit it again")
+        self._put(job, first, items, defaults, now_ms)
+
+    def _put(self, job: int, first: int, items: Sequence[NewItem], defaults: ItemDefaults, now_ms: int) -> None:
         shared = {**defaults._asdict(), "once": int(defaults.once), "job": job, "now": now_ms}
         numbers = as_json([number] for number in range(first, first + len(items)))
         self._run("add_items", {**shared, "rows": numbers}).fetchall()
