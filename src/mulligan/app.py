@@ -31,8 +31,11 @@ from mulligan.supervisor.supervisor import Supervisor
 from mulligan.telemetry import Tell, silent
 from mulligan.worker.executors.process.executor import ProcessExecutor
 from mulligan.worker.executors.process.nursery import Nursery
+from mulligan.worker.parts import Parts
 from mulligan.worker.reporting import Outcomes
-from mulligan.worker.worker import Parts, Worker
+from mulligan.worker.submissions import Submissions
+from mulligan.worker.waiting import FileWaiting
+from mulligan.worker.worker import Worker
 
 
 class Services:
@@ -114,6 +117,7 @@ class Services:
                 tell=tell,
             )
 
+        waiting = FileWaiting()
         return Worker(
             Parts(
                 engine=self.engine,
@@ -121,7 +125,8 @@ class Services:
                 make_executor=make_executor,
                 lock=presence.lock,
                 hints=presence.listen("worker"),
-                submit=self._submit_inside,
+                waiting=waiting,
+                submissions=Submissions(self._submit_inside, waiting.wake),
                 outcomes=Outcomes(project, default),
                 chores=self._chores,
                 tell=tell,

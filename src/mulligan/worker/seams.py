@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Container, Sequence
+from typing import NamedTuple, Protocol
 
 
 class Hints(Protocol):
@@ -25,6 +25,15 @@ class Lock(Protocol):
     def release(self, keep_file: bool = False) -> None: ...
 
 
+class Answer(NamedTuple):
+    """What an attempt's call is answered with, by id of the attempt and number of the call."""
+
+    id: int
+    call: int
+    value: str | None
+    error: str | None
+
+
 class Chore(Protocol):
     """Something to be done every so often."""
 
@@ -36,3 +45,27 @@ class Chore(Protocol):
 
     @property
     def run_once(self) -> Callable[[], int]: ...
+
+
+class Waiting(Protocol):
+    """How a worker waits until there is something to do."""
+
+    def wait(self, files: Sequence[int], seconds: float) -> Container[int]:
+        """Wait until one of the files can be read, somebody calls `wake`, or the time is over; return what can be read."""
+        ...
+
+    def wake(self) -> None:
+        """End the wait that goes on, or the next one; may be called from a signal or a thread."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Submitting(Protocol):
+    """Stores what running tasks submit."""
+
+    def put(self, id: int, call: int, payload: str, caller: str) -> None: ...
+
+    def take(self) -> Sequence[Answer]: ...
+
+    def close(self) -> None: ...

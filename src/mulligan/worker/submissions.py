@@ -5,21 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import NamedTuple
 
 from mulligan.core.errors import MulliganError, StoreError
+from mulligan.worker.seams import Answer
 
 RETRY_S = 0.2
 CLOSING_S = 10.0
-
-
-class Answer(NamedTuple):
-    """What an attempt's call is answered with, by id of the attempt and number of the call."""
-
-    id: int
-    call: int
-    value: str | None
-    error: str | None
 
 
 class Submissions:

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import select
 import signal
-import socket
-import time
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
-from mulligan.core.definition import Definition
 from mulligan.core.errors import StoreBusy, StoreError, WorkerUnfit
 from mulligan.core.events import AttemptEvent
 from mulligan.core.job import Item, ItemKey
 from mulligan.engine.definitions import Published
-from mulligan.engine.engine import Checkpoint, Claim, Engine, Exchange, NewWorker, Notes
-from mulligan.telemetry import Tell
+from mulligan.engine.engine import Checkpoint, Claim, Exchange, NewWorker, Notes
 from mulligan.worker.assigning import assignment_of
 from mulligan.worker.executors.interface import (
     Call,
-    Executor,
     Failed,
     Logged,
     Progressed,
@@ -33,10 +25,10 @@ from mulligan.worker.executors.interface import (
     Stopped,
     Succeeded,
 )
-from mulligan.worker.reporting import Outcomes, ending, unrecordable
+from mulligan.worker.parts import Due, Parts, Running
+from mulligan.worker.reporting import ending, unrecordable
 from mulligan.worker.room import Room
-from mulligan.worker.seams import Chore, Hints, Lock
-from mulligan.worker.submissions import Submissions
+from mulligan.worker.seams import Lock
 
 IDLE_S = 1.0
 """How often an idle worker looks for work that nobody hinted at."""
@@ -47,46 +39,6 @@ PROGRESS_FLUSH_S = 0.5
 STORE_RETRY_S = 0.2
 START_S = 10.0
 """How long a worker that starts waits for others who hold the store."""
-
-
-@dataclass(slots=True)
-class _Due:
-    chore: Chore
-    at: float = 0.0
-
-
-@dataclass(slots=True)
-class Running:
-    """An attempt in the hands of the executor."""
-
-    claim: Claim
-    definition: int
-    """Under which definition its code was loaded here."""
-    parts: int = 0
-    asked: bool = False
-
-    @property
-    def item(self) -> Item:
-        return self.claim.item
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a worker is made of; put together by the app."""
-
-    engine: Engine
-    definitions: Sequence[Definition]
-    """Of the tasks that are loaded here."""
-    make_executor: Callable[[], Executor]
-    lock: Callable[[str], Lock]
-    hints: Hints | None
-    submit: Callable[[str, str], str]
-    """Stores what a running task submits: (payload, id of the caller) to the answer, both JSON."""
-    outcomes: Outcomes
-    chores: Callable[[Callable[[], int | None]], Sequence[Chore]]
-    tell: Tell
-    name: str
-    lease_s: float
 
 
 class Worker:
@@ -126,11 +78,9 @@ class Worker:
         self._store_is_down = False
         self._overdue = False
         self._progress: dict[int, tuple[float, float]] = {}
-        self._waker, self._wakee = socket.socketpair()
-        self._waker.setblocking(False)
-        self._wakee.setblocking(False)
-        self._chores = [_Due(each) for each in parts.chores(lambda: self._worker)]
-        self._submissions = Submissions(parts.submit, self._wake_up)
+        self._chores = [Due(each) for each in parts.chores(lambda: self._worker)]
+        self._submissions = parts.submissions
+        self._waiting = parts.waiting
 
     @property
     def id(self) -> int | None:
@@ -144,19 +94,13 @@ class Worker:
         """
         previous = self._catch_signals() if signals else {}
         try:
-            self._begin()
-            while not self._done():
-                self._step()
+            self.begin()
+            while not self.done:
+                self.step()
             if self._trouble is not None:
                 raise WorkerUnfit(self._trouble)
         finally:
-            self._executor.close()
-            self._submissions.close()
-            self._leave()
-            if self._parts.hints is not None:
-                self._parts.hints.close()
-            self._waker.close()
-            self._wakee.close()
+            self.close()
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
@@ -166,17 +110,25 @@ class Worker:
         What it leaves unsettled, because the store is away, is taken back from it later as from a lost worker.
         """
         self._stops += 1
-        self._wake_up()
+        self._waiting.wake()
 
-    def _wake_up(self) -> None:
-        with contextlib.suppress(OSError):  # it is awake, or gone
-            self._waker.send(b"!")
-
-    def _done(self) -> bool:
+    @property
+    def done(self) -> bool:
+        """Whether it was stopped and has nothing left to do."""
         settled = not self._running and not self._ended and not self._notes
         return self._draining and (settled or self._stops > 2)
 
-    def _step(self) -> None:
+    def close(self) -> None:
+        """Kill what still runs, and leave; safe to call twice."""
+        self._executor.close()
+        self._submissions.close()
+        self._leave()
+        if self._parts.hints is not None:
+            self._parts.hints.close()
+        self._waiting.close()
+
+    def step(self) -> None:
+        """Wait until there is something to do, or time to look, and do it."""
         self._wait()
         self._obey()
         for report in self._executor.poll():
@@ -184,7 +136,7 @@ class Worker:
         self._heed()
         for answer in self._submissions.take():
             self._executor.answer(*answer)
-        now = time.monotonic()
+        now = self._clock.monotonic()
         if now < self._store_down_until:
             return
         try:
@@ -200,7 +152,7 @@ class Worker:
         if not self._store_is_down:
             self._store_is_down = True
             self._tell("store is away", error=str(error))
-        now = time.monotonic()
+        now = self._clock.monotonic()
         self._store_down_until = now + STORE_RETRY_S
         if now - self._renewed > self._parts.lease_s and not self._overdue:
             # Others may have taken this worker for lost, and run its items: so they must not run on here.
@@ -231,7 +183,7 @@ class Worker:
         held = [running.item for running in self._running.values()] + [item for item, _ in self._ended]
         return {(item.key, item.token) for item in held}
 
-    def _do(self, due: _Due, now: float) -> None:
+    def _do(self, due: Due, now: float) -> None:
         """Do a chore, and soon again while there is more to do; one that fails is told of and tried again in its time."""
         due.at = now + due.chore.interval_s
         try:
@@ -243,20 +195,13 @@ class Worker:
             self._tell("chore failed", chore=due.chore.name, error=f"{type(error).__name__}: {error}")
 
     def _wait(self) -> None:
-        poll = select.poll()
-        for fd in (*self._executor.files(), self._wakee.fileno()):
-            poll.register(fd, select.POLLIN)
         hints = self._parts.hints
-        if hints is not None:
-            poll.register(hints.fileno(), select.POLLIN)
-        ready = poll.poll(max(0.0, self._wake_at() - time.monotonic()) * 1000)
-        for fd, _ in ready:
-            if hints is not None and fd == hints.fileno():
-                hints.drain()
-                self._look_at = self._stop_look_at = 0.0
-                self._hinted = True
-            elif fd == self._wakee.fileno():
-                self._wakee.recv(64)
+        files = self._executor.files() if hints is None else (*self._executor.files(), hints.fileno())
+        readable = self._waiting.wait(files, max(0.0, self._wake_at() - self._clock.monotonic()))
+        if hints is not None and hints.fileno() in readable:
+            hints.drain()
+            self._look_at = self._stop_look_at = 0.0
+            self._hinted = True
 
     def _wake_at(self) -> float:
         """Return when to look at the store or at the executor's time limits, if nothing else happens before."""
@@ -287,7 +232,7 @@ class Worker:
             self._trouble = self._executor.trouble
             self._tell("nothing more can be run here", reason=self._trouble)
             self._stops = max(self._stops, 1)
-            self._wake_up()
+            self._waiting.wake()
 
     def _take_in(self, report: Report) -> None:
         running = self._running.get(report.id)
@@ -299,7 +244,7 @@ class Worker:
             self._note_log(running, report)
         elif isinstance(report, Progressed):
             self._progress[report.id] = (report.done, report.total)
-            self._flush_at = min(self._flush_at, time.monotonic() + PROGRESS_FLUSH_S)
+            self._flush_at = min(self._flush_at, self._clock.monotonic() + PROGRESS_FLUSH_S)
         elif isinstance(report, Call):
             self._call(running, report)
 
@@ -317,7 +262,7 @@ class Worker:
         item = running.item
         self._notes.logs.append((item.job, item.number, item.token, running.parts, report.text))
         running.parts += 1
-        self._flush_at = min(self._flush_at, time.monotonic() + LOG_FLUSH_S)
+        self._flush_at = min(self._flush_at, self._clock.monotonic() + LOG_FLUSH_S)
 
     def _flush_progress(self, id: int) -> None:
         found = self._progress.pop(id, None)
@@ -404,7 +349,7 @@ class Worker:
 
     def _sleep_until(self, due_ms: int | None) -> None:
         wait_s = IDLE_S if due_ms is None else max(0.0, (due_ms - self._clock.now_ms()) / 1000)
-        self._look_at = time.monotonic() + min(wait_s, IDLE_S)
+        self._look_at = self._clock.monotonic() + min(wait_s, IDLE_S)
 
     def _dispatch(self, claims: Sequence[Claim]) -> None:
         batch, now_ms = [], self._clock.now_ms()
@@ -469,14 +414,14 @@ class Worker:
         self._leave()
         self._enlist()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
         """Enlist for the first time; whoever holds the store then gets more time than later, when work waits."""
-        until = time.monotonic() + START_S
+        until = self._clock.monotonic() + START_S
         while self._worker is None:
             try:
                 self._enlist()
             except StoreBusy:
-                if time.monotonic() > until or self._stops:
+                if self._clock.monotonic() > until or self._stops:
                     raise
 
     def _enlist(self) -> None:
@@ -492,7 +437,7 @@ class Worker:
         self._overdue = False
         self._names = {each.task: name for name, each in self._published.items()}
         self._look_at = 0.0
-        self._renewed = time.monotonic()
+        self._renewed = self._clock.monotonic()
         self._beat_at = self._renewed + self._parts.lease_s / 6
         self._tell("worker started", worker=self._parts.name, id=self._worker, tasks=sorted(self._published))
 
