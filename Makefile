@@ -1,5 +1,5 @@
 # Everything a contributor or CI runs. `make demo` and `make test` need nothing but Python 3.11+, make and git.
-.PHONY: setup demo demo-postgres test check lint types contracts chaos bench docs clean
+.PHONY: setup demo demo-postgres test check lint types contracts chaos simulate bench docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,6 +34,9 @@ chaos: $(VENV)/.dev        ## kill and break for long, on both stores: make chao
 	@$(BIN)/python -m tests.stories.kill_loop --kills $(KILLS) $(ARGS)
 	@$(BIN)/python -m tests.stories.kill_loop --kills $(KILLS) --store postgres --workers 2 $(ARGS)
 	@$(BIN)/python -m tests.stories.kill_loop --kills $(KILLS) --faults --workers 2 $(ARGS)
+
+simulate: $(VENV)/.dev     ## simulate worlds in which everything goes wrong: make simulate ARGS='--seeds 10000'
+	@$(BIN)/python -m tests.simulation $(ARGS)
 
 bench: $(VENV)/.dev        ## measure, side by side with a peer
 	@$(BIN)/python -m bench $(ARGS)

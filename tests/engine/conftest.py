@@ -10,6 +10,7 @@ import pytest
 
 from mulligan.store.postgres import Place, PostgresDatabase
 from mulligan.testing.harness import Harness
+from mulligan.testing.postgres import empty
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -39,17 +40,11 @@ def emptied(shared_place: Callable[[], Place]) -> Iterator[Callable[[], Postgres
     """Returns one and the same PostgreSQL store, emptied each time: quicker than a new one for tests that want hundreds."""
     database = PostgresDatabase(shared_place())
 
-    def empty() -> PostgresDatabase:
-        with database.connect() as connection:
-            names = connection.execute(
-                "select string_agg(tablename, ', ') from pg_tables where schemaname = current_schema() and tablename <> 'meta'"
-            ).fetchone()
-            connection.execute("alter table audit disable trigger all")
-            connection.execute(f"truncate {names[0]} restart identity cascade".encode())  # type: ignore[index]
-            connection.execute("alter table audit enable trigger all")
+    def empty_it() -> PostgresDatabase:
+        empty(database)
         return database
 
-    yield empty
+    yield empty_it
     database.close()
 
 

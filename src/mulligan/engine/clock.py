@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -16,6 +17,8 @@ class Clock(Protocol):
     def now_ms(self) -> int: ...
 
     def monotonic(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
 
 
 STEP_MS = 1_000
@@ -36,6 +39,9 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        threading.Event().wait(seconds)  # time.sleep fails where the clock is a faked one
 
 
 MEASURE_S = 30.0
@@ -67,6 +73,9 @@ class ServerClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        threading.Event().wait(seconds)  # time.sleep fails where the clock is a faked one
 
     def _read(self) -> int:
         return self._set_to + round((time.monotonic() - self._set_at) * 1000)

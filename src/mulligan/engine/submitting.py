@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import threading
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -126,7 +125,7 @@ class Submitting:
                 if self._engine.clock.now_ms() - row.touched_ms > ABANDONED_MS:
                     session.jobs.drop_unsealed(row.job)
                     return None
-            threading.Event().wait(0.1)
+            self._engine.clock.sleep(0.1)
 
     def _publish(self, session: Session, submission: Submission) -> Published:
         return self._engine.definitions.publish(session, submission.definition, self._engine.clock.now_ms(), current=False)

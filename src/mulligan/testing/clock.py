@@ -21,6 +21,10 @@ class VirtualClock:
         """Return seconds that only ever grow."""
         return self._monotonic
 
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.pass_(seconds)
+
     def pass_(self, seconds: float) -> None:
         """Let time pass."""
         if seconds < 0:

