@@ -1,5 +1,5 @@
 # Everything a contributor or CI runs. `make demo` and `make test` need nothing but Python 3.11+, make and git.
-.PHONY: setup demo demo-postgres test check lint types contracts chaos simulate bench docs clean
+.PHONY: setup demo demo-postgres test check lint types contracts chaos simulate museum bench docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -38,7 +38,10 @@ chaos: $(VENV)/.dev        ## kill and break for long, on both stores: make chao
 simulate: $(VENV)/.dev     ## simulate worlds in which everything goes wrong: make simulate ARGS='--seeds 10000'
 	@$(BIN)/python -m tests.simulation $(ARGS)
 
-bench: $(VENV)/.dev        ## measure, side by side with a peer
+museum: $(VENV)/.dev       ## bring bugs back that others had, one by one, and see who finds them
+	@$(BIN)/python -m tests.museum $(ARGS)
+
+bench: $(VENV)/.dev $(VENV)/.peers   ## measure, side by side with peers
 	@$(BIN)/python -m bench $(ARGS)
 
 docs: $(VENV)/.dev         ## write the pages that are made from the code
@@ -50,6 +53,13 @@ clean:
 $(BIN)/python:
 	@echo "Setting up a virtual environment in $(VENV)"
 	@sh tools/make-venv $(VENV)
+
+# What cannot be installed here is said to be missing, and the rest is measured.
+$(VENV)/.peers: bench/peers.txt | $(BIN)/python
+	@echo "Installing the peers that Mulligan is measured beside"
+	@$(BIN)/python -m venv $(VENV)/peers
+	@$(VENV)/peers/bin/python -m pip install --quiet --disable-pip-version-check --requirement bench/peers.txt || true
+	@touch $@
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Mulligan and what the demo computes with (a minute at most)"

@@ -21,15 +21,19 @@ def with_bench(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Have a worker run inside; at the end it is gone, and all it has started."""
+def running(*commands: Sequence[str]) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Have workers run inside; at the end they are gone, and all they have started."""
     environment = with_bench(os.environ)
-    with (bodies.folder() / "worker.log").open("ab") as log:
-        process = subprocess.Popen(command, cwd=bodies.folder(), env=environment, stdout=log, stderr=log)
+    processes: list[subprocess.Popen[bytes]] = []
     try:
-        yield process
+        with (bodies.folder() / "worker.log").open("ab") as log:
+            for command in commands:  # one by one, so that those which there are end where the next one cannot start
+                started = subprocess.Popen(command, cwd=bodies.folder(), env=environment, stdout=log, stderr=log)
+                processes.append(started)
+        yield processes
     finally:
-        kill(process)
+        for each in processes:
+            kill(each)
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

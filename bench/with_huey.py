@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.contender import Kind
+from bench.contender import Entry, Kind
 
 LOOK_S, LOOK_LEAST_OFTEN_S = "0.001", "0.01"
 
@@ -16,19 +16,19 @@ LOOK_S, LOOK_LEAST_OFTEN_S = "0.001", "0.01"
 class Huey:
     """huey with a durability of FULL or OFF; it has nothing between."""
 
-    def __init__(self, durability: str) -> None:
-        os.environ["BENCH_DURABILITY"] = durability  # before the import below, and for the consumer
+    def __init__(self, entry: Entry) -> None:
+        os.environ["BENCH_DURABILITY"] = entry.durability  # before the import below, and for the consumer
         from bench import huey_tasks
 
         self._tasks: Any = huey_tasks
         self._storage = huey_tasks.huey.storage
         self._count = 0
 
-    def worker(self) -> Sequence[str]:
-        """Return the command that starts the consumer."""
+    def workers(self, many: bool = True) -> Sequence[Sequence[str]]:  # noqa: ARG002 - see below
+        """Return the command that starts the consumer, the same for everything."""
         consumer = str(Path(sys.executable).with_name("huey_consumer"))
         options = ["-k", "thread", "-w", "4", "-q", "-d", LOOK_S, "-m", LOOK_LEAST_OFTEN_S, "-s", "1"]
-        return [sys.executable, consumer, "bench.huey_tasks.huey", *options]
+        return [[sys.executable, consumer, "bench.huey_tasks.huey", *options]]
 
     def submit(self, kind: Kind, count: int) -> None:
         """Enqueue call after call: huey has no submission of many at once."""
@@ -60,6 +60,6 @@ class Huey:
         self._storage.close()
 
 
-def make(durability: str) -> Huey:
+def make(entry: Entry) -> Huey:
     """Return the contender."""
-    return Huey(durability)
+    return Huey(entry)

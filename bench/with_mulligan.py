@@ -1,4 +1,4 @@
-"""Mulligan as a contender: one worker with two children, on SQLite."""
+"""Mulligan as a contender: on SQLite one worker with two children, on PostgreSQL two workers with one each."""
 
 from __future__ import annotations
 
@@ -9,23 +9,29 @@ from pathlib import Path
 from typing import Any
 
 from bench import bodies, tasks
-from bench.contender import Kind
+from bench.contender import POSTGRES, Entry, Kind
 from mulligan import connect
 
 
 class Mulligan:
-    """Mulligan with a durability of FULL or NORMAL."""
+    """Mulligan with a durability of FULL or NORMAL on SQLite, or on PostgreSQL."""
 
-    def __init__(self, durability: str) -> None:
-        os.environ["MULLIGAN_SYNCHRONOUS"] = durability  # the worker inherits it
-        self._url = f"sqlite:///{bodies.folder() / 'mulligan.db'}"
+    def __init__(self, entry: Entry) -> None:
+        self._url = os.environ.get(POSTGRES, "")
+        self._workers, self._processes = 2, "1"
+        if entry.store == "SQLite":
+            os.environ["MULLIGAN_SYNCHRONOUS"] = entry.durability  # the worker inherits it
+            self._url = f"sqlite:///{bodies.folder() / 'mulligan.db'}"
+            self._workers, self._processes = 1, "2"
         self._client = connect(self._url)
         self._job: Any = None
 
-    def worker(self) -> Sequence[str]:
-        """Return the command that starts a worker."""
-        file = str(Path(tasks.__file__))
-        return [sys.executable, "-m", "mulligan.cli.main", "worker", file, "--database", self._url, "--processes", "2"]
+    def workers(self, many: bool = True) -> Sequence[Sequence[str]]:
+        """Return the commands that start the workers."""
+        command = [sys.executable, "-m", "mulligan.cli.main", "worker", str(Path(tasks.__file__)), "--database", self._url]
+        if not many:
+            return [[*command, "--processes", "2"]]
+        return [[*command, "--processes", self._processes]] * self._workers
 
     def submit(self, kind: Kind, count: int) -> None:
         """Submit one job with an item for each number."""
@@ -52,6 +58,6 @@ class Mulligan:
         self._client.services.close()
 
 
-def make(durability: str) -> Mulligan:
+def make(entry: Entry) -> Mulligan:
     """Return the contender."""
-    return Mulligan(durability)
+    return Mulligan(entry)

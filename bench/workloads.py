@@ -38,7 +38,7 @@ def drain(contender: Contender, kind: Kind, count: int) -> Figures:
     contender.submit(kind, count)
     submitted = time.perf_counter()
     first: tuple[float, int] | None = None  # when the worker was first seen at work, and how much was done by then
-    with running(contender.worker()):
+    with running(*contender.workers()):
         started = time.perf_counter()
         while True:
             done, now = contender.done(), time.perf_counter()
@@ -75,7 +75,7 @@ def flaky(contender: Contender, count: int) -> Figures:
 
 def round_trips(contender: Contender, count: int) -> Figures:
     """Submit one item after the other to an idle worker, and wait for each."""
-    with running(contender.worker()):
+    with running(*contender.workers(many=False)):
         for _ in range(WARM_UP):
             contender.round_trip()
         times = sorted(_timed(contender.round_trip) * 1000 for _ in range(count))
@@ -84,7 +84,7 @@ def round_trips(contender: Contender, count: int) -> Figures:
 
 def steps(contender: Contender, count: int) -> Figures:
     """Run one task that saves many steps."""
-    with running(contender.worker()):
+    with running(*contender.workers(many=False)):
         contender.round_trip()
         return {"steps": count / _timed(lambda: contender.steps(count))}
 
@@ -93,16 +93,17 @@ def killed(contender: Contender, count: int) -> Figures:
     """Kill the worker and all it has started in the middle, start another, and read in the journal what became of it."""
     contender.submit("nap", count)
     began = time.perf_counter()
-    with running(contender.worker()) as worker:
+    with running(*contender.workers()) as workers:
         while sum(line.what == "end" for line in bodies.journal()) < count * KILL_AT:
             _give_up_after(began, "too few ended before the kill")
             time.sleep(LOOK_S)
-        kill(worker)
+        for each in workers:
+            kill(each)
     before = bodies.journal()
     committed = contender.committed()
     cut = _numbers(before, "begin") - _numbers(before, "end")
     restarted = time.time()
-    with running(contender.worker()):
+    with running(*contender.workers()):
         while contender.done() < count or len(_numbers(bodies.journal(), "end")) < count:
             if time.perf_counter() - began > LIMIT_S / 3:
                 break  # what has not come back by now is lost
@@ -134,8 +135,8 @@ def _give_up_after(began: float, message: str) -> None:
         raise TimeoutError(f"{message} after {LIMIT_S:.0f} s; the worker said:\n{log[-2000:]}")
 
 
-_OURS = ("mulligan-full", "mulligan-normal")
-_ALL = (*_OURS, "huey-full", "huey-off")
+_OURS = ("mulligan-full", "mulligan-normal", "mulligan-postgres")
+_ALL = (*_OURS, "huey-full", "huey-off", "dbos", "dbos-postgres", "pgqueuer")
 _DRAIN = {
     "submit": "submitted/s",
     "drain": "drained/s",
@@ -144,7 +145,8 @@ _DRAIN = {
 }
 
 WORKLOADS = {
-    "w1": Workload("W1: items that do nothing, with retries", plain, 20_000, 4_000, _DRAIN, _ALL),
+    "w1": Workload("W1: items that do nothing, with retries", plain, 100_000, 4_000, _DRAIN, _ALL),
+    "w1-10k": Workload("W1 with 10,000 items", plain, 10_000, 0, _DRAIN, _OURS),
     "w1-once": Workload("W1: items that do nothing, at most once", once, 3_000, 3_000, _DRAIN, _OURS),
     "w2": Workload(
         "W2: submit to an idle worker until finished is seen", round_trips, 300, 300,
@@ -154,7 +156,9 @@ WORKLOADS = {
     "w4": Workload(
         f"W4: kill -9 at {KILL_AT:.0%} of tasks of {bodies.NAP_S} s", killed, 200, 200,
         {"lost": "items lost", "repeated": "items with a stored outcome that ran again", "interrupted": "items interrupted",
-         "again_s": "s until the last of them ran again"}, ("mulligan-full", "huey-full"),
+         "again_s": "s until the last of them ran again"}, ("mulligan-full", "mulligan-postgres", "huey-full"),
     ),
-    "w5": Workload("W5: steps saved by one task", steps, 2_000, 2_000, {"steps": "steps/s"}, _OURS),
+    "w5": Workload(
+        "W5: steps saved by one task", steps, 2_000, 500, {"steps": "steps/s"}, (*_OURS, "dbos", "dbos-postgres")
+    ),
 }  # fmt: skip

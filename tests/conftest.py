@@ -9,9 +9,13 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
+from hypothesis import Phase, settings
 
 from mulligan.store.postgres import Place
 from mulligan.testing.postgres import URL_VARIABLE, PostgresMissing, PostgresServer
+
+settings.register_profile("find", phases=[Phase.explicit, Phase.generate])
+"""Finds what is wrong, and does not look for the shortest way there."""
 
 
 @pytest.fixture(scope="session")

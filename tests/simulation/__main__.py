@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long")
     parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--keep-going", action="store_true", help="tell of all seeds that break something, in one line each")
+    parser.add_argument("--as-found", action="store_true", help="tell of the first seed that breaks something as it is, unshrunk")
     given = parser.parse_args()
     began, runs, broken = time.monotonic(), [], 0
     with on_postgres() if given.store == "postgres" else contextlib.nullcontext(sim_run.in_memory) as make:
@@ -31,6 +32,9 @@ def main() -> int:
             runs.append(found._replace(told=()))
             if found.broken is not None:
                 broken += 1
+                if given.as_found:
+                    print(f"seed {seed}: {found.broken}")
+                    break
                 if not given.keep_going:
                     print(sim_run.story(sim_run.shrink(found, make)))
                     break

@@ -29,6 +29,7 @@ select job, number, task, definition, once, priority, status, due_ms, wait, gene
 from items"""
 _JOBS = "select id, cancel_ms, ended_ms from jobs"
 _PAUSED = "select id from tasks where paused_ms is not null"
+_CHECKPOINTS = "select job, number, key, generation, token from checkpoints"
 _RESULTS = "select job, number, generation, attempt, result from attempts where outcome = 'SUCCEEDED'"
 
 
@@ -49,6 +50,7 @@ class Oracle:
         self.tasks: dict[int, str] = {}
         self._cancelled: set[int] = set()
         self._paused: set[int] = set()
+        self._checkpoints: set[tuple[ItemKey, str, int, int]] = set()
         self._claims: dict[Deed, int] = {}
         """By whom which attempt was claimed, as committed."""
         self._began: set[Deed] = set()
@@ -110,10 +112,16 @@ class Oracle:
             cancelled = {job for job, cancel_ms, ended_ms in query(_JOBS, {}) if cancel_ms is not None and ended_ms is None}
             paused = {row[0] for row in query(_PAUSED, {})}
             changed = [item for key, item in rows.items() if self.items.get(key) != item]
+            checkpoints = {(ItemKey(row[0], row[1]), *row[2:]) for row in query(_CHECKPOINTS, {})}
             results = {Deed(ItemKey(row[0], row[1]), row[2], row[3]): row[4] for row in query(_RESULTS, {})} if changed else {}
         gone = {key for key in self.items.keys() - rows.keys() if key.job in self.jobs}  # what was never complete may go
         if gone:
             raise Broken(f"H1: item {min(gone)} is gone")
+        for key, step, _, token in checkpoints - self._checkpoints:
+            owned = self.items[key]
+            if (owned.status, owned.token) != (JobStatus.STARTED, token):
+                raise Broken(f"I4: {process.name} saved {step} of {key} for token {token}, and the item is {_words(owned)}")
+        self._checkpoints = checkpoints
         for item in changed:
             self._compare(process, self.items.get(item.key), item)
             if item.status is JobStatus.SUCCESS:

@@ -22,8 +22,9 @@ PING_S = 3.0
 """How often a session that hears nothing is asked whether it still lives."""
 APART_S = 0.5
 """A lock counts as free when it was free on two looks so far apart, with no restart of the server in between."""
-QUIET_S = 0.02
-"""At most one notification in so long: notifying transactions wait for each other at their commit."""
+QUIET = 5.0
+"""A session notifies nobody for this many times as long as the last notification took: so they take a sixth of it at most. Each
+takes a lock of the whole database when it commits, and where many wait for that, all of them become rarer."""
 LONGEST_PAUSE_S = 2.0
 
 _LOOK = """
@@ -246,10 +247,12 @@ class Session:
                 self._changed.notify_all()
         for channel in sorted(channels):
             self._run(connection, f'listen "{channel}"')
+        began = time.monotonic()
         for channel in sorted(notices):
             self._run(connection, f'notify "{channel}"')
         if notices:
-            self._quiet_until = time.monotonic() + QUIET_S
+            ended = time.monotonic()
+            self._quiet_until = ended + QUIET * (ended - began)
 
     def _run(self, connection: psycopg.Connection[Any], text: str, *values: int) -> Any:
         with self._database.watchdog.over(connection):

@@ -1,0 +1,79 @@
+"""Brings a bug back in a copy of the source, and sees who finds it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from exhibits import SIMULATION, Bug
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "mulligan"
+LIMIT_S = 60.0
+
+
+class Missing(Exception):
+    """What a bug replaces is not in the code, or is there more than once: the exhibit has to be made anew."""
+
+
+class Found(NamedTuple):
+    """Who found a bug, after how long, and what they said."""
+
+    bug: Bug
+    found: bool
+    after_s: float
+    said: str
+
+
+def broken(bug: Bug) -> str:
+    """Return the text of a bug's file with the bug in it; raises Missing."""
+    text = (SOURCE / bug.file).read_text("utf-8")
+    times = text.count(bug.right)
+    if times != 1:
+        raise Missing(f"{bug.name}: what it replaces is {times} times in {bug.file}, and must be there once: {bug.right!r}")
+    return text.replace(bug.right, bug.wrong)
+
+
+def show(bug: Bug) -> Found:
+    """Have a bug looked for."""
+    with tempfile.TemporaryDirectory(prefix="museum-") as folder:
+        copy = Path(folder) / "mulligan"
+        shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        (copy / bug.file).write_text(broken(bug), "utf-8")
+        return _look(bug, folder)
+
+
+def _look(bug: Bug, folder: str) -> Found:
+    if bug.finder == SIMULATION:
+        command = ["-m", "tests.simulation", "--seeds", "100000", "--minutes", "1", "--as-found"]
+    else:
+        plain = ["-x", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "--hypothesis-profile=find"]
+        command = ["-m", "pytest", *plain, *bug.finder.split()]
+    paths = os.pathsep.join((folder, str(ROOT)))
+    began = time.monotonic()
+    try:
+        told = subprocess.run(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": paths, "HYPOTHESIS_STORAGE_DIRECTORY": f"{folder}/hypothesis"},
+            capture_output=True,
+            text=True,
+            timeout=2 * LIMIT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Found(bug, False, time.monotonic() - began, "it took too long")
+    after_s = time.monotonic() - began
+    return Found(bug, told.returncode == 1 and after_s <= LIMIT_S, after_s, _words(told.stdout))
+
+
+def _words(said: str) -> str:
+    """Return the line that names what is wrong."""
+    lines = [line for line in said.splitlines() if line.startswith(("BROKEN", "seed", "FAILED", "E  "))]
+    return lines[0].removeprefix("BROKEN").removeprefix("E").strip()[:110] if lines else ""
