@@ -1,0 +1,58 @@
+"""Which crash points there are: found by telling the stories once with nobody killed; and one case for each of some passes."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from crash_story import Asked, Story, World
+
+from mulligan.store.postgres import Place
+from mulligan.testing.postgres import PostgresServer
+
+OPERATOR = "operator who asks"
+
+
+@contextlib.contextmanager
+def a_world(store: str, url: str | None = None) -> Iterator[World]:
+    """A world of its own; on PostgreSQL on the server of a URL, or on one of its own."""
+    with tempfile.TemporaryDirectory(prefix="crash-") as folder, contextlib.ExitStack() as stack:
+        place = None
+        if store == "postgres":
+            if url is None:
+                server = PostgresServer()
+                stack.callback(server.close)
+                url = server.url
+            place = Place(url, Path(folder).name.replace("-", "_").lower())
+        world = World(Path(folder), place)
+        stack.callback(world.close)
+        yield world
+
+
+def recorded(store: str, url: str | None = None) -> dict[str, int]:
+    """Return the names of all points, and how often a process passed each at most."""
+    passes: dict[str, int] = {}
+    for kind in (Story, Asked):
+        with a_world(store, url) as world:
+            record = world.folder / "points"
+            kind(world, record=record).run()
+            for line in record.read_text("utf-8").splitlines():
+                count, _, name = line.partition(" ")
+                passes[name] = max(passes.get(name, 0), int(count))
+    return dict(sorted(passes.items()))
+
+
+def cases(passes: dict[str, int]) -> list[str]:
+    """Return where to kill: at the first, the second and the last pass of each point."""
+    return [f"{count} {name}" for name, most in passes.items() for count in sorted({1, min(2, most), most})]
+
+
+def tell(store: str, at: str, url: str | None = None) -> bool:
+    """Tell the story in which a process dies at a point; returns whether one did. Raises AssertionError where it must not end so."""
+    kind = Asked if OPERATOR in at else Story
+    with a_world(store, url) as world:
+        story = kind(world, at=at)
+        story.run()
+        return story.killed
