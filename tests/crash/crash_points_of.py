@@ -50,7 +50,7 @@ def cases(passes: dict[str, int]) -> list[str]:
 
 
 def tell(store: str, at: str, url: str | None = None) -> bool:
-    """Tell the story in which a process dies at a point; returns whether one did. Raises AssertionError where it must not end so."""
+    """Tell the story in which a process dies at a point; returns whether one did. Raises AssertionError where it ends badly."""
     kind = Asked if OPERATOR in at else Story
     with a_world(store, url) as world:
         story = kind(world, at=at)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,11 @@ TIMEOUT_S = 40.0
 class Story:
     """A world with a worker that dies at a point, and another one after it."""
 
-    def __init__(self, world: World, at: str | None = None, record: Path | None = None) -> None:
+    def __init__(self, world: World, at: str | None = None, record: Path | None = None, under: Sequence[str] = ()) -> None:
         self.world = world
         self.at = at
         self.mark = world.folder / "killed"
+        self._under = list(under)
         self._set = {"CRASH_ROLE": "worker", "CRASH_MARK": str(self.mark)}
         self._set |= {"CRASH_AT": at} if at else {}
         self._set |= {"CRASH_RECORD": str(record)} if record else {}
@@ -42,9 +44,10 @@ class Story:
 
     def worker(self) -> None:
         """Start a worker in which points are watched."""
+        under, self._under = self._under, []  # only the first one is made to fail
         os.environ.update(self._set)
         try:
-            self.world.worker(TASKS, wait=False, python_path=f"{SITE}{os.pathsep}{HERE}", lease=3)
+            self.world.worker(TASKS, wait=False, python_path=f"{SITE}{os.pathsep}{HERE}", lease=3, under=under)
         finally:
             for name in self._set:
                 del os.environ[name]

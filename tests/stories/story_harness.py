@@ -140,6 +140,7 @@ class WorkerProcess:
         self, world: World, sources: Sequence[str], settings: dict[str, object], output: str | None, command: str = "worker"
     ) -> None:
         path = os.pathsep.join([str(settings.pop("python_path", HERE)), str(HERE)])
+        under: list[str] = settings.pop("under", [])  # type: ignore[assignment]  # a program that runs it, with its options
         given = {**SETTINGS, **world.settings, **{name: str(value) for name, value in settings.items()}}
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MULLIGAN_")}
         environment |= {f"MULLIGAN_{name.upper()}": value for name, value in given.items()}
@@ -149,7 +150,7 @@ class WorkerProcess:
         self._said = world.folder / f"{command}-{len(world.workers)}.log"
         with Path(output or self._said).open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "mulligan.cli.main", command, *sources],
+                [*under, sys.executable, "-m", "mulligan.cli.main", command, *sources],
                 env=environment,
                 cwd=world.folder,
                 stdout=log,

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from mulligan.worker.executors.interface import Assignment
 from mulligan.worker.executors.process import wire
+from mulligan.worker.executors.process.attempts import Attempt
+from mulligan.worker.executors.process.children import Child
 from mulligan.worker.executors.process.deadlines import Deadlines
 from mulligan.worker.executors.process.logs import AttemptLog, Splitter, marker
 
@@ -71,3 +74,17 @@ def test_stale_deadlines_do_not_pile_up() -> None:
         deadlines.set(key, 1e9)
         deadlines.discard(key)
     assert len(deadlines._heap) < 100
+
+
+def test_an_attempt_whose_end_was_not_heard_of_has_begun_also_when_the_marker_of_the_next_is_there() -> None:
+    child = Child(1, asynchronous=False)
+    first, second, third = (Attempt(Assignment(number, "task", "{}"), asynchronous=False) for number in (1, 2, 3))
+    for each in (first, second, third):
+        child.add(each)
+    child.splitter.feed(marker(child._secret, 1) + b"said" + marker(child._secret, 2))
+    assert [child.ran(each) for each in (first, second, third)] == [True, True, False]
+    child.remove(first)
+    child.splitter.feed(marker(child._secret, 0))
+    assert [child.ran(each) for each in (first, second, third)] == [False, True, False]
+    child.handed_over()
+    child.close()

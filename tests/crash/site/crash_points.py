@@ -1,4 +1,4 @@
-"""Names the points at which a process may die: around every commit and every message; and kills it at the one that is asked for."""
+"""Names the points at which a process may die, around every commit and every message; and kills it at the one asked for."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def install() -> None:
         from mulligan.store.postgres import PostgresDatabase
 
         _around_commits(PostgresDatabase)
-    _around(Child, "send", lambda self, data: f"sending {_kind(data)}")  # noqa: ARG005
-    _around(Line, "send", lambda self, data: f"sending {_kind(data)}")  # noqa: ARG005
+    _around(Child, "send", lambda self, data: f"sending {_kind(data)}")
+    _around(Line, "send", lambda self, data: f"sending {_kind(data)}")
     _around(Nursery, "fork", lambda *_: "asking for a child")
     _around(Nursery, "kill", lambda *_: "asking for a kill")
     _around(Forkserver, "_fork", lambda *_: "forking")
-    _around(Forkserver, "_reply", lambda self, what, *_: f"telling {what.decode()}")  # noqa: ARG005
+    _around(Forkserver, "_reply", lambda self, what, *_: f"telling {what.decode()}")
     _after_frames(wire.Inbox)
     _becomes(Forkserver, "serve", "forkserver")
     _becomes(child, "main", "child")
@@ -89,7 +89,7 @@ def _becomes(owner: Any, name: str, role: str) -> None:
     function = getattr(owner, name)
 
     def begun(*args: Any) -> Any:
-        global _role  # noqa: PLW0603 - what this process is, from here on
+        global _role
         _role = "async child" if role == "child" and args[0] is True else role
         return function(*args)
 

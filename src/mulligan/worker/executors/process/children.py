@@ -78,11 +78,16 @@ class Child:
     def remove(self, attempt: Attempt) -> None:
         """Note that it does not have this attempt any more."""
         del self.attempts[attempt.id]
+        self.splitter.begun.discard(attempt.id)
         self.load = self.load - attempt.estimate if self.attempts else 0.0
 
     def ran(self, attempt: Attempt) -> bool:
-        """Return whether the code of an attempt had begun to run when the child died."""
-        return attempt.started is not None if self.asynchronous else self.splitter.current == attempt.id
+        """Return whether the code of an attempt had begun to run when the child died.
+
+        It may have been the one before the last that the child wrote for: it writes that the next one begins before it sends
+        how the last one ended.
+        """
+        return attempt.started is not None if self.asynchronous else attempt.id in self.splitter.begun
 
     def send(self, data: bytes) -> None:
         """Send a frame, now or as soon as there is room."""

@@ -18,6 +18,8 @@ class Splitter:
         self._rest = b""
         self.current = 0
         """The attempt that the child wrote for last."""
+        self.begun: set[int] = set()
+        """The attempts that it has written for; who knows how they ended takes them out."""
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         """Return the output found in this data, each piece with its attempt."""
@@ -32,6 +34,7 @@ class Splitter:
                 self._rest = self._sign + part
                 break
             self.current = int(number) if number.isdigit() else 0
+            self.begun.add(self.current)
             if place == len(others):
                 text = self._without_start(text)
             if text:
