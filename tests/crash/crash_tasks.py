@@ -90,3 +90,12 @@ def broken(file: str, key: str) -> str:
     if not Path(f"{file}.fixed").exists():
         raise ValueError("not fixed yet")
     return key
+
+
+@task(retries=MANY)
+def finishing(file: str, key: str) -> str:
+    leave(file, f"begin finishing {key}")
+    while not told(file, f"finish {key}"):
+        threading.Event().wait(0.01)
+    leave(file, f"end finishing {key}")
+    return key
