@@ -16,6 +16,10 @@ from mulligan.testing.postgres import URL_VARIABLE, PostgresMissing, PostgresSer
 
 settings.register_profile("find", phases=[Phase.explicit, Phase.generate])
 """Finds what is wrong, and does not look for the shortest way there."""
+settings.register_profile("mutants", deadline=None, max_examples=30, derandomize=True, phases=[Phase.explicit, Phase.generate])
+"""The same quickly, for a few thousand mutants."""
+if "MUTANT_UNDER_TEST" in os.environ:
+    settings.load_profile("mutants")
 
 
 @pytest.fixture(scope="session")

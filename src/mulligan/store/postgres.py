@@ -19,6 +19,7 @@ from psycopg.types.numeric import Int8Dumper
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from mulligan.core.errors import ConfigError, StoreAway, StoreBusy, StoreError, StoreFull, StoreReadOnly, StoreUnsure
+from mulligan.store.postgres_running import PARAMETER, Prepared, error_of
 from mulligan.store.postgres_schema import bring_up
 from mulligan.store.statements import statements
 from mulligan.store.watchdog import Watchdog
@@ -48,7 +49,6 @@ PATIENT = "set local statement_timeout = 0; " + "".join(f"set local {each} = on;
 _CONNECTION = re.compile(r'^connection failed: connection to server at "[^"]*"(?: \([^)]*\))?, port \d+ failed: (?:FATAL: +)?')
 """What the driver says before the reason: where the server is, which we say ourselves."""
 logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())  # what it would print where no logging is set up, we say
-PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 NOW_MS = "(extract(epoch from clock_timestamp()) * 1000)::bigint"
 """By the server's clock, by which operations are removed too: those of a machine whose clock is wrong stay as long as others."""
 CLOCK = "select (extract(epoch from clock_timestamp()) * 1000)::bigint"
@@ -90,7 +90,7 @@ class PostgresDatabase:
         self._pooler = place.transaction_pooler
         self._local = threading.local()
         self._hurt: Hurt | None = None
-        self._texts = {name: translated(text) for name, text in statements(self.dialect).items()}
+        self._prepared = Prepared(statements(self.dialect), keep=not self._pooler)
         self.watchdog = Watchdog(STATEMENT_S + 3.0)
         self._pool = ConnectionPool(
             conninfo(place),
@@ -155,11 +155,11 @@ class PostgresDatabase:
 
     def in_writer(self, name: str, parameters: Mapping[str, Any]) -> Found:
         """Run a named statement inside `write`."""
-        return self._execute(self._local.writer, self._texts[name], parameters)
+        return self._named(self._local.writer, name, parameters)
 
     def in_reader(self, name: str, parameters: Mapping[str, Any]) -> Found:
         """Run a named statement inside `read`."""
-        return self._execute(self._local.reader, self._texts[name], parameters)
+        return self._named(self._local.reader, name, parameters)
 
     def text_in_reader(self, text: str, parameters: Mapping[str, Any]) -> Found:
         """Run a composed list query inside `read`."""
@@ -184,6 +184,10 @@ class PostgresDatabase:
         """Close all connections; safe to call twice."""
         self._pool.close()
         self.watchdog.close()
+
+    def _named(self, connection: psycopg.Connection[Any], name: str, parameters: Mapping[str, Any]) -> Found:
+        with self.watchdog.over(connection, float("inf") if getattr(self._local, "patient", False) else None):
+            return Found(self._prepared.run(connection, name, parameters))
 
     def _execute(self, connection: psycopg.Connection[Any], text: str, parameters: Mapping[str, Any] | None) -> Found:
         patient = getattr(self._local, "patient", False)
@@ -228,7 +232,7 @@ class PostgresDatabase:
             psycopg.pq.ExecStatus.TUPLES_OK,
             psycopg.pq.ExecStatus.EMPTY_QUERY,
         ):
-            raise _error_of(connection, result)
+            raise error_of(connection.pgconn, result, connection.info.encoding)
 
     def _locals(self) -> str:
         """Behind a pooler in transaction mode a session's settings are somebody else's: they are set anew each time."""
@@ -365,13 +369,6 @@ def _configure(connection: psycopg.Connection[Any]) -> None:
 
 def _is_lost(connection: psycopg.Connection[Any]) -> bool:
     return connection.pgconn.status != psycopg.pq.ConnStatus.OK
-
-
-def _error_of(connection: psycopg.Connection[Any], result: Any) -> psycopg.Error:
-    encoding = connection.info.encoding
-    if _is_lost(connection) and not result.error_field(psycopg.pq.DiagnosticField.SQLSTATE):
-        return psycopg.OperationalError(result.error_message.decode(encoding, "replace") or "the connection was lost")
-    return errors.error_from_result(result, encoding=encoding)
 
 
 def _first_line(error: BaseException) -> str:

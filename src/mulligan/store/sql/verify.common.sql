@@ -63,9 +63,9 @@ where status in ('PENDING', 'RETRY') and wait not in ('submitting', 'predecessor
 
 -- name: I16_cutoff
 -- an attempt was claimed after the end of its generation's time
--- Where a clock was set back it was not: it is only said to have begun when the one before it ended, by the clock of then.
 select i.job, i.number from items i
 where i.status = 'STARTED' and i.cutoff_ms is not null and i.claimed_ms >= i.cutoff_ms
+    -- Where a clock was set back it was not: it is only said to have begun when the one before it ended, by the clock of then.
     and not exists (select 1 from attempts a where a.job = i.job and a.number = i.number and a.ended_ms = i.claimed_ms);
 
 -- name: I17_inputs
