@@ -20,28 +20,33 @@ def with_bench(environment: Mapping[str, str]) -> dict[str, str]:
     return {**environment, "PYTHONPATH": os.pathsep.join(filter(None, places))}
 
 
+Started = list[subprocess.Popen[bytes]]
+
+
 @contextlib.contextmanager
-def running(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Have a worker run inside; at the end it is gone, and all it has started."""
+def running(commands: Sequence[Sequence[str]]) -> Iterator[Started]:
+    """Have workers run inside; at the end they are gone, and all they have started."""
     environment = with_bench(os.environ)
-    with (bodies.folder() / "worker.log").open("ab") as log:
-        process = subprocess.Popen(command, cwd=bodies.folder(), env=environment, stdout=log, stderr=log)
+    started: Started = []
     try:
-        yield process
+        with (bodies.folder() / "worker.log").open("ab") as log:
+            for command in commands:
+                started.append(subprocess.Popen(command, cwd=bodies.folder(), env=environment, stdout=log, stderr=log))
+        yield started
     finally:
-        kill(process)
+        kill(started)
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and its descendants with -9; they are held first, so that none can start another meanwhile."""
-    if process.returncode is not None:
-        return
+def kill(processes: Started) -> None:
+    """Kill processes and their descendants with -9; they are held first, so that none can start another meanwhile."""
+    living = [each.pid for each in processes if each.returncode is None]
     seen: list[int] = []
-    while (found := descendants(process.pid)) != seen:
+    while (found := [pid for each in living for pid in (each, *descendants(each))]) != seen:
         _signal(found, signal.SIGSTOP)
         seen = found
-    _signal([process.pid, *seen], signal.SIGKILL)
-    process.wait()
+    _signal(seen, signal.SIGKILL)
+    for each in processes:
+        each.wait()
 
 
 def descendants(pid: int) -> list[int]:

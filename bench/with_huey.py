@@ -24,11 +24,11 @@ class Huey:
         self._storage = huey_tasks.huey.storage
         self._count = 0
 
-    def worker(self) -> Sequence[str]:
+    def workers(self, kind: Kind, *, alone: bool) -> Sequence[Sequence[str]]:  # noqa: ARG002 - it has one consumer
         """Return the command that starts the consumer."""
         consumer = str(Path(sys.executable).with_name("huey_consumer"))
         options = ["-k", "thread", "-w", "4", "-q", "-d", LOOK_S, "-m", LOOK_LEAST_OFTEN_S, "-s", "1"]
-        return [sys.executable, consumer, "bench.huey_tasks.huey", *options]
+        return [[sys.executable, consumer, "bench.huey_tasks.huey", *options]]
 
     def submit(self, kind: Kind, count: int) -> None:
         """Enqueue call after call: huey has no submission of many at once."""

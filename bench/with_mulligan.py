@@ -1,4 +1,4 @@
-"""Mulligan as a contender: one worker with two children, on SQLite."""
+"""Mulligan as a contender, on SQLite with one worker and on PostgreSQL with two; two children in all."""
 
 from __future__ import annotations
 
@@ -10,22 +10,28 @@ from typing import Any
 
 from bench import bodies, tasks
 from bench.contender import Kind
+from bench.stores import DATABASE
 from mulligan import connect
 
 
 class Mulligan:
-    """Mulligan with a durability of FULL or NORMAL."""
+    """Mulligan with a durability of FULL or NORMAL, or on PostgreSQL."""
 
     def __init__(self, durability: str) -> None:
-        os.environ["MULLIGAN_SYNCHRONOUS"] = durability  # the worker inherits it
-        self._url = f"sqlite:///{bodies.folder() / 'mulligan.db'}"
+        self._postgres = durability == "postgres"
+        if self._postgres:
+            self._url = os.environ[DATABASE]
+        else:
+            os.environ["MULLIGAN_SYNCHRONOUS"] = durability  # the worker inherits it
+            self._url = f"sqlite:///{bodies.folder() / 'mulligan.db'}"
         self._client = connect(self._url)
         self._job: Any = None
 
-    def worker(self) -> Sequence[str]:
-        """Return the command that starts a worker."""
-        file = str(Path(tasks.__file__))
-        return [sys.executable, "-m", "mulligan.cli.main", "worker", file, "--database", self._url, "--processes", "2"]
+    def workers(self, kind: Kind, *, alone: bool, children: int = 2) -> Sequence[Sequence[str]]:  # noqa: ARG002 - all kinds are alike
+        """Return the commands that start the workers, each with its share of the children."""
+        count = 2 if self._postgres and not alone else 1
+        command = [sys.executable, "-m", "mulligan.cli.main", "worker", str(Path(tasks.__file__)), "--database", self._url]
+        return [[*command, "--processes", str(children // count)]] * count
 
     def submit(self, kind: Kind, count: int) -> None:
         """Submit one job with an item for each number."""
