@@ -69,6 +69,16 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def tree_cpu_s(pid: int) -> float:
+    """Return the processor time of a process, of all that descend from it, and of those that it has seen end."""
+    spent = 0.0
+    for each in (pid, *descendants(pid)):
+        with contextlib.suppress(OSError):
+            spent += cpu_s(each)
+            spent += sum(map(int, _stat(Path(f"/proc/{each}"))[13:15])) / os.sysconf("SC_CLK_TCK")
+    return spent
+
+
 def _stat(place: Path) -> list[str]:
     """The fields of a process after its name, which may hold spaces."""
     return (place / "stat").read_text().rsplit(")", 1)[1].split()

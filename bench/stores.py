@@ -7,6 +7,7 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -48,6 +49,16 @@ def database(server_url: str) -> Iterator[str]:
             yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
         finally:
             connection.execute(f"drop database if exists {name} with (force)")
+
+
+def postmaster(server_url: str) -> int | None:
+    """Return the process id of a server on this machine, whose processes descend from it; None where that cannot be seen."""
+    with psycopg.connect(server_url) as connection:
+        place = Path(_shown(connection, "data_directory"))
+    try:
+        return int((place / "postmaster.pid").read_text().split("\n", 1)[0])
+    except (OSError, ValueError):
+        return None
 
 
 def version(server_url: str) -> str:
