@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, cast
 
-Kind = Literal["plain", "once", "flaky", "nap"]
+Kind = Literal["plain", "once", "flaky", "nap", "sleep"]
 ROOT = Path(__file__).parent.parent
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
 """The Python in which the peers are installed; `make bench` makes it."""
