@@ -20,7 +20,7 @@ class Contender(Protocol):
     """One job system with one setting, in an empty folder or database of its own."""
 
     def workers(self, kind: Kind, *, alone: bool) -> Sequence[Sequence[str]]:
-        """Return the commands that start its workers: two processes that work, or what comes closest; `alone`: as few as can."""
+        """Return the commands that start its workers: two processes that work, or what comes closest; `alone`: one worker."""
         ...
 
     def submit(self, kind: Kind, count: int) -> None:

@@ -64,7 +64,7 @@ class Dbos:
 
         table = "dbos.workflow_status" if self._postgres else "workflow_status"
         with self._engine.connect() as connection:
-            return connection.execute(text(f"select {columns} from {table} where {SUCCEEDED}")).fetchall()  # noqa: S608 - constants
+            return connection.execute(text(f"select {columns} from {table} where {SUCCEEDED}")).fetchall()
 
 
 def _command(name: str) -> list[str]:

@@ -33,13 +33,13 @@ class Workload(NamedTuple):
     """Where a run says the same each time and takes long, it is not repeated as often by the peers."""
 
 
-def drain(contender: Contender, kind: Kind, count: int, **given: int) -> Figures:
+def drain(contender: Contender, kind: Kind, count: int, *, alone: bool = False, **given: int) -> Figures:
     """Fill the store, then start the workers, and see how fast the store is drained once they have begun."""
     began = time.perf_counter()
     contender.submit(kind, count)
     submitted = time.perf_counter()
     first: tuple[float, int] | None = None  # when the worker was first seen at work, and how much was done by then
-    with running(contender.workers(kind, alone=False, **given)):
+    with running(contender.workers(kind, alone=alone, **given)):
         started = time.perf_counter()
         while True:
             done, now = contender.done(), time.perf_counter()
