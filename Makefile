@@ -1,7 +1,9 @@
 # Everything a contributor or CI runs. `make demo` and `make test` need nothing but Python 3.11+, make and git.
-.PHONY: setup demo demo-postgres test check lint types contracts chaos crashes simulate museum bench docs clean
+.PHONY: setup demo demo-postgres test check lint types contracts chaos crashes simulate museum docs clean
+.PHONY: bench bench-limits bench-profile bench-growth bench-curve bench-idle
 
 VENV := .venv
+PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 JOBS ?= 2
@@ -44,24 +46,28 @@ crashes: $(VENV)/.dev      ## kill at every commit and message, on both stores, 
 museum: $(VENV)/.dev       ## bring bugs back that others had, one by one, and see who finds them
 	@$(BIN)/python -m tests.museum $(ARGS)
 
-bench: $(VENV)/.dev $(VENV)/.peers   ## measure, side by side with peers
+bench: $(VENV)/.dev $(PEERS)/.done   ## measure, side by side with peers; the parts of docs/performance.md have commands of their own
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-limits bench-profile bench-growth bench-curve bench-idle: bench-%: $(VENV)/.dev   ## the other parts of docs/performance.md
+	@$(BIN)/python -m bench.$* $(ARGS)
 
 docs: $(VENV)/.dev         ## write the pages that are made from the code
 	@$(BIN)/python -m mulligan.testing.pages
 
 clean:
-	rm -rf $(VENV) .mulligan .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) .mulligan .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@echo "Setting up a virtual environment in $(VENV)"
 	@sh tools/make-venv $(VENV)
 
-# What cannot be installed here is said to be missing, and the rest is measured.
-$(VENV)/.peers: bench/peers.txt | $(BIN)/python
-	@echo "Installing the peers that Mulligan is measured beside"
-	@$(BIN)/python -m venv $(VENV)/peers
-	@$(VENV)/peers/bin/python -m pip install --quiet --disable-pip-version-check --requirement bench/peers.txt || true
+$(PEERS)/.done: bench/peers.txt bench/peers-constraints.txt
+	@echo "Installing the peers of the benchmark in $(PEERS) (half a minute)"
+	@test -x $(PEERS)/bin/python || sh tools/make-venv $(PEERS)
+	@while read -r one _; do case "$$one" in ''|\#*) continue ;; esac; \
+	    $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint bench/peers-constraints.txt "$$one" \
+	    || echo "$$one cannot be installed here: what needs it is left out"; done < bench/peers.txt
 	@touch $@
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python

@@ -14,6 +14,7 @@ FOLDER = "BENCH_FOLDER"
 MOST = 1_000_000
 """So many items may be marked in one run."""
 NAP_S = 0.2
+SLEEP_S = 0.02
 
 
 def folder() -> Path:

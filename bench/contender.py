@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, cast
 
-Kind = Literal["plain", "once", "flaky", "nap"]
-Store = Literal["SQLite", "PostgreSQL"]
+Kind = Literal["plain", "once", "flaky", "nap", "sleep"]
+ROOT = Path(__file__).parent.parent
+PEERS = ROOT / ".venv-peers" / "bin" / "python"
+"""The Python in which the peers are installed; `make bench` makes it."""
 
 
 class Contender(Protocol):
-    """One job system with one setting, in an empty folder of its own."""
+    """One job system with one setting, in an empty folder or database of its own."""
 
-    def workers(self, many: bool = True) -> Sequence[Sequence[str]]:
-        """Return the commands that start the workers; together they have two processes, or what comes closest.
-
-        `many`: for many items that are there at once; else for one after the other, each as soon as can be.
-        """
+    def workers(self, kind: Kind, *, alone: bool) -> Sequence[Sequence[str]]:
+        """Return the commands that start its workers: two processes that work, or what comes closest; `alone`: one worker."""
         ...
 
     def submit(self, kind: Kind, count: int) -> None:
@@ -46,34 +49,74 @@ class Contender(Protocol):
 
 
 class Entry(NamedTuple):
-    """A contender as it is listed."""
+    """A contender as it is listed: what it is, how it is set, and what it needs."""
 
     title: str
+    setting: str
     durability: str
-    executor: str
     module: str
-    store: Store = "SQLite"
-    peer: bool = False
-    """Whether it has an environment of its own, and does a tenth as much in a second."""
+    package: str
+    postgres: bool = False
+
+    @property
+    def python(self) -> str:
+        """The Python that runs it."""
+        return sys.executable if self.package == "mulligan" else str(PEERS)
 
 
+_CHILDREN = "2 child processes"
 ENTRIES = {
-    "mulligan-full": Entry("Mulligan FULL", "FULL", "process, 2 children", "bench.with_mulligan"),
-    "mulligan-normal": Entry("Mulligan NORMAL", "NORMAL", "process, 2 children", "bench.with_mulligan"),
-    "mulligan-postgres": Entry(
-        "Mulligan PostgreSQL", "on", "process, 2 workers of 1 child (W2, W5: 1 worker)", "bench.with_mulligan", "PostgreSQL"
+    "mulligan-full": Entry(
+        "Mulligan, SQLite FULL", f"one worker, executor process, {_CHILDREN}; synchronous FULL", "FULL",
+        "with_mulligan", "mulligan",
     ),
-    "huey-full": Entry("huey FULL", "FULL", "thread, 4 workers", "bench.with_huey", peer=True),
-    "huey-off": Entry("huey OFF", "OFF", "thread, 4 workers", "bench.with_huey", peer=True),
-    "dbos": Entry("DBOS", "FULL", "thread, 50 workflows at once", "bench.with_dbos", peer=True),
-    "dbos-postgres": Entry("DBOS PostgreSQL", "on", "2 processes of 50 threads", "bench.with_dbos", "PostgreSQL", peer=True),
-    "pgqueuer": Entry("PgQueuer", "on", "2 processes, asyncio, batches of 100", "bench.with_pgqueuer", "PostgreSQL", peer=True),
-}
-POSTGRES = "BENCH_POSTGRES"
-"""The variable that names the database of one run on PostgreSQL; it is empty at first."""
+    "mulligan-normal": Entry(
+        "Mulligan, SQLite NORMAL", "the same; synchronous NORMAL", "NORMAL", "with_mulligan", "mulligan"
+    ),
+    "mulligan-postgres": Entry(
+        "Mulligan, PostgreSQL",
+        f"two workers with one child each (W2, W4, W5: one with {_CHILDREN}), executor process; synchronous_commit on",
+        "postgres", "with_mulligan", "mulligan", postgres=True,
+    ),
+    "huey-full": Entry("huey, SQLite FULL", "one consumer, 4 threads; fsync", "FULL", "with_huey", "huey"),
+    "huey-off": Entry("huey, SQLite OFF", "the same; no fsync, its default", "OFF", "with_huey", "huey"),
+    "dbos-sqlite": Entry(
+        "DBOS, SQLite", "one process, 50 workflows at once (W4: 8), looks every 10 ms; as it comes: FULL", "sqlite",
+        "with_dbos", "dbos",
+    ),
+    "dbos-postgres": Entry(
+        "DBOS, PostgreSQL", "two processes, the same", "postgres", "with_dbos", "dbos", postgres=True
+    ),
+    "pgqueuer": Entry(
+        "PgQueuer, PostgreSQL",
+        "two processes on uvloop and asyncpg, batches of 100 (W2: 1; W4: 8 at once, heartbeat 5 s), LISTEN/NOTIFY",
+        "postgres", "with_pgqueuer", "pgqueuer", postgres=True,
+    ),
+}  # fmt: skip
 
 
 def contender(name: str) -> Contender:
     """Make a contender by its name."""
     entry = ENTRIES[name]
-    return cast("Contender", import_module(entry.module).make(entry))
+    return cast("Contender", import_module(f"bench.{entry.module}").make(entry.durability))
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions of the packages of all contenders that are installed; a peer that is not there is not in it."""
+    found: dict[str, str] = {}
+    for python in sorted({each.python for each in ENTRIES.values()}):
+        packages = sorted({each.package for each in ENTRIES.values() if each.python == python})
+        for package in packages:
+            told = _version(python, package)
+            found.update({package: told} if told else {})
+    return found
+
+
+def _version(python: str, package: str) -> str:
+    code = f"import {package}; from importlib.metadata import version; print(version({package!r}))"
+    try:
+        ran = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT, timeout=60)
+    except OSError:
+        return ""
+    return ran.stdout.strip() if not ran.returncode else ""

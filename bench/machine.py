@@ -4,56 +4,34 @@ from __future__ import annotations
 
 import os
 import platform
-import sqlite3
-import subprocess
-import sys
-from importlib.metadata import version
+from collections.abc import Mapping
 from pathlib import Path
 
 import apsw
 
-from bench.contender import ENTRIES
-from bench.processes import ROOT
-from mulligan.testing.postgres import PostgresMissing, find_binaries
-
-PEERS = ROOT / ".venv" / "peers"
-"""Where those live that want an environment of their own."""
-_PACKAGES = {"bench.with_dbos": "dbos", "bench.with_pgqueuer": "pgqueuer"}
+from bench import stores
+from bench.contender import versions
 
 
-def python_of(who: str) -> Path | None:
-    """Return the Python that a contender runs in, or None where it is not installed."""
-    package = _PACKAGES.get(ENTRIES[who].module)
-    if package is None:
-        return Path(sys.executable)
-    python = PEERS / "bin" / "python"
-    return python if _version_there(package) else None
-
-
-def machine() -> dict[str, str]:
-    """Return what a reader needs to know of the machine and of the parts."""
+def machine(server: str | None = None) -> dict[str, str]:
+    """Return what a reader needs to know of the machine and of Mulligan's parts."""
     facts = {
         "processor": f"{_cores()} cores, {_model()}",
         "system": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),
-        "Mulligan": f"{version('mulligan')}, SQLite {apsw.sqlite_lib_version()}",
-        "PostgreSQL": _postgres(),
-        "huey": f"{version('huey')}, SQLite {sqlite3.sqlite_version}",
+        "SQLite of Mulligan": apsw.sqlite_lib_version(),
     }
-    return facts | {name: found for name in sorted(_PACKAGES.values()) if (found := _version_there(name))}
+    return {**facts, "PostgreSQL": stores.version(server)} if server else facts
 
 
-def _version_there(package: str) -> str | None:
-    found = sorted(PEERS.glob(f"lib/python*/site-packages/{package}-*.dist-info"))
-    return found[0].name.removeprefix(f"{package}-").removesuffix(".dist-info") if found else None
+def packages() -> dict[str, str]:
+    """Return the versions of all contenders."""
+    return {"versions": ", ".join(f"{name} {version}" for name, version in sorted(versions().items()))}
 
 
-def _postgres() -> str:
-    try:
-        told = subprocess.run([find_binaries() / "postgres", "--version"], capture_output=True, text=True, check=True)
-    except (PostgresMissing, OSError, subprocess.CalledProcessError):
-        return "none"
-    return f"{told.stdout.split()[2]}, with the settings it comes with"
+def as_lines(facts: Mapping[str, str], command: str, more: str = "") -> list[str]:
+    """Return the machine and the command as a list in Markdown."""
+    return [*(f"- {name}: {value}" for name, value in facts.items()), f"- command: `{command}`{more}", ""]
 
 
 def _cores() -> int:

@@ -20,32 +20,33 @@ def with_bench(environment: Mapping[str, str]) -> dict[str, str]:
     return {**environment, "PYTHONPATH": os.pathsep.join(filter(None, places))}
 
 
+Started = list[subprocess.Popen[bytes]]
+
+
 @contextlib.contextmanager
-def running(*commands: Sequence[str]) -> Iterator[list[subprocess.Popen[bytes]]]:
+def running(commands: Sequence[Sequence[str]]) -> Iterator[Started]:
     """Have workers run inside; at the end they are gone, and all they have started."""
     environment = with_bench(os.environ)
-    processes: list[subprocess.Popen[bytes]] = []
+    started: Started = []
     try:
         with (bodies.folder() / "worker.log").open("ab") as log:
-            for command in commands:  # one by one, so that those which there are end where the next one cannot start
-                started = subprocess.Popen(command, cwd=bodies.folder(), env=environment, stdout=log, stderr=log)
-                processes.append(started)
-        yield processes
+            for command in commands:
+                started.append(subprocess.Popen(command, cwd=bodies.folder(), env=environment, stdout=log, stderr=log))
+        yield started
     finally:
-        for each in processes:
-            kill(each)
+        kill(started)
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and its descendants with -9; they are held first, so that none can start another meanwhile."""
-    if process.returncode is not None:
-        return
+def kill(processes: Started) -> None:
+    """Kill processes and their descendants with -9; they are held first, so that none can start another meanwhile."""
+    living = [each.pid for each in processes if each.returncode is None]
     seen: list[int] = []
-    while (found := descendants(process.pid)) != seen:
+    while (found := [pid for each in living for pid in (each, *descendants(each))]) != seen:
         _signal(found, signal.SIGSTOP)
         seen = found
-    _signal([process.pid, *seen], signal.SIGKILL)
-    process.wait()
+    _signal(seen, signal.SIGKILL)
+    for each in processes:
+        each.wait()
 
 
 def descendants(pid: int) -> list[int]:
@@ -66,6 +67,16 @@ def cpu_s(pid: int) -> float:
     """Return the processor time in seconds that a process has used, in user and system mode."""
     fields = _stat(Path(f"/proc/{pid}"))
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def tree_cpu_s(pid: int) -> float:
+    """Return the processor time of a process, of all that descend from it, and of those that it has seen end."""
+    spent = 0.0
+    for each in (pid, *descendants(pid)):
+        with contextlib.suppress(OSError):
+            spent += cpu_s(each)
+            spent += sum(map(int, _stat(Path(f"/proc/{each}"))[13:15])) / os.sysconf("SC_CLK_TCK")
+    return spent
 
 
 def _stat(place: Path) -> list[str]:

@@ -5,37 +5,55 @@ from __future__ import annotations
 import argparse
 import cProfile
 import functools
+import json
 import os
 import pstats
+import shlex
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench import bodies
-from bench.processes import cpu_s, descendants
+from bench import bodies, page, stores
+from bench.machine import as_lines, machine
+from bench.processes import ROOT, cpu_s, descendants, tree_cpu_s, with_bench
 from mulligan.client.client import Client, connect
 from mulligan.client.job import Job
 from mulligan.core.job import TERMINAL
 from mulligan.engine.engine import Engine
 from mulligan.sdk.loading import load
+from mulligan.store.postgres import PostgresDatabase
+from mulligan.store.postgres_presence import PostgresPresence
 from mulligan.store.sqlite import SqliteDatabase
+from mulligan.store.sqlite_presence import SqlitePresence
 from mulligan.worker.executors.process.executor import ProcessExecutor
 from mulligan.worker.worker import Worker
 
+SUBMIT, CHILDREN, SERVER, CLIENT = "submit", "run (both children)", "PostgreSQL server", "client"
 PARTS: dict[str, list[tuple[type, str]]] = {
-    "wait": [(Worker, "_wait")],
-    "reports": [(ProcessExecutor, "poll"), (Worker, "_take_in")],
+    "wait for reports": [(Worker, "_wait")],
+    "take reports in": [(ProcessExecutor, "poll"), (Worker, "_take_in")],
     "settle": [(Engine, "_settle")],
     "claim": [(Engine, "_claim")],
     "dispatch": [(Worker, "_dispatch")],
-    "commit": [(SqliteDatabase, "write")],
-    "all else": [(Worker, "_step")],
-}
+    "commit": [(SqliteDatabase, "write"), (PostgresDatabase, "write")],
+    "wake others": [
+        (SqlitePresence, "wake_workers"), (SqlitePresence, "wake_waiters"),
+        (PostgresPresence, "wake_workers"), (PostgresPresence, "wake_waiters"),
+    ],
+    "all else of the worker": [(Worker, "_step")],
+}  # fmt: skip
 """Where the time of the worker goes: a part does not count what another part does inside it."""
+BEFORE = Path(__file__).with_name("before.json")
+PROFILES = {"w1": ("plain", 20_000), "w3": ("flaky", 10_000), "w2": ("plain", 500)}
+TITLES = {"w1": "W1", "w3": "W3, two attempts each", "w2": "W2"}
+STORES = ("sqlite", "postgres")
+Costs = dict[str, float]
 
 
 class Cost(NamedTuple):
@@ -54,10 +72,16 @@ class Stopwatches:
         self._since = (0.0, 0.0)
 
     def watch(self) -> None:
-        """Have all parts timed from now on, in this process."""
+        """Have all parts timed from now on, in this process; tells on stderr of what is not there any more."""
         for part, methods in PARTS.items():
             for owner, name in methods:
-                setattr(owner, name, self._timed(part, getattr(owner, name)))
+                if hasattr(owner, name):
+                    setattr(owner, name, self._timed(part, getattr(owner, name)))
+                else:
+                    print(
+                        f"{owner.__name__}.{name} is gone: say in PARTS of bench/profile.py what does its work now",
+                        file=sys.stderr,
+                    )
 
     def reset(self) -> None:
         """Forget what has been measured so far."""
@@ -109,82 +133,169 @@ class Stopwatches:
 
 
 def main() -> None:
-    """Submit items, drain them, and print the costs."""
+    """Profile each workload on each store in a process of its own, or one workload as `--one` says."""
     given = _parser().parse_args()
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=given.folder, ignore_cleanup_errors=True) as folder:
-        os.environ[bodies.FOLDER] = folder
-        file = str(Path(__file__).with_name("tasks.py"))
-        loaded = load([file])
-        client = connect(f"sqlite:///{folder}/mulligan.db", processes=2, synchronous=given.synchronous)
-        began = time.perf_counter(), time.process_time()
-        job = client.map(loaded[given.task], range(given.items))
-        submitted = Cost(time.perf_counter() - began[0], time.process_time() - began[1])
-        client.pause(given.task)
-        worker = client.services.make_worker(loaded, [file])
-        warm_up = functools.partial(client.submit, loaded["steps"], 0)
-        if given.functions:
-            _profile(worker, client, given.task, job, warm_up, given.functions)
-            return
-        stopwatches = Stopwatches()
-        stopwatches.watch()
-
-        def begin() -> None:
-            warm_up().wait()
-            stopwatches.reset()
-            client.resume(given.task)
-
-        children = _run(worker, job, begin)
-        _print({"submit": submitted, **stopwatches.costs(), "children, both": Cost(children, children)}, given.items)
+    if given.one:
+        print(json.dumps(_one(*given.one, functions=given.functions)))
+        return
+    with stores.server() as server:
+        found = {
+            store: {name: costs for name in given.workloads if (costs := _profiled(given, store, name, server))}
+            for store in given.stores
+            if server or store == "sqlite"
+        }
+        facts = machine(server)
+    if given.keep:
+        given.keep.write_text(json.dumps({"at": given.at, "costs": found}, indent=1) + "\n")
+    command = shlex.join(["python", "-m", "bench.profile", *sys.argv[1:]])
+    before = json.loads(BEFORE.read_text()) if BEFORE.exists() else {"at": "", "costs": {}}
+    lines = as_lines(facts, command, f"; the median of {given.runs}; before: {before['at']}")
+    for store, costs in found.items():
+        lines += [*_table(store, costs, before["costs"].get(store, {})), ""]
+    page.publish("\n".join(lines), "profile", given.write)
 
 
-def _run(worker: Worker, job: Job[Any], begin: Callable[[], object]) -> float:
-    """Run a worker until a job has ended; return the processor time that its children took after the beginning."""
-    spent = 0.0
-
-    def watch() -> None:
-        nonlocal spent
-        begin()
-        before = sum(map(cpu_s, descendants(os.getpid())))
-        while job.refresh().status not in TERMINAL:
-            time.sleep(0.02)
-        spent = sum(map(cpu_s, descendants(os.getpid()))) - before
-        worker.stop()
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    worker.run()
-    watcher.join()
-    return spent
+def _profiled(given: argparse.Namespace, store: str, name: str, server: str | None) -> Costs:
+    """Profile one workload several times; of each part the median. With `--functions`, print where functions take their time."""
+    runs = [each for _ in range(given.runs) if (each := _in_a_process(given, store, name, server))]
+    return {part: sorted(run[part] for run in runs)[len(runs) // 2] for part in runs[0]} if runs else {}
 
 
-def _profile(worker: Worker, client: Client, task: str, job: Job[Any], warm_up: Callable[[], Job[Any]], functions: int) -> None:
+def _in_a_process(given: argparse.Namespace, store: str, name: str, server: str | None) -> Costs:
+    with ExitStack() as around:
+        folder = around.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=given.folder, ignore_cleanup_errors=True))
+        environment = with_bench({**os.environ, bodies.FOLDER: folder})
+        if store == "postgres" and server:
+            environment[stores.DATABASE] = around.enter_context(stores.database(server))
+        command = [sys.executable, "-m", "bench.profile", "--one", store, name]
+        command += ["--functions", str(given.functions)] if given.functions else []
+        print(f"{store} {name}", file=sys.stderr, flush=True)
+        ran = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    if ran.returncode:
+        print(f"{store} {name} failed with exit code {ran.returncode}", file=sys.stderr)
+        return {}
+    *said, last = ran.stdout.splitlines()
+    print("\n".join(said), file=sys.stderr, end="")
+    costs: Costs = json.loads(last)
+    return costs
+
+
+def _table(store: str, costs: dict[str, Costs], before: dict[str, Costs]) -> list[str]:
+    names = [name for name in PROFILES if name in costs]
+    heads = [f"{TITLES[name]} before | after" for name in names]
+    lines = [f"| {store}: µs of processor for an item | {' | '.join(heads)} |", "| --- |" + " ---: | ---: |" * len(names)]
+    parts = [part for part in (SUBMIT, *PARTS, CHILDREN, SERVER, CLIENT) if any(part in costs[name] for name in names)]
+    for part in parts:
+        row = [_pair(part, costs[name], before.get(name, {})) for name in names]
+        lines += [f"| {part} | {' | '.join(row)} |"]
+    sums = [f"{_sum(before.get(name, {}))} | {_sum(costs[name])}" for name in names]
+    return [*lines, f"| **all** | {' | '.join(sums)} |"]
+
+
+def _pair(part: str, after: Costs, before: Costs) -> str:
+    return " | ".join(f"{each[part]:,.1f}" if part in each else "–" for each in (before, after))
+
+
+def _sum(costs: Costs) -> str:
+    return f"**{sum(costs.values()):,.1f}**" if costs else "–"
+
+
+def _one(store: str, name: str, functions: int | None) -> Costs:
+    """Run one workload in this process; returns the microseconds of processor that each part takes for an item."""
+    task, count = PROFILES[name]
+    url = os.environ[stores.DATABASE] if store == "postgres" else f"sqlite:///{bodies.folder()}/mulligan.db"
+    server = stores.postmaster(url) if store == "postgres" else None
+    file = str(Path(__file__).with_name("tasks.py"))
+    loaded = load([file])
+    client = connect(url, processes=2)
+    costs: dict[str, float] = {}
+    watched = Watched(client, loaded, server)
+    if name == "w2":
+        doing: Callable[[], object] = lambda: [client.submit(loaded[task], 1).wait() for _ in range(count)]  # noqa: E731
+    else:
+        began, at_server = time.thread_time(), watched.server_s()
+        job = client.map(loaded[task], range(count))
+        costs[SUBMIT] = time.thread_time() - began + watched.server_s() - at_server
+        client.pause(task)
+        doing = functools.partial(_drained, client, task, job)
+    worker = client.services.make_worker(loaded, [file])
+    if functions:
+        _profile(worker, watched, doing, functions)
+        return {}
+    stopwatches = Stopwatches()
+    stopwatches.watch()
+    spent = watched.run(worker, doing, stopwatches.reset)
+    if name != "w2":
+        spent.pop(CLIENT)  # it only looks on
+    costs |= {part: cost.cpu_s for part, cost in stopwatches.costs().items()} | spent
+    return {part: cost / count * 1e6 for part, cost in costs.items() if cost}
+
+
+def _drained(client: Client, task: str, job: Job[Any]) -> None:
+    client.resume(task)
+    while job.refresh().status not in TERMINAL:
+        time.sleep(0.05)
+
+
+class Watched:
+    """Runs a worker in this thread while another has it work, and says what others spent meanwhile."""
+
+    def __init__(self, client: Client, loaded: dict[str, Any], server: int | None) -> None:
+        self._server = server
+        self._warm_up = functools.partial(client.submit, loaded["steps"], 0)
+
+    def server_s(self) -> float:
+        """Return the processor time of the database's server so far."""
+        return tree_cpu_s(self._server) if self._server else 0.0
+
+    def run(self, worker: Worker, doing: Callable[[], object], begin: Callable[[], object]) -> Costs:
+        """Have it work until `doing` returns; the processor time of children, server and client from the beginning of that."""
+        spent: Costs = {}
+
+        def work() -> None:
+            try:
+                for _ in range(5):
+                    self._warm_up().wait()
+                begin()
+                before = self._all()
+                doing()
+                spent.update({part: now - before[part] for part, now in self._all().items()})
+            finally:
+                worker.stop()
+
+        other = threading.Thread(target=work)
+        other.start()
+        worker.run()
+        other.join()
+        return spent
+
+    def _all(self) -> Costs:
+        return {
+            CHILDREN: sum(map(cpu_s, descendants(os.getpid()))),
+            SERVER: self.server_s(),
+            CLIENT: time.thread_time(),
+        }
+
+
+def _profile(worker: Worker, watched: Watched, doing: Callable[[], object], functions: int) -> None:
     """Profile the worker's thread; the start of the worker is in it, too."""
-
-    def begin() -> None:
-        warm_up().wait()
-        client.resume(task)
-
     profiler = cProfile.Profile()
     profiler.enable()
-    _run(worker, job, begin)
+    watched.run(worker, doing, lambda: None)
     profiler.disable()
     pstats.Stats(profiler).sort_stats("tottime").print_stats(functions)
 
 
-def _print(costs: dict[str, Cost], count: int) -> None:
-    print(f"µs for each of {count:,} items")
-    print(f"{'part':16} {'passed':>8} {'processor':>10}")
-    for part, cost in costs.items():
-        print(f"{part:16} {cost.wall_s / count * 1e6:8.2f} {cost.cpu_s / count * 1e6:10.2f}")
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m bench.profile", description="What one work item costs, part by part.")
-    parser.add_argument("--items", type=int, default=20_000)
-    parser.add_argument("--task", choices=("plain", "once", "flaky"), default="plain")
-    parser.add_argument("--synchronous", choices=("FULL", "NORMAL"), default="FULL")
-    parser.add_argument("--folder", type=Path, help="where the store is made (the system's temporary folder)")
-    parser.add_argument("--functions", type=int, metavar="N", help="profile instead: the N functions that take most time")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--workloads", nargs="+", choices=PROFILES, default=list(PROFILES))
+    parser.add_argument("--stores", nargs="+", choices=STORES, default=list(STORES))
+    parser.add_argument("--functions", type=int, metavar="N", help="also print the N functions that take most time")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="keep the figures there, to compare later ones with")
+    parser.add_argument("--at", default="", help="what was measured, for those figures")
+    parser.add_argument("--one", nargs=2, metavar=("STORE", "WORKLOAD"), help=argparse.SUPPRESS)
+    page.add_options(parser)
     return parser
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from bench.contender import ENTRIES, Entry
+from bench.machine import as_lines
 from bench.workloads import WORKLOADS, Figures
-
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
 class Cell(NamedTuple):
@@ -22,25 +20,16 @@ class Cell(NamedTuple):
     runs: list[Figures]
 
 
-def report(cells: Sequence[Cell], facts: Mapping[str, str], command: str, runs: int) -> str:
+def report(cells: Sequence[Cell], facts: Mapping[str, str], command: str) -> str:
     """Return everything as Markdown: what it was measured on, how, and a table for each workload."""
-    lines = [f"- {name}: {value}" for name, value in facts.items()]
-    lines += [f"- {entry.title}: executor {entry.executor}; synchronous {entry.durability}" for entry in _entries(cells)]
-    lines += [f"- command: `{command}`; median of {runs}, smallest to largest in brackets"]
+    lines = as_lines(facts, command, "; median, smallest to largest in brackets")
+    lines += ["| contender | as it was set |", "| --- | --- |"]
+    lines += [f"| {entry.title} | {entry.setting} |" for entry in _entries(cells)]
     for name in WORKLOADS:
-        chosen = [each for each in cells if each.workload == name]
+        chosen = [each for each in cells if each.workload == name and each.runs]
         if chosen:
             lines += ["", *_table(name, chosen)]
     return "\n".join(lines) + "\n"
-
-
-def write_between(file: Path, text: str) -> None:
-    """Put a text between the marks of a page; raises ValueError when they are not there."""
-    page = file.read_text("utf-8")
-    if page.count(BEGIN) != 1 or page.count(END) != 1:
-        raise ValueError(f"{file}: expected one line {BEGIN} and one line {END}, between which the figures go")
-    head, _, rest = page.partition(BEGIN)
-    file.write_text(f"{head}{BEGIN}\n\n{text}\n{END}{rest.partition(END)[2]}", "utf-8")
 
 
 def _entries(cells: Sequence[Cell]) -> list[Entry]:
@@ -48,23 +37,30 @@ def _entries(cells: Sequence[Cell]) -> list[Entry]:
 
 
 def _table(name: str, cells: Sequence[Cell]) -> list[str]:
+    """A row for each contender: there are more of them than of figures."""
     workload = WORKLOADS[name]
-    heads = [f"{ENTRIES[each.contender].title} ({each.size:,})" for each in cells]
-    lines = [f"| {workload.title} | {' | '.join(heads)} |", "| --- |" + " ---: |" * len(cells)]
-    for measure, title in workload.measures.items():
-        values = [_spread([run[measure] for run in each.runs if measure in run]) for each in cells]
-        lines.append(f"| {title} | {' | '.join(values)} |")
+    lines = [
+        f"**{workload.title}**",
+        "",
+        f"| contender | N | runs | {' | '.join(workload.measures.values())} |",
+        "| --- | ---: | ---: |" + " ---: |" * len(workload.measures),
+    ]
+    for each in cells:
+        values = [spread([run[measure] for run in each.runs if measure in run]) for measure in workload.measures]
+        lines.append(f"| {ENTRIES[each.contender].title} | {each.size:,} | {len(each.runs)} | {' | '.join(values)} |")
     return lines
 
 
-def _spread(values: Sequence[float]) -> str:
+def spread(values: Sequence[float]) -> str:
+    """Return the median, and the smallest and the largest where there are several."""
     if not values:
         return "–"
-    middle = _number(statistics.median(values))
-    return middle if len(values) == 1 else f"{middle} ({_number(min(values))}–{_number(max(values))})"
+    middle = number(statistics.median(values))
+    return middle if len(values) == 1 else f"{middle} ({number(min(values))}–{number(max(values))})"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Return a figure with as many digits as it is good for."""
     if value == float("inf"):
         return "never"
     if value == int(value):

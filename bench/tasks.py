@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 from bench import bodies
-from mulligan import Context, task
+from mulligan import Context, Window, task
 
 
 @task(retries=2)
@@ -30,3 +32,13 @@ def nap(number: int) -> int:
 def steps(ctx: Context, count: int) -> None:
     for _ in range(count):
         ctx.step(bodies.nothing)
+
+
+@task
+def grid(window: Window) -> None:  # noqa: ARG001 - what an item is for
+    bodies.nothing()
+
+
+@task
+def sleep(number: int) -> None:  # noqa: ARG001 - what an item is for
+    time.sleep(bodies.SLEEP_S)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.contender import Entry, Kind
+from bench.contender import Kind
 
 LOOK_S, LOOK_LEAST_OFTEN_S = "0.001", "0.01"
 
@@ -16,16 +16,16 @@ LOOK_S, LOOK_LEAST_OFTEN_S = "0.001", "0.01"
 class Huey:
     """huey with a durability of FULL or OFF; it has nothing between."""
 
-    def __init__(self, entry: Entry) -> None:
-        os.environ["BENCH_DURABILITY"] = entry.durability  # before the import below, and for the consumer
+    def __init__(self, durability: str) -> None:
+        os.environ["BENCH_DURABILITY"] = durability  # before the import below, and for the consumer
         from bench import huey_tasks
 
         self._tasks: Any = huey_tasks
         self._storage = huey_tasks.huey.storage
         self._count = 0
 
-    def workers(self, many: bool = True) -> Sequence[Sequence[str]]:  # noqa: ARG002 - see below
-        """Return the command that starts the consumer, the same for everything."""
+    def workers(self, kind: Kind, *, alone: bool) -> Sequence[Sequence[str]]:  # noqa: ARG002 - it has one consumer
+        """Return the command that starts the consumer."""
         consumer = str(Path(sys.executable).with_name("huey_consumer"))
         options = ["-k", "thread", "-w", "4", "-q", "-d", LOOK_S, "-m", LOOK_LEAST_OFTEN_S, "-s", "1"]
         return [[sys.executable, consumer, "bench.huey_tasks.huey", *options]]
@@ -60,6 +60,6 @@ class Huey:
         self._storage.close()
 
 
-def make(entry: Entry) -> Huey:
+def make(durability: str) -> Huey:
     """Return the contender."""
-    return Huey(entry)
+    return Huey(durability)

@@ -1,4 +1,4 @@
-"""Mulligan as a contender: on SQLite one worker with two children, on PostgreSQL two workers with one each."""
+"""Mulligan as a contender, on SQLite with one worker and on PostgreSQL with two; two children in all."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from pathlib import Path
 from typing import Any
 
 from bench import bodies, tasks
-from bench.contender import POSTGRES, Entry, Kind
+from bench.contender import Kind
+from bench.stores import DATABASE
 from mulligan import connect
 
 
 class Mulligan:
-    """Mulligan with a durability of FULL or NORMAL on SQLite, or on PostgreSQL."""
+    """Mulligan with a durability of FULL or NORMAL, or on PostgreSQL."""
 
-    def __init__(self, entry: Entry) -> None:
-        self._url = os.environ.get(POSTGRES, "")
-        self._workers, self._processes = 2, "1"
-        if entry.store == "SQLite":
-            os.environ["MULLIGAN_SYNCHRONOUS"] = entry.durability  # the worker inherits it
+    def __init__(self, durability: str) -> None:
+        self._postgres = durability == "postgres"
+        if self._postgres:
+            self._url = os.environ[DATABASE]
+        else:
+            os.environ["MULLIGAN_SYNCHRONOUS"] = durability  # the worker inherits it
             self._url = f"sqlite:///{bodies.folder() / 'mulligan.db'}"
-            self._workers, self._processes = 1, "2"
         self._client = connect(self._url)
         self._job: Any = None
 
-    def workers(self, many: bool = True) -> Sequence[Sequence[str]]:
-        """Return the commands that start the workers."""
+    def workers(self, kind: Kind, *, alone: bool, children: int = 2) -> Sequence[Sequence[str]]:  # noqa: ARG002 - all kinds are alike
+        """Return the commands that start the workers, each with its share of the children."""
+        count = 2 if self._postgres and not alone else 1
         command = [sys.executable, "-m", "mulligan.cli.main", "worker", str(Path(tasks.__file__)), "--database", self._url]
-        if not many:
-            return [[*command, "--processes", "2"]]
-        return [[*command, "--processes", self._processes]] * self._workers
+        return [[*command, "--processes", str(children // count)]] * count
 
     def submit(self, kind: Kind, count: int) -> None:
         """Submit one job with an item for each number."""
@@ -58,6 +58,6 @@ class Mulligan:
         self._client.services.close()
 
 
-def make(entry: Entry) -> Mulligan:
+def make(durability: str) -> Mulligan:
     """Return the contender."""
-    return Mulligan(entry)
+    return Mulligan(durability)

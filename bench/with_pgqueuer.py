@@ -1,111 +1,80 @@
-"""PgQueuer as a contender: two processes on PostgreSQL that take up to a hundred jobs at a time."""
-
-# mypy: ignore-errors
-# It is installed in an environment of its own.
+"""PgQueuer as a contender: two processes on uvloop, told by the database that there is work."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import asyncpg
-from pgqueuer import AsyncpgDriver, PgQueuer, Queries, RetryRequested
+from pgqueuer import AsyncpgDriver, Queries
 
-from bench import bodies
-from bench.contender import POSTGRES, Entry, Kind
+from bench.contender import Kind
+from bench.pgqueuer_tasks import DATABASE
 
-TAKEN = 100
-"""Jobs that a worker takes at a time where there are many; where they come singly it takes one, and waits for no others."""
-SENT = 1_000
+CHUNK = 1000
 LOOK_S = 0.001
+BATCH, NAPS, ALONE = 100, 10, 1
+"""How many calls a process takes at a time: of many, of naps, and of one after the other, where a batch would only wait."""
 
 
-class PgQueuerContender:
-    """PgQueuer, which forgets a job when it is done."""
+class PgQueuer:
+    """PgQueuer in an empty database."""
 
     def __init__(self) -> None:
-        self._url = os.environ[POSTGRES]
-        install = [sys.executable, "-m", "pgqueuer", "--pg-dsn", self._url, "install"]
-        subprocess.run(install, check=True, stdout=subprocess.DEVNULL)
         self._loop = asyncio.new_event_loop()
-        self._connection = self._loop.run_until_complete(asyncpg.connect(self._url))
+        install = [sys.executable, "-m", "pgqueuer", "--pg-dsn", os.environ[DATABASE], "install"]
+        subprocess.run(install, check=True, capture_output=True)
+        self._connection: Any = self._run(asyncpg.connect(os.environ[DATABASE]))
         self._queries = Queries(AsyncpgDriver(self._connection))
-        self._count = 0
+        self._numbers: dict[int, int] = {}
 
-    def workers(self, many: bool = True) -> Sequence[Sequence[str]]:
-        """Return the commands that start two workers."""
-        code = f"from bench.with_pgqueuer import work; work({TAKEN if many else 1})"
-        return [[sys.executable, "-c", code]] * (2 if many else 1)
+    def workers(self, kind: Kind, *, alone: bool) -> Sequence[Sequence[str]]:
+        """Return the commands that start its processes."""
+        batch = NAPS if kind == "nap" else ALONE if alone else BATCH
+        return [[sys.executable, "-m", "bench.pgqueuer_tasks", str(batch)]] * 2
 
     def submit(self, kind: Kind, count: int) -> None:
-        """Enqueue a thousand at a time."""
-        self._count = count
-        for first in range(0, count, SENT):
-            numbers = range(first, min(count, first + SENT))
-            payloads = [str(number).encode() for number in numbers]
-            self._loop.run_until_complete(self._queries.enqueue([kind] * len(numbers), payloads, [0] * len(numbers)))
+        """Enqueue calls, a thousand at a time."""
+        for first in range(0, count, CHUNK):
+            numbers = range(first, min(count, first + CHUNK))
+            payloads = [str(each).encode() for each in numbers]
+            ids = self._run(self._queries.enqueue([kind] * len(numbers), payloads, [0] * len(numbers)))
+            self._numbers.update(zip(map(int, ids), numbers, strict=True))
 
     def done(self) -> int:
-        """Return how many are not in the queue any more."""
-        return self._count - self._loop.run_until_complete(self._connection.fetchval("select count(*) from pgqueuer"))
+        """Return how many calls have left the queue, which is where they go when they have succeeded."""
+        return len(self._numbers) - int(self._run(self._connection.fetchval("select count(*) from pgqueuer")))
 
     def committed(self) -> set[int]:
-        """Which are done cannot be told by number."""
-        raise NotImplementedError
+        """Return the numbers of the calls that the log says succeeded."""
+        rows = self._run(self._connection.fetch("select job_id from pgqueuer_log where status = 'successful'"))
+        return {self._numbers[row[0]] for row in rows}
 
     def round_trip(self) -> None:
-        """Enqueue one job and look every millisecond whether it is gone."""
-        self._loop.run_until_complete(self._one())
+        """Enqueue one call and look every millisecond whether it has left the queue."""
+        self._run(self._one())
+
+    async def _one(self) -> None:
+        [number] = await self._queries.enqueue("plain", b"1")
+        while await self._connection.fetchval("select 1 from pgqueuer where id = $1", number):  # noqa: ASYNC110 - told of by nobody
+            await asyncio.sleep(LOOK_S)
 
     def steps(self, count: int) -> None:
         """There are none."""
         raise NotImplementedError(f"PgQueuer saves no steps, so not {count} either")
 
     def close(self) -> None:
-        """Let go of the database."""
-        self._loop.run_until_complete(self._connection.close())
-        self._loop.close()
+        """Close the connection."""
+        self._run(self._connection.close())
 
-    async def _one(self) -> None:
-        [job] = await self._queries.enqueue("plain", b"0")
-        gone = "select not exists (select 1 from pgqueuer where id = $1)"
-        while not await self._connection.fetchval(gone, job):  # noqa: ASYNC110 - it has no other way to tell
-            await asyncio.sleep(LOOK_S)
+    def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self._loop.run_until_complete(work)
 
 
-@contextlib.asynccontextmanager
-async def _queue() -> AsyncIterator[PgQueuer]:
-    connection = await asyncpg.connect(os.environ[POSTGRES])
-    queue = PgQueuer(AsyncpgDriver(connection))
-
-    @queue.entrypoint("plain")
-    async def plain(job) -> None:  # noqa: ARG001 - what a job is for
-        bodies.nothing()
-
-    @queue.entrypoint("flaky")
-    async def flaky(job) -> None:
-        try:
-            bodies.fail_at_first(int(job.payload))
-        except ValueError as error:
-            raise RetryRequested(delay=timedelta(0), reason=str(error)) from error
-
-    yield queue
-    await connection.close()
-
-
-def work(taken: int) -> None:
-    """Be a worker that takes so many jobs at a time."""
-    import pgqueuer
-    import uvloop
-
-    uvloop.run(pgqueuer.run(_queue, batch_size=taken))
-
-
-def make(entry: Entry) -> PgQueuerContender:  # noqa: ARG001 - there is one kind of it
+def make(store: str) -> PgQueuer:  # noqa: ARG001 - it has PostgreSQL only
     """Return the contender."""
-    return PgQueuerContender()
+    return PgQueuer()
