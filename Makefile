@@ -1,5 +1,5 @@
 # Everything a contributor or CI runs. `make demo` and `make test` need nothing but Python 3.11+, make and git.
-.PHONY: setup demo demo-postgres test check lint types contracts chaos crashes simulate museum docs clean
+.PHONY: setup demo demo-postgres test check lint types contracts chaos crashes simulate museum mutants docs clean
 .PHONY: bench bench-limits bench-profile bench-growth bench-curve bench-idle
 
 VENV := .venv
@@ -46,6 +46,9 @@ crashes: $(VENV)/.dev      ## kill at every commit and message, on both stores, 
 museum: $(VENV)/.dev       ## bring bugs back that others had, one by one, and see who finds them
 	@$(BIN)/python -m tests.museum $(ARGS)
 
+mutants: $(VENV)/.mutants  ## change the core in small ways, one by one, and see which changes its tests do not see
+	@$(BIN)/python tools/mutants.py $(ARGS)
+
 bench: $(VENV)/.dev $(PEERS)/.done   ## measure, side by side with peers; the parts of docs/performance.md have commands of their own
 	@$(BIN)/python -m bench $(ARGS)
 
@@ -79,3 +82,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Mulligan and what its tests need (a minute or two)"
 	@$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.mutants: pyproject.toml constraints.txt | $(VENV)/.dev
+	@$(PIP) --editable '.[mutants]'
+	@touch $@
