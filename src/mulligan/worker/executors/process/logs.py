@@ -18,6 +18,8 @@ class Splitter:
         self._rest = b""
         self.current = 0
         """The attempt that the child wrote for last."""
+        self.newest = 0
+        """The last attempt that it began, which may be over: after it comes 0."""
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         """Return the output found in this data, each piece with its attempt."""
@@ -32,6 +34,7 @@ class Splitter:
                 self._rest = self._sign + part
                 break
             self.current = int(number) if number.isdigit() else 0
+            self.newest = self.current or self.newest
             if place == len(others):
                 text = self._without_start(text)
             if text:
