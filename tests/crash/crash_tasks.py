@@ -6,7 +6,7 @@ import os
 import threading
 from pathlib import Path
 
-from mulligan import Context, Policy, Retry, Snooze, TransientError, task
+from mulligan import Context, Policy, Retry, Snooze, TransientError, Window, task
 
 MANY = Policy({("TRANSIENT", "INFRASTRUCTURE", "UNKNOWN", "TIMEOUT"): Retry(20, 0, jitter=None)})
 
@@ -84,6 +84,12 @@ def endless(file: str, key: str) -> None:
     threading.Event().wait(600)
 
 
+@task
+def held(file: str, key: str) -> None:
+    leave(file, f"begin held {key}")
+    threading.Event().wait(600)
+
+
 @task(retries=MANY)
 def broken(file: str, key: str) -> str:
     leave(file, f"begin broken {key}")
@@ -98,4 +104,19 @@ def finishing(file: str, key: str) -> str:
     while not told(file, f"finish {key}"):
         threading.Event().wait(0.01)
     leave(file, f"end finishing {key}")
+    return key
+
+
+@task(retries=MANY, offline=True, online=False)
+def daily(window: Window, file: str) -> str:
+    leave(file, f"begin daily {window.key}")
+    return window.key
+
+
+@task
+def until_told(file: str, key: str, go: str) -> str:
+    leave(file, f"begin until_told {key}")
+    while not Path(go).exists():
+        threading.Event().wait(0.01)
+    leave(file, f"end until_told {key}")
     return key

@@ -31,6 +31,15 @@ def echo(text: str) -> str:
 
 
 @task
+def die_untold(really: bool = True) -> None:
+    """Have its process die after the task has ended, before that is said."""
+    from mulligan.worker.executors.process.line import Line
+
+    if really:
+        Line.send = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+
+
+@task
 def fail(message: str) -> None:
     raise ValueError(message)
 

@@ -46,6 +46,16 @@ def test_what_waits_in_a_child_that_dies_was_never_started(make, tmp_path) -> No
     assert ends[1:] == [Returned(each) for each in ids[1:]]
 
 
+@pytest.mark.parametrize("behind", [0, 1, 5])
+def test_what_had_run_when_its_child_died_before_it_said_so_has_been_started(make, behind: int) -> None:
+    run = make(processes=1)
+    measured(run, "die_untold", really=False)
+    first, *others = run.ends(run.batch("die_untold", [{}] * (1 + behind)))
+    assert isinstance(first, Failed), first
+    assert first.failure.crashed
+    assert all(isinstance(each, Returned) for each in others[1:])
+
+
 def test_stopping_the_running_one_of_a_batch_harms_none_of_the_others(make, tmp_path) -> None:
     run = make(processes=1)
     (tmp_path / "there").touch()

@@ -29,6 +29,7 @@ BUSY_MS = 10_000
 NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "glusterfs"})
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
+_FULL = "no room left on the disk of {}: nothing was changed; make room and try again"
 _READ_ONLY = "{} cannot be written: check the rights of the file and of its folder"
 
 
@@ -126,10 +127,12 @@ class SqliteDatabase:
             held_s = self.busy_ms / 1000
             raise StoreBusy(f"{path} was locked by another process for over {held_s:g} s: nothing was changed") from error
         except apsw.FullError as error:
-            raise StoreFull(f"no room left on the disk of {path}: nothing was changed; make room and try again") from error
+            raise StoreFull(_FULL.format(path)) from error
         except apsw.CantOpenError as error:
             raise StoreError(f"{path} cannot be opened: check the rights of the file and of its folder") from error
         except (apsw.IOError, apsw.CorruptError) as error:
+            if error.extendedresult == apsw.SQLITE_IOERR_SHMSIZE:  # even who only reads needs a small file beside it
+                raise StoreFull(_FULL.format(path)) from error
             raise StoreError(f"{path} cannot be read or written: {error}") from error
         except apsw.ConnectionClosedError as error:
             raise StoreError(f"the store {path} was closed") from error
