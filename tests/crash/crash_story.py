@@ -62,6 +62,7 @@ class Story:
             client.submit(crash_tasks.stepped, file, "d"),
             client.submit(crash_tasks.napping, file, "e"),
             client.submit(crash_tasks.waiting, file, "f"),
+            client.submit(crash_tasks.dying, file, "i"),
             client.submit(crash_tasks.submitting, file, "g"),
         ]
         endless = client.submit(crash_tasks.endless, file, "h")

@@ -67,6 +67,15 @@ def napping(file: str, key: str) -> str:
 
 
 @task(retries=MANY)
+def dying(file: str, key: str) -> str:
+    first = not told(file, f"begin dying {key}")
+    leave(file, f"begin dying {key}")
+    if first:
+        os._exit(3)
+    return key
+
+
+@task(retries=MANY)
 async def waiting(file: str, key: str) -> str:
     leave(file, f"begin waiting {key}")
     return key
