@@ -19,7 +19,6 @@ from mulligan.core.recovery import Verdict
 from mulligan.engine.commands import CANCEL_AT_ONCE, PAGE, Plan, Target
 from mulligan.engine.explain import Known, explain
 from mulligan.engine.submitting import CHUNK
-from mulligan.store.listing import MAX_PAGE
 from mulligan.testing.factories import a_definition
 from mulligan.testing.harness import ASKER, Harness
 
@@ -220,8 +219,9 @@ class TestRetry:
         assert any("code changed" in each for each in plan.warnings)
         assert "code changed" in world.audit()[0].found
 
-    def test_all_that_match_a_filter_are_retried_over_many_pages(self, world: Harness) -> None:
-        count = MAX_PAGE * 2 + 7
+    def test_all_that_match_a_filter_are_retried_over_many_pages(self, world: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("mulligan.engine.commands.PAGE", 500)
+        count = 500 * 2 + 7
         job = world.submit(items=count)
         worker = world.worker()
         for _ in range(3):

@@ -156,7 +156,10 @@ class TestWindows:
 
 class TestListing:
     def keys(self, store: Store, **filters: Any) -> list[ItemKey]:
-        return [each.item.key for each in store.listing.items(filters)]
+        found = store.listing.items(filters)
+        assert store.listing.keys(filters, 100) == {each.item.key: each.item.generation for each in found}
+        assert list(store.listing.keys(filters, 1)) == [each.item.key for each in found[:1]]
+        return [each.item.key for each in found]
 
     @pytest.fixture
     def filled(self, store: Store) -> tuple[Store, int, int]:
@@ -187,6 +190,13 @@ class TestListing:
         assert self.keys(store, error="disk") == [mine[0]]
         assert self.keys(store, ids=[mine[2], theirs[0]]) == [mine[2], theirs[0]]
         assert self.keys(store, after=mine[2]) == theirs
+        assert self.keys(store, after=mine[0], job=one) == mine[1:]
+        assert self.keys(store, after=mine[2], job=other) == theirs
+        assert self.keys(store, after=theirs[0], job=one) == []
+        assert self.keys(store, status="RETRY") == self.keys(store, status="RETRY", job=one) == mine[:1]
+        assert self.keys(store, status=["PENDING"]) == [mine[2], *theirs]
+        assert self.keys(store, status="PENDING", job=one, after=mine[0]) == [mine[2]]
+        assert self.keys(store, status="FAILURE") == self.keys(store, status="STARTED") == []
         assert self.keys(store, status=None, job=one) == mine
         assert self.keys(store, status="SUCCESS", task="other") == []
 
@@ -241,7 +251,7 @@ class TestListing:
         return decide(row._replace(cancel_ms=NOW), a_failure(row), POLICY, NOW, 0)
 
     def test_an_unknown_filter_is_refused_with_those_there_are(self, store: Store) -> None:
-        for listing in (store.listing.items, store.listing.jobs):
+        for listing in (store.listing.items, store.listing.jobs, lambda filters: store.listing.keys(filters, 1)):
             with pytest.raises(ArgumentsInvalid, match="status"):
                 listing({"1 = 1; --": 1})
 

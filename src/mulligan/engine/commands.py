@@ -18,7 +18,6 @@ from mulligan.engine.finding import check_details, missing_item
 from mulligan.engine.generations import next_generations
 from mulligan.engine.judging import judge, warn
 from mulligan.engine.neighbours import beside, held_back, warning
-from mulligan.store.listing import MAX_PAGE
 from mulligan.store.rows import AuditRow
 from mulligan.store.store import Session
 
@@ -357,12 +356,12 @@ class Commands:
                 check_details(session, target.job)
         after: ItemKey | None = None
         while True:
-            found = self._engine.store.listing.items({**filters, "after": after}, MAX_PAGE)
-            last = len(found) < MAX_PAGE
-            yield [each.item.key for each in found], {each.item.key: each.item.generation for each in found}, last
+            found = self._engine.store.listing.keys({**filters, "after": after}, PAGE)
+            last = len(found) < PAGE
+            yield list(found), found, last
             if last:
                 return
-            after = found[-1].item.key
+            after = max(found)
 
     def _pages_in_order(self, target: Target) -> Iterator[tuple[list[ItemKey], dict[ItemKey, int], bool]]:
         """Yield first, all at once, what was put in order: else one could start before what it comes after is wanted."""
@@ -385,8 +384,8 @@ class Commands:
         named = filters.pop("ids", None)
         keys = keys if named is None else sorted(set(keys) & {ItemKey(*each) for each in named})
         listing = self._engine.store.listing
-        pages = (listing.items({**filters, "ids": keys[at : at + MAX_PAGE]}, MAX_PAGE) for at in range(0, len(keys), MAX_PAGE))
-        return {each.item.key: each.item.generation for page in pages for each in page}
+        pages = (listing.keys({**filters, "ids": keys[at : at + PAGE]}, PAGE) for at in range(0, len(keys), PAGE))
+        return {key: generation for page in pages for key, generation in page.items()}
 
     def _successes(self, target: Target, window: tuple[int | None, int | None], plan: Plan) -> dict[ItemKey, int]:
         """Return the successful items that a target stands for, each with the generation it was seen in."""
@@ -475,6 +474,8 @@ def _each_by(choose: Callable[[Item], Event | None]) -> Chooser:
 
 def _in_order(session: Session, chosen: list[tuple[Item, Event]]) -> list[tuple[Item, Event]]:
     waiting = held_back(session, [item.key for item, _ in chosen])
+    if not waiting:
+        return chosen
     return [
         (item, replace(event, held=item.key in waiting) if isinstance(event, RetryRequested) else event) for item, event in chosen
     ]

@@ -23,13 +23,14 @@ def next_generations(session: Session, definitions: Definitions, items: Sequence
     """Return how each item is to run again: as its task is now, within the total_timeout of its job, else of its task."""
     newest = {task: definitions.newest_id(session, task) for task in {item.task for item in items}}
     given = session.jobs.limits({item.job for item in items})
-    begun = {}
-    for item in items:
-        definition = definitions.get(session, newest[item.task])
-        limit_ms = given.get(item.job, _limit_ms(definition))
-        cutoff_ms = None if limit_ms is None else now_ms + limit_ms
-        begun[item.key] = Generation(newest[item.task], definition.policy.at_most_once, cutoff_ms)
-    return begun
+
+    def begun(job: int, task: int) -> Generation:
+        definition = definitions.get(session, newest[task])
+        limit_ms = given.get(job, _limit_ms(definition))
+        return Generation(newest[task], definition.policy.at_most_once, None if limit_ms is None else now_ms + limit_ms)
+
+    of = {key: begun(*key) for key in {(item.job, item.task) for item in items}}  # the same for all items of a job and task
+    return {item.key: of[item.job, item.task] for item in items}
 
 
 def _limit_ms(definition: Definition) -> int | None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from mulligan.core.errors import ArgumentsInvalid
 from mulligan.core.job import Item, ItemKey, Job
-from mulligan.store.interface import Database
+from mulligan.store.interface import Database, Rows
 from mulligan.store.rows import ITEM_COLUMNS, Input, input_of, item_of, job_of
 
 MAX_PAGE = 500
@@ -25,9 +25,12 @@ _MEMBERS = {
     "sqlite": "(select value from json_each(:{0}))",
     "postgres": "(select value from jsonb_array_elements_text(:{0}::jsonb))",
 }
-_PAIRS = {
-    "sqlite": "(select value ->> 0, value ->> 1 from json_each(:{0}))",
-    "postgres": "(select (value ->> 0)::bigint, (value ->> 1)::bigint from jsonb_array_elements(:{0}::jsonb))",
+# By their places in PostgreSQL, each found by itself: in a join its planner would rather go through all items in their order.
+_IDS = {
+    "sqlite": "(i.job, i.number) in (select value ->> 0, value ->> 1 from json_each(:ids))",
+    "postgres": """i.ctid = any (array(
+        select t.ctid from jsonb_array_elements(:ids::jsonb) k cross join lateral (
+            select ctid from items where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) t))""",
 }
 _LABEL = {
     "sqlite": "json_extract(j.labels, '$.' || json_quote(:label_name))",
@@ -50,7 +53,7 @@ ITEM_FILTERS = {
     dialect: {
         "job": "i.job = :job",
         "number": "i.number = :number",
-        "ids": f"(i.job, i.number) in {_PAIRS[dialect].format('ids')}",
+        "ids": _IDS[dialect],
         "status": f"i.status in {_MEMBERS[dialect].format('status')}",
         "task": "i.task in (select id from tasks where name = :task)",
         "namespace": "i.task in (select id from tasks where namespace = :namespace)",
@@ -65,21 +68,38 @@ ITEM_FILTERS = {
     for dialect in _MEMBERS
 }
 
+# What some filters say more closely, in the words by which an index is found. A place inside one job is a number. A partial index
+# is used only for a status that the text itself names; SQLite takes no part of one in the order of a list, so there the jobs that
+# have such items at all are looked at one after the other.
+_BEYOND = "i.number > :after_number"
+_IN_A_JOB = {each: f"i.status = '{each}'" for each in ("RETRY", "FAILURE", "REVOKED")}
+_IN_ANY = {
+    "sqlite": {
+        each: f"i.status = '{each}' and i.job in (select id from jobs where {each.lower()} > 0)"  # noqa: S608 - of a closed set
+        for each in ("PENDING", "STARTED", "RETRY", "SUCCESS", "FAILURE", "REVOKED")
+    },
+    "postgres": _IN_A_JOB,
+}
+
 _JOBS = """select j.id, t.namespace, j.task, t.name, j.run_id, j.kind, j.tz, j.labels, j.sealed, j.cancel_ms, j.created_ms,
     j.ended_ms, j.pending, j.started, j.retry, j.success, j.failure, j.revoked, j.pruned_ms
 from jobs j join tasks t on t.id = j.task
 where (j.pruned_ms is null or j.named = 1)"""
-_ITEMS = """select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation,
+_INPUTS = " join inputs n on n.job = i.job and n.number = i.number"
+_ATTEMPTS = """ left join attempts a on a.job = i.job and a.number = i.number and a.token = case when i.status = 'FAILURE'
+    then (select max(token) from attempts where job = i.job and number = i.number) else i.token end"""
+_ITEMS = f"""select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation,
     i.attempt, i.token, i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes,
     i.snoozes, i.keep_from, i.reason, i.failure_class, i.created_ms, i.ended_ms,
     n.key, n.arguments, n.window_start_ms, n.window_end_ms, a.error_type, a.error_message, a.result, a.rows, w.name,
     t.name, t.paused_ms
-from items i join inputs n on n.job = i.job and n.number = i.number
-join tasks t on t.id = i.task
-left join attempts a on a.job = i.job and a.number = i.number and a.token = case when i.status = 'FAILURE'
-    then (select max(token) from attempts where job = i.job and number = i.number) else i.token end
+from items i{_INPUTS} join tasks t on t.id = i.task{_ATTEMPTS}
 left join workers w on w.id = i.worker
+where i.job not in (select id from jobs where pruned_to is not null)"""  # noqa: S608 - of the two constants above
+_KEYS = """select i.job, i.number, i.generation from items i{0}
 where i.job not in (select id from jobs where pruned_to is not null)"""
+_NEEDS = {"key": _INPUTS, "window_start": _INPUTS, "window_end": _INPUTS, "error": _ATTEMPTS}
+"""What else must be read for a filter, where no more than the keys is asked for."""
 
 
 class ItemDetail(NamedTuple):
@@ -116,12 +136,15 @@ class Listing:
 
     def items(self, filters: Mapping[str, Any], limit: int = 100) -> list[ItemDetail]:
         """Return work items by job and number. Filters: the keys of ITEM_FILTERS; `after` is a key to go on from."""
-        text, values = _compose(_ITEMS, ITEM_FILTERS[self._database.dialect], filters)
         with self._snapshot():
-            rows = self._database.text_in_reader(
-                f"{text} order by i.job, i.number limit :limit", {**values, "limit": min(limit, MAX_PAGE)}
-            )
-            return [_detail(row) for row in rows]
+            return [_detail(row) for row in self._page(_ITEMS, filters, min(limit, MAX_PAGE))]
+
+    def keys(self, filters: Mapping[str, Any], limit: int) -> dict[ItemKey, int]:
+        """Return the keys of work items by job and number, each with its generation; filters as for `items`."""
+        needed = dict.fromkeys(_NEEDS[name] for name, value in filters.items() if name in _NEEDS and value is not None)
+        with self._snapshot():
+            rows = self._page(_KEYS.format("".join(needed)), filters, limit)
+            return {ItemKey(job, number): generation for job, number, generation in rows}
 
     def all_items(self, filters: Mapping[str, Any]) -> Iterator[ItemDetail]:
         """Yield every work item of a filter, a page at a time."""
@@ -133,6 +156,15 @@ class Listing:
                 return
             after = page[-1].item.key
 
+    def _page(self, select: str, filters: Mapping[str, Any], limit: int) -> Rows:
+        dialect = self._database.dialect
+        said, closer = _closer(filters, dialect)
+        text, values = _compose(select, ITEM_FILTERS[dialect], said)
+        # Items that are named one by one are sorted by themselves: no index has them in order but that of all items.
+        order = "i.job, i.number" if said.get("ids") is None else "i.job + 0, i.number + 0"
+        text = f"{' and '.join([text, *closer])} order by {order} limit :limit"
+        return self._database.text_in_reader(text, {**values, "limit": limit})
+
     @contextlib.contextmanager
     def _snapshot(self) -> Iterator[None]:
         with self._database.read():
@@ -141,6 +173,20 @@ class Listing:
 
 def _detail(row: Any) -> ItemDetail:
     return ItemDetail(item_of(row), input_of(row[ITEM_COLUMNS:]), *row[ITEM_COLUMNS + 4 :])
+
+
+def _closer(filters: Mapping[str, Any], dialect: str) -> tuple[dict[str, Any], list[str]]:
+    """Return the filters that are left, and the clauses that say the others more closely."""
+    said, clauses = dict(filters), []
+    after, status = said.get("after"), said.get("status")
+    if after is not None and after[0] == said.get("job"):
+        clauses.append(_BEYOND)
+    known = _IN_A_JOB if said.get("job") is not None else _IN_ANY[dialect]
+    one = [status] if isinstance(status, str) else list(status or [])
+    if len(one) == 1 and str(one[0]) in known:
+        del said["status"]
+        clauses.append(known[str(one[0])])
+    return said, clauses
 
 
 def _compose(select: str, known: Mapping[str, str], filters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -257,9 +257,13 @@ for update of s;
 
 -- name: checkpoint_definitions
 -- Under which definitions the checkpoints of some items were saved that count for their present generation.
+-- Each is looked up by itself, as in read_saved.
 select distinct c.definition
-from jsonb_array_elements(:keys::jsonb) k join items i on i.job = any (array[(k ->> 0)::bigint]) and i.number = any (array[(k ->> 1)::bigint])
-join checkpoints c on c.job = i.job and c.number = i.number and c.generation >= i.keep_from;
+from jsonb_array_elements(:keys::jsonb) k
+cross join lateral (
+    select job, number, keep_from from items where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) i
+cross join lateral (
+    select definition from checkpoints where job = i.job and number = i.number and generation >= i.keep_from offset 0) c;
 
 -- name: next_retry
 -- When the first item of a job is tried again. Those that failed are looked at too, so that it goes by the index of these statuses.
@@ -267,9 +271,10 @@ select min(due_ms) filter (where status = 'RETRY') from items where job = :job a
 
 -- name: first_wait
 -- What a job waits for whose items all wait: none of them may start yet, of which one look is enough in a job that is ready.
+-- The status is said in a way that keeps it off the index of all that waits, which other jobs may have filled.
 select wait, due_ms from items
-where job = :job and status = 'PENDING'
-    and not exists (select 1 from items where job = :job and status = 'PENDING' and due_ms <= :now)
+where job = :job and status || '' = 'PENDING'
+    and not exists (select 1 from items where job = :job and status || '' = 'PENDING' and due_ms <= :now)
 order by due_ms, number limit 1;
 
 -- name: first_failure

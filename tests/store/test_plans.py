@@ -1,0 +1,248 @@
+"""Every statement goes by its index, on both stores: the table below says which; what may go through a table says why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from plans import Read, reads, reads_of
+from shelf import work_in_every_state
+
+from mulligan.store.interface import Database
+from mulligan.store.listing import Listing
+from mulligan.store.postgres import Place, PostgresDatabase
+from mulligan.store.statements import statements
+from mulligan.testing.harness import Harness
+
+# Statement, and what each store reads: "_pkey" by the primary key, "_unique" by a unique constraint, else by the index of that
+# name; with a star all of the index, with ":ALL" all of the table; "place" where rows were found before; "-" for nothing.
+# ruff: noqa: E501 - a row of the table is a line
+TABLE = """
+abandoned_jobs | jobs_unsealed* | jobs_unsealed*
+add_attempts | - | -
+add_audit | - | -
+add_definition | - | -
+add_event | - | -
+add_inputs | - | -
+add_items | - | -
+add_job | - | -
+add_logs | - | -
+add_successes | - | -
+add_successor | - | -
+add_task | - | -
+add_worker | - | -
+add_worker_task | - | -
+any_successor | successors_unique* | successors_next_job_next_number_key*
+apply_items | items_pkey | items_pkey
+asked_to_stop | items_held | items_held
+beat | workers_pkey | workers_pkey
+begin_retention | - | -
+cancelling_jobs | jobs_cancelling* | jobs_cancelling*
+checkpoint_definitions | checkpoints_pkey items_pkey | checkpoints_pkey items_pkey
+claimable | inputs_pkey items_ready jobs_cancelling* | inputs_pkey items_ready
+close_worker | workers_pkey | workers_open
+count_moves | jobs_pkey | jobs_pkey
+count_refused | workers_pkey | workers_pkey
+count_running | items_held | items_held*
+current_definition | tasks_pkey | tasks_pkey
+drop_inputs | inputs_pkey jobs_unsealed* | inputs_job_key_key jobs_unsealed*
+drop_items | items_pkey jobs_unsealed* | items_pkey jobs_unsealed*
+drop_job | jobs_pkey | jobs_unsealed
+drop_old_checkpoints | checkpoints_pkey | checkpoints_pkey
+drop_successor | successors_pkey | successors_pkey
+expired | items_deadline | items_deadline
+find_definition | definitions_unique | definitions_task_digest_key
+find_job_by_run_id | jobs_unique | jobs_task_run_id_key
+find_successor | successors_pkey | successors_pkey
+find_task | definitions_pkey tasks_unique | definitions_pkey tasks_namespace_name_key
+find_task_by_id | definitions_pkey tasks_pkey | definitions_pkey tasks_pkey
+find_worker | workers_unique | workers_instance_key
+first_failure | attempts_pkey items_status | attempts_pkey items_status
+first_wait | items_pkey | items_pkey
+flag_job | jobs_pkey | jobs_pkey
+forgive_crashes | items_pkey | items_held
+free_pages | pragma_freelist_count:ALL pragma_page_count:ALL | -
+give_back_pages | - | -
+grow_job | jobs_pkey | jobs_unsealed
+heads | items_ready tasks:ALL | items_ready tasks_pkey
+held_behind | behind:ALL items_pkey successors_pkey | items_pkey successors_pkey
+held_by | items_held | items_held
+in_order_unsuccessful | items_pkey successors:ALL successors_unique* | items_status successors_next_job_next_number_key* successors_pkey*
+is_living | workers_pkey | workers_pkey
+job_limits | jobs_pkey | jobs_pkey
+job_results | attempts_pkey items_pkey | attempts_pkey items_pkey
+keep_windows | - | -
+later_written | inputs_window items_pkey past_windows_pkey | inputs_window items_pkey past_windows_pkey
+list_tasks | definitions_pkey tasks_unique | definitions_pkey tasks_namespace_name_key
+list_workers | workers:ALL | workers_pkey*
+lock_jobs | - | jobs_pkey
+lock_ready_jobs | - | items_ready jobs_pkey
+lock_task | - | tasks_pkey
+lose_worker | workers_pkey | workers_pkey
+mark_pruned | jobs_pkey | jobs_pkey
+next_deadline | items_deadline | items_deadline*
+next_retry | items_status | items_status
+old_workers | workers_closed | workers_closed
+open_workers | workers_open* | workers_open*
+owns | items_pkey | items_held
+past_jobs | jobs_past | jobs_past
+past_successes | inputs_pkey items_pkey | inputs_pkey items_pkey
+predecessors | successors_unique | successors_next_job_next_number_key
+prune_attempts | attempts_pkey | attempts_pkey place
+prune_checkpoints | checkpoints_pkey | checkpoints_pkey place
+prune_events | events_of_item | events_of_item place
+prune_inputs | inputs_pkey | inputs_pkey place
+prune_items | items_pkey | items_pkey place
+prune_job_events | events_of_item | events_of_item
+prune_jobs | jobs_pkey | jobs_pkey
+prune_logs | logs_pkey | logs_pkey place
+prune_operations | - | operations_age place
+prune_progress | progress_pkey | place progress_pkey
+prune_successors | successors_pkey | place successors_pkey
+prune_worker_tasks | worker_tasks_pkey | worker_tasks_pkey
+prune_workers | workers_pkey | workers_pkey
+pruning_jobs | jobs_pruning* | jobs_pruning*
+read_attempts | attempts_pkey | attempts_pkey
+read_audit | audit:ALL | audit_pkey*
+read_checkpoints | checkpoints_pkey | checkpoints_pkey
+read_definition | definitions_pkey | definitions_pkey
+read_events | events_pkey | events_in_order
+read_input | inputs_pkey | inputs_pkey
+read_items | items_pkey jobs_pruning* | items_pkey
+read_job | jobs_pkey tasks_pkey | jobs_pkey tasks_pkey
+read_jobs | jobs_pkey | jobs_pkey
+read_logs | logs_pkey | logs_pkey
+read_progress | progress_pkey | progress_pkey
+read_saved | checkpoints_pkey | checkpoints_pkey
+release_items | items_pkey | items_pkey
+released_job | jobs_pkey | jobs_pkey
+releasing_jobs | jobs_releasing* | jobs_releasing*
+rows_written | attempts_pkey | attempts_pkey
+running_of_job | items_held | items_held*
+save_checkpoint | - | -
+seal_job | jobs_pkey | jobs_unsealed
+set_current_definition | tasks_pkey | tasks_pkey
+set_paused | tasks_pkey | tasks_pkey
+set_progress | - | -
+settle_items | items_pkey | items_pkey
+start_items | attempts_pkey items_pkey | attempts_pkey items_pkey
+stop_worker | workers_pkey | workers_pkey
+tasks_with_workers | worker_tasks:ALL workers_pkey | worker_tasks_pkey workers_open*
+unflag_job | jobs_pkey | jobs_pkey
+waiting_of_job | items_pkey | items_pkey
+window_rivals | inputs_pkey inputs_window items_pkey | inputs_pkey inputs_window items_pkey
+windows_newest | inputs_window items_pkey past_windows_pkey | inputs_window items_pkey past_windows_pkey
+windows_of | inputs_pkey | inputs_pkey
+windows_past | past_windows_unique | past_windows_job_number_key
+windows_taken | inputs_window items_pkey past_windows_pkey | inputs_window items_pkey past_windows_pkey
+"""
+MAY_SCAN = {
+    "any_successor": "its first row is enough",
+    "free_pages": "asks the file, and no table",
+    "heads": "SQLite reads the tasks, which are as many as there is code",
+    "held_behind": "what SQLite goes through is what it has found so far",
+    "in_order_unsuccessful": "goes through what was put in order and has not succeeded since, for a retry that a person asks for",
+    "list_workers": "the newest by their ids, 500 at most",
+    "next_deadline": "the first entry of the index is enough",
+    "read_audit": "the newest lines by their ids",
+    "tasks_with_workers": "the workers that live, and what they can do",
+}
+OPEN = ("jobs_unsealed", "jobs_cancelling", "jobs_releasing", "jobs_pruning", "workers_open", "items_held")
+"""Indexes that hold only what is being done at the moment, however much there is besides: they may be gone through."""
+ROWS = [tuple(cell.strip() for cell in line.split("|")) for line in TABLE.strip().splitlines()]
+EXPECTED = {dialect: {row[0]: row[place] for row in ROWS} for place, dialect in enumerate(("sqlite", "postgres"), 1)}
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def world(request: pytest.FixtureRequest) -> Iterator[Harness]:
+    """A store of each kind with work in every state, and no statistics yet: the statements must not need any."""
+    database: Database | None = None
+    if request.param == "postgres":
+        place: Callable[[], Place] = request.getfixturevalue("a_place")
+        database = PostgresDatabase(place())
+    with Harness(database=database) if database else Harness() as made:
+        work_in_every_state(made)
+        yield made
+    if database:
+        database.close()
+
+
+def written(found: set[Read]) -> str:
+    """Write what is read as the table does."""
+    cells = {f"{each.index or f'{each.table}:ALL'}{'' if each.sought or not each.index else '*'}" for each in found}
+    return " ".join(sorted(cells)) or "-"
+
+
+def gone_through(found: set[Read]) -> set[str]:
+    return {each.index or each.table for each in found if not each.sought and each.index not in OPEN}
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
+def test_every_statement_is_in_the_table(dialect: str) -> None:
+    assert set(EXPECTED[dialect]) == set(statements(dialect))
+
+
+def test_every_statement_reads_what_the_table_says(world: Harness) -> None:
+    expected = EXPECTED[world.store.database.dialect]
+    found = {name: written(reads(world.store, name)) for name in expected}
+    assert {name: cell for name, cell in found.items() if cell != expected[name]} == {}
+
+
+def test_nothing_goes_through_what_grows_but_what_says_why(world: Harness) -> None:
+    through = {name: gone_through(reads(world.store, name)) for name in EXPECTED[world.store.database.dialect]}
+    assert {name: tables for name, tables in through.items() if tables and name not in MAY_SCAN} == {}
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"job": 1},
+        {"job": 1, "after": (1, 100)},
+        {"job": 1, "status": "FAILURE"},
+        {"job": 1, "status": ["RETRY"]},
+        {"job": 1, "number": 7},
+        {"job": 1, "key": "7"},
+        {"ids": [(1, 1), (1, 2)]},
+    ],
+    ids=str,
+)
+def test_a_list_of_a_jobs_items_begins_where_they_are(world: Harness, filters: dict[str, object]) -> None:
+    for asked in listed(world, filters):
+        found = [each for each in asked if each.table == "items"]
+        assert found
+        assert all(each.sought for each in found)
+
+
+def test_what_failed_in_any_job_is_found_without_what_has_not(world: Harness) -> None:
+    for asked in listed(world, {"status": "FAILURE"}):
+        read = {each.index: each.sought for each in asked if each.table == "items"}
+        assert read in ({"items_pkey": True}, {"items_status": False}), read
+
+
+def test_statistics_of_a_large_store_do_not_lead_claims_astray() -> None:
+    with Harness() as world:
+        world.submit(items=6000)
+        world.worker()
+        world.database._writer.execute("analyze")
+        for name in ("heads", "claimable", "start_items", "settle_items", "apply_items", "held_by", "expired"):
+            found = [each for each in reads(world.store, name) if each.table == "items"]
+            assert found, name
+            assert all(each.sought and each.index in EXPECTED["sqlite"][name].split() for each in found), name
+
+
+def listed(world: Harness, filters: dict[str, object]) -> list[set[Read]]:
+    """Return what a page of items, and a page of their keys, read."""
+    asked: list[tuple[str, dict[str, object]]] = []
+
+    class Noting:
+        dialect = world.store.database.dialect
+        read = world.store.database.read
+
+        def text_in_reader(self, text: str, values: dict[str, object]) -> list[object]:
+            asked.append((text, dict(values)))
+            return []
+
+    listing = Listing(Noting())  # type: ignore[arg-type] - what a listing asks of a database
+    assert listing.items(filters) == []
+    assert listing.keys(filters, 10) == {}
+    return [reads_of(world.store, text, values) for text, values in asked]
