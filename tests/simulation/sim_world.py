@@ -469,7 +469,7 @@ def small_pages() -> Iterator[None]:
     """Have everything that is done page by page be done on small pages, so that faults come between two of them."""
     patch = pytest.MonkeyPatch()
     patch.setattr("mulligan.engine.commands.CANCEL_AT_ONCE", 1)
-    patch.setattr("mulligan.engine.commands.MAX_PAGE", 2)
+    patch.setattr("mulligan.engine.commands.PAGE", 2)
     patch.setattr("mulligan.engine.submitting.CHUNK", 2)
     patch.setattr("mulligan.engine.engine.PAGE", 2)
     try:
