@@ -66,7 +66,7 @@ def offline(ctx: Context, window: Window) -> str:
     return window.key
 
 
-@task(offline=True, online=True)
+@task(offline=True, online=True, concurrency=1)  # one after the other, so that later windows are written later
 def online(ctx: Context, window: Window) -> str:
     ctx.output(rows=3)
     return window.key
