@@ -111,3 +111,12 @@ def until_told(file: str, key: str, go: str) -> str:
         threading.Event().wait(0.01)
     leave(file, f"end until_told {key}")
     return key
+
+
+@task(retries=Policy({("TRANSIENT",): Retry(3, 2, jitter=None)}))
+def failing_once(file: str, key: str) -> str:
+    first = not told(file, f"begin failing_once {key}")
+    leave(file, f"begin failing_once {key}")
+    if first:
+        raise TransientError("the first attempt fails")
+    return key

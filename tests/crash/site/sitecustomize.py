@@ -6,3 +6,8 @@ if "CRASH_ROLE" in os.environ:
     import crash_points
 
     crash_points.install()
+
+if "CRASH_CHECKPOINT" in os.environ:
+    import crash_checkpoints
+
+    crash_checkpoints.install(int(os.environ["CRASH_CHECKPOINT"]))
