@@ -1,5 +1,5 @@
 # Everything a contributor or CI runs. `make demo` and `make test` need nothing but Python 3.11+, make and git.
-.PHONY: setup demo demo-postgres test check lint types contracts chaos simulate museum bench docs clean
+.PHONY: setup demo demo-postgres test check lint types contracts chaos simulate crashes museum bench docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,6 +37,11 @@ chaos: $(VENV)/.dev        ## kill and break for long, on both stores: make chao
 
 simulate: $(VENV)/.dev     ## simulate worlds in which everything goes wrong: make simulate ARGS='--seeds 10000'
 	@$(BIN)/python -m tests.simulation $(ARGS)
+
+crashes: $(VENV)/.dev      ## kill at every commit and message, fail writes, fill the disk, set clocks: make crashes ARGS=--first
+	@$(BIN)/python -m tests.crash $(ARGS)
+	@$(BIN)/python -m tests.crash.disk_faults
+	@CRASHES=all $(BIN)/python -m pytest tests/crash
 
 museum: $(VENV)/.dev       ## bring bugs back that others had, one by one, and see who finds them
 	@$(BIN)/python -m tests.museum $(ARGS)

@@ -111,7 +111,7 @@ class Disk:
             del os.environ["CRASH_CHECKPOINT"]
 
     def command(self, call: str, fault: str, at: int) -> bool:
-        """Have one who submits meet a fault: the job is accepted, or not there and that is said; returns whether it came to it."""
+        """Have one who submits meet a fault: the job is accepted, or that it is not is said; returns whether it came to it."""
         self._round += 1
         name = f"told-{self._round}"
         words = ["submit", "again", f"file={self.world.path()}", f"key={name}", "--run-id", name]
