@@ -208,6 +208,7 @@ def series(points: int) -> tuple[Counter[str], list[str]]:
                         for at in range(1, int(points * share) + 1):
                             if not getattr(disk, who)(call, fault, at):
                                 break  # it writes no further
+                        assert sum(disk.faults.values()), "nothing met this fault"
                         disk.end()
                     except AssertionError as wrong:
                         found.append(f"{who}, {call}, {fault}: {wrong}")
