@@ -40,8 +40,10 @@ chaos: $(VENV)/.dev        ## kill and break for long, on both stores: make chao
 simulate: $(VENV)/.dev     ## simulate worlds in which everything goes wrong: make simulate ARGS='--seeds 10000'
 	@$(BIN)/python -m tests.simulation $(ARGS)
 
-crashes: $(VENV)/.dev      ## kill at every commit and message, on both stores, and have calls on the store fail
+crashes: $(VENV)/.dev      ## kill at every commit and message, fail writes, fill the disk, set clocks: make crashes ARGS=--first
 	@$(BIN)/python -m tests.crash $(ARGS)
+	@$(BIN)/python -m tests.crash.disk_faults
+	@CRASHES=all $(BIN)/python -m pytest tests/crash
 
 museum: $(VENV)/.dev       ## bring bugs back that others had, one by one, and see who finds them
 	@$(BIN)/python -m tests.museum $(ARGS)

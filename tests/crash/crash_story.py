@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "stories")]
 
 import crash_tasks  # noqa: E402 - found in the folder that was just named
-from story_harness import World, until  # noqa: E402
+from story_harness import WorkerProcess, World, until  # noqa: E402
 
 from mulligan.client.job import Job  # noqa: E402
 from mulligan.core.job import TERMINAL, JobStatus  # noqa: E402
@@ -27,11 +26,10 @@ TIMEOUT_S = 40.0
 class Story:
     """A world with a worker that dies at a point, and another one after it."""
 
-    def __init__(self, world: World, at: str | None = None, record: Path | None = None, under: Sequence[str] = ()) -> None:
+    def __init__(self, world: World, at: str | None = None, record: Path | None = None) -> None:
         self.world = world
         self.at = at
         self.mark = world.folder / "killed"
-        self._under = list(under)
         self._set = {"CRASH_ROLE": "worker", "CRASH_MARK": str(self.mark)}
         self._set |= {"CRASH_AT": at} if at else {}
         self._set |= {"CRASH_RECORD": str(record)} if record else {}
@@ -44,10 +42,9 @@ class Story:
 
     def worker(self) -> None:
         """Start a worker in which points are watched."""
-        under, self._under = self._under, []  # only the first one is made to fail
         os.environ.update(self._set)
         try:
-            self.world.worker(TASKS, wait=False, python_path=f"{SITE}{os.pathsep}{HERE}", lease=3, under=under)
+            self.world.worker(TASKS, wait=False, python_path=f"{SITE}{os.pathsep}{HERE}", lease=3)
         finally:
             for name in self._set:
                 del os.environ[name]
@@ -62,7 +59,6 @@ class Story:
             client.submit(crash_tasks.stepped, file, "d"),
             client.submit(crash_tasks.napping, file, "e"),
             client.submit(crash_tasks.waiting, file, "f"),
-            client.submit(crash_tasks.dying, file, "i"),
             client.submit(crash_tasks.submitting, file, "g"),
         ]
         endless = client.submit(crash_tasks.endless, file, "h")
@@ -78,6 +74,7 @@ class Story:
     def _until(self, come_true: Any, what: str) -> None:
         def look() -> bool:
             if self.world.workers[-1].process.poll() is not None:
+                self.world.check()
                 self.worker()
             return bool(come_true())
 
@@ -119,9 +116,9 @@ class Asked:
         """Whether the point was reached, and something died there."""
         return self.mark.exists()
 
-    def ask(self, *words: str) -> int:
+    def ask(self, *words: str, **settings: str) -> int:
         """Run a command line as operators do; returns its exit code."""
-        given = {f"MULLIGAN_{name.upper()}": value for name, value in self.world.settings.items()}
+        given = {f"MULLIGAN_{name.upper()}": value for name, value in (self.world.settings | settings).items()}
         told = subprocess.run(
             [sys.executable, "-m", "mulligan.cli.main", *words],
             env={**os.environ, **given, **self._set, "CRASH_ROLE": f"operator who asks to {words[0]}"},
@@ -135,12 +132,17 @@ class Asked:
         return told.returncode
 
     def run(self) -> None:
-        """Submit, cancel, retry, pause and resume, each until it is answered."""
+        """Submit, cancel, retry, pause, resume, overwrite and migrate, each again where it was killed."""
         client, file = self.world.client, self.world.path()
+        worker = self.world.worker(TASKS, python_path=str(HERE))
+        past = client.backfill(crash_tasks.daily, "2024-01-01", "2024-01-03", args={"file": file})
         client.submit(crash_tasks.broken, file, "first").cancel()  # so that the task is published
+        assert past.wait(TIMEOUT_S).status is JobStatus.SUCCESS, past.error_message
+        worker.stop()
         submit = ("submit", "broken", f"file={file}", "key=x", "--run-id", "named")
         if self.ask(*submit) < 0:
             self.world.check()
+            assert len(client.jobs(run_id="named")) <= 1, self.at
             self.ask(*submit)
         (job,) = client.jobs(run_id="named")
         self._twice("cancel", job.id)
@@ -149,9 +151,76 @@ class Asked:
         self._twice("pause", "broken")
         self._twice("resume", "broken")
         assert job.refresh().work_items()[0].generation == 2, self.at
+        self._twice("overwrite", past.id, "--accept-risk")
+        assert {each.generation for each in past.refresh().work_items()} == {2}, self.at
+        self._migrate()
         self.world.check()
+
+    def _migrate(self) -> None:
+        place = self.world.place
+        settings = {"schema": f"{place.schema}_more"} if place else {"database": f"sqlite:///{self.world.folder / 'more.db'}"}
+        if self.ask("migrate", **settings) < 0:
+            assert self.ask("migrate", **settings) == 0, self.at
+        assert self.ask("verify", **settings) == 0, self.at
 
     def _twice(self, *words: str) -> None:
         if self.ask(*words) < 0:
             self.world.check()
             self.ask(*words)
+
+
+class Served:
+    """A server that dies at a point, while it takes back what a lost worker held and removes what is old; another goes on."""
+
+    def __init__(self, world: World, at: str | None = None, record: Path | None = None) -> None:
+        self.world = world
+        self.at = at
+        self.mark = world.folder / "killed"
+        self._set = {"CRASH_ROLE": "server", "CRASH_MARK": str(self.mark)}
+        self._set |= {"CRASH_AT": at} if at else {}
+        self._set |= {"CRASH_RECORD": str(record)} if record else {}
+
+    @property
+    def killed(self) -> bool:
+        """Whether the point was reached, and something died there."""
+        return self.mark.exists()
+
+    def server(self) -> None:
+        """Start a server in which points are watched."""
+        os.environ.update(self._set)
+        try:
+            self.world.workers.append(WorkerProcess(self.world, [], {"retention": 1, "python_path": str(SITE)}, None, "server"))
+        finally:
+            for name in self._set:
+                del os.environ[name]
+
+    def run(self) -> None:
+        """Leave a lost worker and an old job; what runs at most once fails, what has retries waits, what is old goes."""
+        client, file = self.world.client, self.world.path()
+        once = client.submit(crash_tasks.held.options(run_id="once"), file, "once")
+        again = client.submit(crash_tasks.endless, file, "again")
+        worker = self.world.worker(TASKS, python_path=str(HERE))
+        self.world.wait_for("begin held once", "begin endless again")
+        old = client.submit(crash_tasks.broken.options(run_id="old"), file, "old")
+        old.cancel()
+        worker.kill()
+        self.server()
+        self._until(lambda: again.refresh().status is JobStatus.RETRY, "what has retries waits again")
+        self._until(lambda: all(_is_removed(each) for each in (once, old)), "what has ended is removed")
+        self.world.workers[-1].stop()
+        self.world.check()
+        assert again.refresh().status is JobStatus.RETRY, self.at
+        assert self.world.lines().count("begin held once") == 1, self.at
+
+    def _until(self, come_true: Any, what: str) -> None:
+        def look() -> bool:
+            if self.world.workers[-1].process.poll() is not None:
+                self.world.check()
+                self.server()
+            return bool(come_true())
+
+        until(look, f"{what} ({self.at})", TIMEOUT_S)
+
+
+def _is_removed(job: Job[Any]) -> bool:
+    return job.refresh().row.pruned_ms is not None

@@ -67,15 +67,6 @@ def napping(file: str, key: str) -> str:
 
 
 @task(retries=MANY)
-def dying(file: str, key: str) -> str:
-    first = not told(file, f"begin dying {key}")
-    leave(file, f"begin dying {key}")
-    if first:
-        os._exit(3)
-    return key
-
-
-@task(retries=MANY)
 async def waiting(file: str, key: str) -> str:
     leave(file, f"begin waiting {key}")
     return key
@@ -107,15 +98,6 @@ def broken(file: str, key: str) -> str:
     return key
 
 
-@task(retries=MANY)
-def finishing(file: str, key: str) -> str:
-    leave(file, f"begin finishing {key}")
-    while not told(file, f"finish {key}"):
-        threading.Event().wait(0.01)
-    leave(file, f"end finishing {key}")
-    return key
-
-
 @task(retries=MANY, offline=True, online=False)
 def daily(window: Window, file: str) -> str:
     leave(file, f"begin daily {window.key}")
@@ -128,4 +110,13 @@ def until_told(file: str, key: str, go: str) -> str:
     while not Path(go).exists():
         threading.Event().wait(0.01)
     leave(file, f"end until_told {key}")
+    return key
+
+
+@task(retries=Policy({("TRANSIENT",): Retry(3, 2, jitter=None)}))
+def failing_once(file: str, key: str) -> str:
+    first = not told(file, f"begin failing_once {key}")
+    leave(file, f"begin failing_once {key}")
+    if first:
+        raise TransientError("the first attempt fails")
     return key

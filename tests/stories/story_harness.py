@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from mulligan.client.client import Client, connect
 from mulligan.store.postgres import Place
@@ -140,7 +140,7 @@ class WorkerProcess:
         self, world: World, sources: Sequence[str], settings: dict[str, object], output: str | None, command: str = "worker"
     ) -> None:
         path = os.pathsep.join([str(settings.pop("python_path", HERE)), str(HERE)])
-        under: list[str] = settings.pop("under", [])  # type: ignore[assignment]  # a program that runs it, with its options
+        under = cast("Sequence[str]", settings.pop("under", ()))  # a command that runs it
         given = {**SETTINGS, **world.settings, **{name: str(value) for name, value in settings.items()}}
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MULLIGAN_")}
         environment |= {f"MULLIGAN_{name.upper()}": value for name, value in given.items()}

@@ -4,11 +4,29 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+TELLING = {
+    "add_worker": "a worker that begins",
+    "beat": "a heartbeat",
+    "stop_worker": "a worker that ends",
+    "lose_worker": "a worker that is lost",
+    "close_worker": "a lost worker that holds nothing more",
+    "start_items": "a claim",
+    "add_attempts": "the end of an attempt",
+    "save_checkpoint": "a checkpoint",
+    "set_progress": "progress",
+    "add_logs": "a log",
+    "add_job": "a submission",
+    "set_current_definition": "a definition",
+    "add_audit": "a line of the audit",
+    "mark_pruned": "a removal",
+}
+"""Statements by which a commit is known, and what it is called. One that holds several is a point under each name."""
 TAGS = ("succeeded", "failed", "snoozed", "stopped", "ready", "began", "recalled", "call", "progress", "rows", "touch", "unfit")
 _hits: Counter[str] = Counter()
 _role = os.environ.get("CRASH_ROLE", "")
@@ -38,6 +56,8 @@ def install() -> None:
         from mulligan.store.postgres import PostgresDatabase
 
         _around_commits(PostgresDatabase)
+    if "migrate" in _role:
+        _around_migrations()
     _around(Child, "send", lambda self, data: f"sending {_kind(data)}")
     _around(Line, "send", lambda self, data: f"sending {_kind(data)}")
     _around(Nursery, "fork", lambda *_: "asking for a child")
@@ -50,13 +70,34 @@ def install() -> None:
 
 
 def _around_commits(database: Any) -> None:
-    make = database.__init__
+    make, run = database.__init__, database.in_writer
 
     def made(self: Any, *args: Any, **kwargs: Any) -> None:
+        self.crash_holds = threading.local()
         make(self, *args, **kwargs)
-        self.fail_with(reach)
+        self.fail_with(lambda moment: _reach_commit(self.crash_holds, moment))
 
-    database.__init__ = made
+    def noted(self: Any, name: str, parameters: Any) -> Any:
+        self.crash_holds.__dict__.setdefault("names", set()).add(name)
+        return run(self, name, parameters)
+
+    database.__init__, database.in_writer = made, noted
+
+
+def _around_migrations() -> None:
+    from mulligan.store import postgres_schema, sqlite
+
+    _around(sqlite, "_prepare", lambda *_: "making the schema")
+    _around(postgres_schema, "_step", lambda *_: "a step of the schema")
+
+
+def _reach_commit(holds: threading.local, moment: str) -> None:
+    held = holds.__dict__.get("names", set())
+    kinds = [words for name, words in TELLING.items() if name in held] or ["something else"]
+    if moment == "after commit":
+        holds.names = set()
+    for words in kinds:
+        reach(f"{moment} of {words}")
 
 
 def _around(owner: Any, name: str, words: Callable[..., str]) -> None:
