@@ -131,7 +131,7 @@ class SqliteDatabase:
         except apsw.CantOpenError as error:
             raise StoreError(f"{path} cannot be opened: check the rights of the file and of its folder") from error
         except (apsw.IOError, apsw.CorruptError) as error:
-            if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE:  # even who only reads needs a small file beside it
+            if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE:  # who only reads needs it too
                 raise StoreFull(_FULL.format(path)) from error
             raise StoreError(f"{path} cannot be read or written: {error}") from error
         except apsw.ConnectionClosedError as error:
