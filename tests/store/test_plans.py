@@ -45,6 +45,7 @@ count_moves | jobs_pkey | jobs_pkey
 count_refused | workers_pkey | workers_pkey
 count_running | items_held | items_held*
 current_definition | tasks_pkey | tasks_pkey
+drop_events | events_of_item jobs_unsealed* | events_of_item jobs_unsealed*
 drop_inputs | inputs_pkey jobs_unsealed* | inputs_job_key_key jobs_unsealed*
 drop_items | items_pkey jobs_unsealed* | items_pkey jobs_unsealed*
 drop_job | jobs_pkey | jobs_unsealed
