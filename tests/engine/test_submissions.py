@@ -158,7 +158,7 @@ def test_processes_that_submit_one_run_id_at_once_make_one_job(file: str) -> Non
     assert len(jobs) == 1
 
 
-def abandon(world: Harness, run_id: str) -> int:
+def abandon(world: Harness, run_id: str, **options: Any) -> int:
     """Submit half a job and die without another word."""
 
     class Died(BaseException):
@@ -178,7 +178,7 @@ def abandon(world: Harness, run_id: str) -> int:
 
     left: list[int] = []
     with pytest.raises(Died):
-        world.submit(items=items(), run_id=run_id)
+        world.submit(items=items(), run_id=run_id, **options)
     world.database.fail_with(None)
     return left[0]
 
@@ -205,6 +205,21 @@ def test_abandoned_submissions_are_forgotten_after_an_hour(world: Harness) -> No
     world.clock.pass_(FORGOTTEN_MS / 1000 + 1)
     assert world.submitting.drop_abandoned() == 1
     assert (rows(world, "jobs"), rows(world, "items"), rows(world, "inputs")) == (1, 2, 2)
+
+
+def test_items_of_half_a_submission_that_were_cancelled_or_failed_do_not_run_and_leave_nothing_behind(world: Harness) -> None:
+    job = abandon(world, "r", total_timeout_s=60)
+    key = ItemKey(job, 0)
+    assert world.commands.cancel(Target(items=(key,)), ASKER).total == 1
+    plan = world.commands.retry(Target(items=(key,)), "recover", ASKER)
+    assert (plan.total, dict(plan.skipped)) == (0, {"the job is still being submitted": 1})
+    assert world.item(key).status is JobStatus.REVOKED
+    world.clock.pass_(61)
+    assert world.engine.expire() > 0
+    assert rows(world, "events") > 0
+    world.clock.pass_(FORGOTTEN_MS / 1000)
+    assert world.submitting.drop_abandoned() == 1
+    assert [rows(world, table) for table in ("jobs", "items", "inputs", "events")] == [0, 0, 0, 0]
 
 
 def test_a_submission_that_was_given_up_meanwhile_fails_and_leaves_nothing(world: Harness) -> None:

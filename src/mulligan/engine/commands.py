@@ -297,17 +297,17 @@ class Commands:
         """Take back the cancel flag of jobs whose items are wanted again; leave those alone that must not run now."""
         for task in sorted({item.task for item, _ in chosen}):
             session.tasks.lock(task)  # which of several items for a window runs is decided by one at a time
-        rows = [session.jobs.read(job) for job in {item.job for item, _ in chosen}]
-        flagged = [row for row in rows if row is not None and row.cancel_ms is not None]
-        busy = {row.id for row in flagged if row.ended_ms is None}
-        free = [item for item, _ in chosen if item.job not in busy]
-        if len(free) < len(chosen):
-            plan.skipped["the job is still being cancelled"] += len(chosen) - len(free)
+        rows = [row for row in map(session.jobs.read, {item.job for item, _ in chosen}) if row is not None]
+        flagged = [row for row in rows if row.cancel_ms is not None]
+        unready = {row.id: "the job is still being cancelled" for row in flagged if row.ended_ms is None}
+        unready |= {row.id: "the job is still being submitted" for row in rows if not row.sealed}
+        plan.skipped.update(unready[item.job] for item, _ in chosen if item.job in unready)
+        free = [item for item, _ in chosen if item.job not in unready]
         others = beside(session, free)
         plan.skipped.update(others.unwanted.values())
         if (said := warning(others)) is not None:
             plan.warnings.append(said)
-        left = [pair for pair in chosen if pair[0].job not in busy and pair[0].key not in others.unwanted]
+        left = [pair for pair in chosen if pair[0].job not in unready and pair[0].key not in others.unwanted]
         for job in {item.job for item, _ in left} & {row.id for row in flagged}:
             if not asked.dry_run:
                 session.jobs.unflag_cancel(job)

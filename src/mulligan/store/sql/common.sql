@@ -113,6 +113,10 @@ delete from items where job = :job and :job in (select id from jobs where sealed
 -- name: drop_inputs
 delete from inputs where job = :job and :job in (select id from jobs where sealed = 0);
 
+-- name: drop_events
+-- Items that were never due can have failed all the same, when their time was over.
+delete from events where job = :job and :job in (select id from jobs where sealed = 0);
+
 -- name: read_job
 select j.id, t.namespace, j.task, t.name, j.run_id, j.kind, j.tz, j.labels, j.sealed, j.cancel_ms, j.created_ms, j.ended_ms,
     j.pending, j.started, j.retry, j.success, j.failure, j.revoked, j.pruned_ms
