@@ -152,6 +152,7 @@ def test_a_local_time_that_comes_twice_means_the_first_however_it_was_made() -> 
 def test_moments_two_days_from_the_ends_of_the_calendar_are_told_and_nearer_ones_refused() -> None:
     for edge_ms, beyond_ms in ((FIRST_MS, FIRST_MS - 1), (LAST_MS, LAST_MS + 1)):
         assert to_ms(from_ms(edge_ms)) == edge_ms
+        assert isinstance(to_ms(from_ms(edge_ms)), int)
         moment = from_ms(beyond_ms)
         said = (
             f"time: {moment.isoformat()} is too close to the ends of the calendar, the years 1 and 9999, "
