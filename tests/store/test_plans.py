@@ -65,7 +65,7 @@ forgive_crashes | items_pkey | items_held
 free_pages | pragma_freelist_count:ALL pragma_page_count:ALL | -
 give_back_pages | - | -
 grow_job | jobs_pkey | jobs_unsealed
-heads | items_ready tasks:ALL | items_ready tasks_pkey
+heads | items_ready tasks:ALL | items_ready items_ready* tasks_pkey
 held_behind | behind:ALL items_pkey successors_pkey | items_pkey successors_pkey
 held_by | items_held | items_held
 in_order_unsuccessful | items_pkey successors:ALL successors_unique* | items_status successors_next_job_next_number_key* successors_pkey*
