@@ -254,15 +254,6 @@ def test_a_snooze_waits_uncharged_a_thousand_times_at_most() -> None:
     assert moved(item._replace(cutoff_ms=NOW + 60_000), Snoozed(a_run(item), 60)).reason is Reason.CUTOFF
 
 
-WAITS_MS = [(0.5, 500), (1, 1000), (0, 0), (-3, 0), (float("nan"), 0), (float("inf"), 10 * 366 * 86_400_000)]
-
-
-@pytest.mark.parametrize(("asked_s", "waits_ms"), WAITS_MS)
-def test_a_snooze_of_less_than_a_second_is_kept_and_one_that_is_no_time_is_none(asked_s: float, waits_ms: int) -> None:
-    item = an_item(STARTED)
-    assert moved(item, Snoozed(a_run(item), asked_s)).after.due_ms == NOW + waits_ms
-
-
 def test_what_is_given_back_unstarted_is_as_if_it_had_not_been_claimed() -> None:
     for before in (an_item(deadline_ms=NOW + 5), an_item(RETRY, token=4, attempt=2), an_item(reason=Reason.SNOOZED)):
         claimed = moved(before, Claimed(3)).after

@@ -111,6 +111,21 @@ def test_a_crash_between_the_verdict_and_taking_back_is_finished_by_the_next_loo
     assert world.job(job).counts.retry == 2
 
 
+def test_a_worker_that_beats_between_the_look_and_the_verdict_lives(world: Harness) -> None:
+    world.submit(a_definition(retries=1))
+    worker = world.worker(a_definition(retries=1))
+    item = worker.take()
+    with world.store.read() as session:
+        (seen,) = session.workers.open()
+    assert worker.beat()
+    assert world.engine.reap(seen) == 0
+    assert worker.succeed(item).refused == 0
+    with world.store.read() as session:
+        (seen,) = session.workers.open()
+    assert world.engine.reap(seen) == 0
+    assert not worker.beat()
+
+
 def test_two_observers_take_an_item_back_once(world: Harness) -> None:
     job = world.submit(AGAIN)
     worker = world.worker(AGAIN)
@@ -150,7 +165,7 @@ def test_a_worker_that_was_called_lost_but_whose_items_are_still_its_own_may_fin
     worker = world.worker(AGAIN)
     item = worker.take()
     with world.store.write() as session:
-        session.workers.lose(worker.id, world.clock.now_ms())
+        session.workers.lose(worker.id, 0, world.clock.now_ms())
     assert worker.succeed(item).refused == 0
     assert world.item(job).status is JobStatus.SUCCESS
 

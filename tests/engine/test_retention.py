@@ -346,7 +346,7 @@ def test_workers_that_ended_long_ago_are_forgotten_and_those_that_hold_something
     dead.take()
     world.engine.dismiss(ended.id, ended.name)
     with world.store.write() as session:
-        session.workers.lose(dead.id, world.clock.now_ms())
+        session.workers.lose(dead.id, 0, world.clock.now_ms())
     grow_old(world)
     prune(world)
     with world.store.read() as session:

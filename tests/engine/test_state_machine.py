@@ -349,7 +349,8 @@ class Life(RuleBasedStateMachine):
     def a_worker_is_killed_and_its_finder_too(self, pick: int) -> None:
         hand = self.hands.pop(pick % len(self.hands))
         with self.world.store.write() as session:
-            assert session.workers.lose(hand.id, self.now)
+            (beat,) = (each.beat for each in session.workers.open() if each.id == hand.id)
+            assert session.workers.lose(hand.id, beat, self.now)
         assert hand.exchange(limit=4).claims == []
         self.world.watch.run_once()
         self.lose(hand)

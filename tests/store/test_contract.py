@@ -89,7 +89,7 @@ class TestTasks:
             one, other = a_worker(session, "one", task), a_worker(session, "other", task)
             session.workers.stop(one, NOW)
             assert session.tasks.with_workers() == {task}
-            session.workers.lose(other, NOW)
+            session.workers.lose(other, 0, NOW)
             assert session.tasks.with_workers() == set()
 
 
@@ -99,16 +99,17 @@ class TestWorkers:
             worker = a_worker(session)
             assert session.workers.beat(worker, NOW)
             assert [each.beat for each in session.workers.open()] == [1]
-            assert session.workers.lose(worker, NOW)
+            assert not session.workers.lose(worker, 0, NOW), "it has beaten since"
+            assert session.workers.lose(worker, 1, NOW)
             assert not session.workers.beat(worker, NOW)
-            assert not session.workers.lose(worker, NOW)
+            assert not session.workers.lose(worker, 1, NOW)
             assert not session.workers.stop(worker, NOW)
             assert not session.workers.is_living(worker)
 
     def test_a_lost_worker_is_open_until_it_is_closed(self, store: Store) -> None:
         with store.write() as session:
             worker = a_worker(session)
-            session.workers.lose(worker, NOW)
+            session.workers.lose(worker, 0, NOW)
             assert [(each.id, bool(each.ended)) for each in session.workers.open()] == [(worker, True)]
             session.workers.close(worker, NOW)
             assert session.workers.open() == []

@@ -145,6 +145,8 @@ class WorkerProcess:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MULLIGAN_")}
         environment |= {f"MULLIGAN_{name.upper()}": value for name, value in given.items()}
         self._mark = f"STORY_WORKER={world.folder}/{len(world.workers)}."
+        # A file that is written twice within a second, at the same length, would be taken for its first version.
+        environment |= {"PYTHONDONTWRITEBYTECODE": "1"}
         environment |= {"PYTHONPATH": path, MARK: str(world.folder), **dict([self._mark.split("=")])}
         self._command = command
         self._said = world.folder / f"{command}-{len(world.workers)}.log"

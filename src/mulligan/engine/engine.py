@@ -191,10 +191,13 @@ class Engine:
         return self._apply(session, [(item, each) for item, each in pairs if each is not None], now_ms, jobs_ended)[0]
 
     def reap(self, worker: WorkerRow) -> int:
-        """Declare a worker lost and decide on what it ran; returns how many items that were."""
+        """Declare a worker lost and decide on what it ran; returns how many items that were.
+
+        One that has beaten since it was looked at lives after all, and is left alone.
+        """
         with self.store.write() as session:
-            session.workers.lose(worker.id, self.clock.now_ms())
-        return self._take_back(worker.id, worker.name)
+            lost = session.workers.lose(worker.id, worker.beat, self.clock.now_ms())
+        return self._take_back(worker.id, worker.name) if lost or worker.ended else 0
 
     def take_back_retried(self, worker: WorkerRow) -> int:
         """Take back what a worker runs that may run again, from one that is probably dead; returns how many items that were.

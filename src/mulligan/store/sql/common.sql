@@ -63,7 +63,8 @@ update workers set refused = refused + :count where id = :worker;
 update workers set stopped_ms = :now where id = :worker and stopped_ms is null and lost_ms is null returning id;
 
 -- name: lose_worker
-update workers set lost_ms = :now where id = :worker and stopped_ms is null and lost_ms is null returning id;
+-- Nothing changed means that it has beaten since it was looked at, or has ended.
+update workers set lost_ms = :now where id = :worker and beat = :beat and stopped_ms is null and lost_ms is null returning id;
 
 -- name: close_worker
 -- Nothing is held by it any more.

@@ -40,9 +40,9 @@ class Workers:
         """Note that a worker ended in order; False when it had ended before."""
         return one(self._run("stop_worker", {"worker": worker, "now": now_ms})) is not None
 
-    def lose(self, worker: int, now_ms: int) -> bool:
-        """Note that a worker is lost; False when it had ended before."""
-        return one(self._run("lose_worker", {"worker": worker, "now": now_ms})) is not None
+    def lose(self, worker: int, beat: int, now_ms: int) -> bool:
+        """Note that a worker is lost whose last heartbeat was this one; False when it has beaten since, or had ended before."""
+        return one(self._run("lose_worker", {"worker": worker, "beat": beat, "now": now_ms})) is not None
 
     def close(self, worker: int, now_ms: int) -> None:
         """Note that nothing is held by an ended worker any more."""
