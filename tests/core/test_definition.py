@@ -64,3 +64,8 @@ def test_every_policy_comes_back_the_same(first: Retry, second: Retry) -> None:
 def test_equal_definitions_have_equal_json() -> None:
     assert definition_to_json(FULL) == definition_to_json(definition_from_json(definition_to_json(FULL)))
     assert json.loads(definition_to_json(FULL))["timeout_s"] == 900.0
+
+
+def test_the_json_of_a_definition_has_its_fields_in_the_order_of_their_names() -> None:
+    for fields in (json.loads(definition_to_json(FULL)), json.loads(definition_to_json(FULL))["policy"][0]):
+        assert list(fields) == sorted(fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import accumulate
@@ -163,3 +164,73 @@ def test_a_retry_is_said_in_one_line() -> None:
     assert "3 failures" in describe(Retry(3, 300))
     assert "5 min" in describe(Retry(3, 300))
     assert describe(Retry(10, 1, 2)).endswith("…")
+
+
+class Unsayable:
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+
+PAIRS = "expected a mapping such as {TRANSIENT: Retry(5), PERMANENT: NEVER}, not "
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Retry(0), "max_attempts: expected a whole number from 1 to 1,000,000, not 0"),
+        (lambda: Retry(delays="5m"), "delays: expected a list of 1 to 1,000 waits such as [10, '5m'], not '5m'"),
+        (lambda: Retry(delays=[1, -1]), "delays: -1 is not a duration of zero or more"),
+        (lambda: Retry(delay=-1), "delay: -1 is not a duration of zero or more"),
+        (lambda: Retry(max_delay=-1), "max_delay: -1 is not a duration of zero or more"),
+        (lambda: Retry(delay=1, delays=[1]), "give either delay or delays, not both"),
+        (lambda: Retry(factor=1001), "factor: expected a number from 0 to 1000, not 1001"),
+        (lambda: Retry(jitter=2), "jitter: expected a share from 0 to 1, 'full', 'equal' or None, not 2"),
+        (lambda: Retry.linear("2", 1, 2), "linear: expected a number of retries from 1 to 1,000, not '2'"),
+        (lambda: Retry.linear(True, 1, 2), "linear: expected a number of retries from 1 to 1,000, not True"),
+        (lambda: Retry.linear(0, 1, 2), "linear: expected a number of retries from 1 to 1,000, not 0"),
+        (lambda: Retry.linear(MAX_LISTED, 1, 2), "linear: expected a number of retries from 1 to 1,000, not 1001"),
+        (lambda: Retry.linear(2, -1, 2), "first: -1 is not a duration of zero or more"),
+        (lambda: Retry.linear(2, 1, -2), "last: -2 is not a duration of zero or more"),
+        (lambda: Policy(7), PAIRS + "7"),
+        (lambda: Policy([TRANSIENT]), PAIRS + "[<FailureClass.TRANSIENT: 'TRANSIENT'>]"),
+        (lambda: Policy(["ab"]), PAIRS + "['ab']"),
+        (lambda: Policy([(TRANSIENT,)]), PAIRS + "[(<FailureClass.TRANSIENT: 'TRANSIENT'>,)]"),
+        (lambda: Policy({(): Retry()}), "an entry of the policy has no failure class: name at least one"),
+        (
+            lambda: Policy({"FLAKY": Retry()}),
+            "'FLAKY': expected failure classes (TRANSIENT, RATE_LIMITED, INFRASTRUCTURE, TIMEOUT, PERMANENT, UNKNOWN)",
+        ),
+        (lambda: Policy({TRANSIENT: 5}), "5: expected a Retry or NEVER"),
+    ],
+)
+def test_a_refusal_names_what_was_given_and_what_is_expected(make: Callable[[], object], said: str) -> None:
+    with pytest.raises(PolicyError, match=f"^{re.escape(said)}$"):
+        make()
+
+
+@pytest.mark.parametrize(("value", "kind"), [(Unsayable(), "Unsayable"), (10**5000, "int")], ids=["broken", "huge"])
+def test_what_cannot_be_shown_is_named_by_its_type(value: object, kind: str) -> None:
+    with pytest.raises(PolicyError, match=rf"^<{kind}\b.*: expected a Retry or NEVER$"):
+        Policy({TRANSIENT: value})  # type: ignore[dict-item]
+
+
+def test_what_is_just_allowed_is_taken() -> None:
+    assert Retry().max_attempts == 3
+    assert Retry(factor=1000).factor == 1000
+    assert Retry(jitter=1).spread_s(60, 0.5) == 90
+    assert len(Retry.linear(MAX_LISTED - 1, 0, 1).delays()) == MAX_LISTED - 1
+    assert Retry.linear(1, 5, 9).delays() == [5]
+    assert Retry.linear(2, 5, 9).delays() == [5, 9]
+
+
+def test_where_a_wait_outgrows_all_numbers_it_is_ten_years_and_where_it_shrinks_none() -> None:
+    assert Retry(MAX_ATTEMPTS, 1, 1000).planned_s(MAX_ATTEMPTS) == 10 * 366 * 86400
+    assert Retry(MAX_ATTEMPTS, 1, 1).planned_s(MAX_ATTEMPTS) == 1
+    assert Retry(MAX_ATTEMPTS, 1, 0).planned_s(1) == 1
+    assert Retry(MAX_ATTEMPTS, 1, 0).planned_s(2) == 0
+
+
+def test_a_policy_or_a_retry_is_taken_as_it_is() -> None:
+    policy, retry = Policy({TRANSIENT: Retry(5)}), Retry(7, 1)
+    assert Policy.of(policy) is policy
+    assert Policy.of(retry).find(UNKNOWN) == (0, retry)

@@ -32,6 +32,7 @@ BUGS = (
         LIFE,
         "item.status is STARTED and item.token == run.token and item.worker == run.worker",
         "item.status is STARTED",
+        MACHINE,
     ),
     Bug(
         "the rescuer overwrites what has changed since it looked",
@@ -120,6 +121,7 @@ BUGS = (
         SQL,
         "    and i.job not in (select id from jobs where cancel_ms is not null and ended_ms is null)\n",
         "",
+        "tests/engine/test_commands.py",
     ),
     Bug(
         "a worker never hears that its attempt was cancelled",

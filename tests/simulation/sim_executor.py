@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from sim_model import CROWD, RETRY_AFTER_S, Seen
+
 from mulligan.core.attempt import AttemptInfo, StopCause
 from mulligan.core.failure import ErrorFacts, Failure, Kind
 from mulligan.core.job import ItemKey
@@ -25,7 +27,8 @@ from mulligan.worker.executors.interface import (
 )
 
 GRACE_S, KILL_S = 5.0, 2.0
-SLOTS = 3
+SLOTS, CROWD_SLOTS = 3, 4
+CURSOR = "the cursor"
 ERRORS = {
     "transient": "mulligan.core.signals.TransientError",
     "permanent": "mulligan.core.signals.PermanentError",
@@ -51,7 +54,9 @@ class Witness(Protocol):
 
     def saved(self, deed: Deed, step: str) -> None: ...
 
-    def ended(self, deed: Deed, how: str, result: str | None) -> None: ...
+    def submitted(self, deed: Deed, call: int, job: int) -> None: ...
+
+    def ended(self, deed: Deed, seen: Seen) -> None: ...
 
 
 @dataclass(slots=True)
@@ -64,10 +69,12 @@ class Running:
     """Seconds to wait, then what to do."""
     next_at: float
     stubborn: bool
-    waits: bool = False
-    """Whether it waits for the answer to a call."""
+    waits: str = ""
+    """What for, where it waits for the answer to a call: `step`, `submit`."""
     calls: int = 0
     step: str = ""
+    what: str = ""
+    """What it did last."""
     started: bool = False
     started_ms: int = 0
     limit_at: float = float("inf")
@@ -75,6 +82,11 @@ class Running:
     stop_at: float = float("inf")
     rows: int | None = None
     dice: random.Random = field(default_factory=random.Random)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether it shares its process with others."""
+        return self.assignment.task == CROWD and not self.assignment.alone
 
 
 class SimExecutor:
@@ -89,27 +101,34 @@ class SimExecutor:
         seed: int,
         witness: Witness,
         worker: Callable[[], int | None],
+        submission: Callable[[int], str | None],
     ) -> None:
         self._monotonic = monotonic
         self._now_ms = now_ms
         self._seed = seed
         self._witness = witness
         self._worker = worker
+        self._submission = submission
+        """Makes the payload of what an attempt submits in one of its calls; None where the world is full."""
         self._running: dict[int, Running] = {}
         self._reports: list[Report] = []
         self._dead = False
 
     def room(self, asynchronous: bool = False) -> int:
         """Return how many more attempts could start at once."""
-        return max(0, SLOTS - len(self._running))
+        return self._free(asynchronous=asynchronous)
 
     def slots_for(self, task: str) -> int:
         """Return how many more attempts could start at once."""
-        return self.room()
+        return self._free(asynchronous=task == CROWD)
 
     def room_for(self, task: str) -> int:
         """Return how many attempts should be taken: some wait here behind others."""
-        return max(0, 2 * SLOTS - len(self._running))
+        return self.slots_for(task) + (0 if task == CROWD else SLOTS)
+
+    def _free(self, *, asynchronous: bool) -> int:
+        held = sum(each.crowded is asynchronous for each in self._running.values())
+        return max(0, (CROWD_SLOTS if asynchronous else SLOTS) - held)
 
     def start(self, batch: Sequence[Assignment]) -> None:
         """Take these attempts."""
@@ -119,7 +138,12 @@ class SimExecutor:
             deed = Deed(ItemKey(int(info.job), info.number), info.generation, info.attempt)
             dice = random.Random(f"{self._seed} {deed}")
             self._running[assignment.id] = Running(
-                assignment, deed, _script(dice, {key for key, _ in info.steps}), 0.0, dice.random() < 0.2, dice=dice
+                assignment,
+                deed,
+                _script(dice, {key for key, _ in info.steps}),
+                0.0,
+                dice.random() < 0.2,
+                dice=dice,
             )
         self._begin_some()
 
@@ -140,9 +164,11 @@ class SimExecutor:
         running = self._running.get(id)
         if running is None or not running.waits or call != running.calls:
             return
-        running.waits = False
+        waited, running.waits = running.waits, ""
         if error is not None:
             running.script = [(0.0, "unknown")]
+        elif waited == "submit":
+            self._witness.submitted(running.deed, call, int(value or 0))
         else:
             self._witness.saved(running.deed, running.step)
         running.next_at = self._monotonic() + running.script[0][0]
@@ -170,6 +196,10 @@ class SimExecutor:
         found = min(times, default=float("inf"))
         return None if found == float("inf") else found
 
+    def runs(self) -> list[Deed]:
+        """Return which attempts' code runs here."""
+        return [each.deed for each in self._begun()]
+
     def close(self) -> None:
         """Kill what runs."""
         self.die()
@@ -184,10 +214,13 @@ class SimExecutor:
         return [each for each in self._running.values() if each.started]
 
     def _begin_some(self) -> None:
-        free = SLOTS - len(self._begun())
+        begun = self._begun()
+        free = {
+            kind: slots - sum(each.crowded is kind for each in begun) for kind, slots in ((False, SLOTS), (True, CROWD_SLOTS))
+        }
         for id, each in self._running.items():  # noqa: A001 - the seam's name for it
-            if free > 0 and not each.started:
-                free -= 1
+            if free[each.crowded] > 0 and not each.started:
+                free[each.crowded] -= 1
                 now = self._monotonic()
                 each.started, each.started_ms = True, self._now_ms()
                 each.next_at = now + each.script[0][0]
@@ -198,8 +231,8 @@ class SimExecutor:
                 self._reports.append(Started(id, each.started_ms, 1))
 
     def _go_on(self, id: int, now: float) -> None:
-        running = self._running[id]
-        while running.started and id in self._running:
+        running = self._running.get(id)  # gone where its process has just died with another attempt
+        while running is not None and running.started and id in self._running:
             if running.stop_at <= now:
                 self._end(
                     id,
@@ -207,6 +240,7 @@ class SimExecutor:
                 )
             elif running.limit_at <= now:
                 kind = Kind.CUTOFF if running.assignment.cutoff else Kind.TIMEOUT
+                running.what = "cutoff" if running.assignment.cutoff else "timeout"
                 self._fail(id, Failure(kind, message="too long"))
             elif not running.waits and running.next_at <= now:
                 self._do(id, running, running.script.pop(0)[1])
@@ -214,13 +248,19 @@ class SimExecutor:
                 return
 
     def _do(self, id: int, running: Running, what: str) -> None:
+        running.what = what
         match what.split():
-            case ["step", name]:
-                running.calls, running.waits, running.step = running.calls + 1, True, name
+            case ["step" | "cursor" as kind, name]:
                 value = f'"{name} {running.deed.generation}.{running.deed.attempt}"'
-                self._witness.saving(running.deed, name, value)
-                self._reports.append(Call(id, running.calls, "step", _payload(name, value)))
+                running.step = CURSOR if kind == "cursor" else name
+                self._witness.saving(running.deed, running.step, value)
+                self._call(id, running, kind, value if kind == "cursor" else _payload(name, value))
                 return
+            case ["submit"]:
+                payload = self._submission(running.calls + 1)
+                if payload is not None:
+                    self._call(id, running, "submit", payload)
+                    return
             case ["progress"]:
                 self._reports.append(Progressed(id, 1.0, 2.0))
             case ["log"]:
@@ -233,16 +273,27 @@ class SimExecutor:
                 self._end(id, Snoozed(id, running.started_ms, self._now_ms(), 4.0, None, 1))
                 return
             case ["die"]:
-                self._fail(id, Failure(Kind.SIGNAL, signal=9, message="killed", crashed=True))
+                self._die(id, running)
                 return
             case ["hang"]:
                 running.next_at = float("inf")
                 return
             case [name]:
-                facts = ErrorFacts((ERRORS[name], "Exception"), name, retry_after_s=3.0 if name == "limited" else None)
+                facts = ErrorFacts((ERRORS[name], "Exception"), name, retry_after_s=RETRY_AFTER_S if name == "limited" else None)
                 self._fail(id, Failure(Kind.EXCEPTION, (facts,)))
                 return
         running.next_at = self._monotonic() + running.script[0][0]
+
+    def _call(self, id: int, running: Running, kind: Any, payload: str) -> None:
+        running.calls, running.waits = running.calls + 1, kind
+        self._reports.append(Call(id, running.calls, kind, payload))
+
+    def _die(self, id: int, running: Running) -> None:
+        """Have its process die, with all that runs in it."""
+        together = [other for other, each in self._running.items() if each.started and each.crowded] if running.crowded else [id]
+        for each in together:
+            self._running[each].what = "die"
+            self._fail(each, Failure(Kind.SIGNAL, signal=9, message="killed", crashed=True))
 
     def _fail(self, id: int, failure: Failure) -> None:
         running = self._running[id]
@@ -250,13 +301,13 @@ class SimExecutor:
 
     def _end(self, id: int, report: Any, result: str | None = None) -> None:
         running = self._running.pop(id)
-        self._witness.ended(running.deed, type(report).__name__, result)
+        self._witness.ended(running.deed, Seen(type(report).__name__, running.what, result))
         self._reports += [report, report] if running.dice.random() < 0.03 else [report]
 
 
 def _script(dice: random.Random, saved: set[str]) -> list[tuple[float, str]]:
     steps = [f"step s{place}" for place in range(dice.choice([0, 0, 0, 1, 2])) if f"s{place}" not in saved]
-    notes = dice.choice([[], [], ["progress"], ["log"]])
+    notes = dice.choice([[], [], [], ["progress"], ["log"], ["cursor c0", "cursor c1"], ["submit"]])
     ends = ["succeed"] * 6 + ["transient"] * 3 + ["unknown", "limited", "permanent", "snooze", "die", "hang"]
     return [(dice.choice([0.0, 0.1, 0.4, 2.0]), what) for what in (*notes, *steps, dice.choice(ends))]
 

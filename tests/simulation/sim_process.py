@@ -5,29 +5,31 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from sim_executor import SimExecutor
+from sim_executor import Deed, SimExecutor
 
 from mulligan.config.rules import default_rules
 from mulligan.core.definition import Definition
-from mulligan.core.errors import MulliganError, StoreAway
+from mulligan.core.errors import MulliganError, StoreAway, StoreError
 from mulligan.core.failure import RuleSet
 from mulligan.engine.commands import Commands
 from mulligan.engine.definitions import Definitions
 from mulligan.engine.engine import Engine
 from mulligan.engine.submitting import Submitting
+from mulligan.sdk.submitting import submission_from_json
 from mulligan.store.interface import Database, Rows
 from mulligan.store.store import Store
 from mulligan.supervisor.chore import Chore
+from mulligan.supervisor.retention import retention_chore
 from mulligan.supervisor.safety import safety_chores
-from mulligan.telemetry import silent
+from mulligan.telemetry import Tell
 from mulligan.worker.parts import Parts
 from mulligan.worker.reporting import Outcomes
 from mulligan.worker.seams import Answer
 from mulligan.worker.worker import Worker
 
-LEASE_S = 12.0
+LEASE_S = 6.0
 HINT = 7
 """The file that can be read when somebody hinted."""
 RULES = default_rules()
@@ -53,9 +55,11 @@ class Time:
 class SimClock:
     """The clock of one process, which may be wrong."""
 
-    def __init__(self, time: Time) -> None:
+    def __init__(self, time: Time, sleep: Callable[[float], None]) -> None:
         self._time = time
         self.skew_ms = 0
+        self.sleep = sleep
+        """Lets time pass, in which others do what they are due to do."""
 
     def now_ms(self) -> int:
         """Return the wall time that this process believes in."""
@@ -65,22 +69,29 @@ class SimClock:
         """Return seconds that only grow."""
         return self._time.passed
 
-    def sleep(self, seconds: float) -> None:
-        """Let time pass, and nobody else do anything meanwhile."""
-        self._time.pass_(seconds)
+
+class Trap(NamedTuple):
+    """Something that happens to a process at a point of one of its next transactions."""
+
+    point: str
+    passes: int
+    """How often the point is passed before."""
+    spring: Callable[[], None]
 
 
 class Link:
-    """The connection of one process to the store: where it is killed, and where the store fails for it."""
+    """The connection of one process to the store: where it is killed, where the store fails for it, where others come between."""
 
     def __init__(self, database: Database, time: Time, committed: Callable[[], None]) -> None:
         self._inner = database
         self._time = time
         self._committed = committed
         self.dialect, self.shown = database.dialect, database.shown
-        self.traps: list[tuple[str, int, BaseException]] = []
-        """Point, how often to pass it before, and what happens there."""
+        self.traps: list[Trap] = []
         self.away_until = 0.0
+        self.stale_ms = 0
+        """How long ago the process may have looked at its clock: others came between that and its transaction."""
+        self._dead = False
 
     @contextlib.contextmanager
     def write(self) -> Iterator[None]:
@@ -90,6 +101,7 @@ class Link:
             yield
             self._reach("before commit")
         self._committed()
+        self.stale_ms = 0
         self._reach("after commit")
 
     @contextlib.contextmanager
@@ -120,16 +132,25 @@ class Link:
     def close(self) -> None:
         """Leave the store open: it is everybody's."""
 
+    def kill(self) -> None:
+        """End the process at this point: whatever it still tries, as it would not if it were really dead, comes to nothing."""
+        self._dead = True
+        raise Killed
+
     def _reach(self, point: str) -> None:
+        if self._dead:
+            raise Killed
         if point in ("begin", "read") and self._time.passed < self.away_until:
             raise StoreAway("the store is away")
-        for place, (where, passes, error) in enumerate(self.traps):
-            if where == point:
-                if passes:
-                    self.traps[place] = (where, passes - 1, error)
-                    continue
-                del self.traps[place]
-                raise error
+        for place, trap in enumerate(self.traps):
+            if trap.point == point:
+                if trap.passes == 0:
+                    del self.traps[place]
+                    before = self._time.passed
+                    trap.spring()
+                    self.stale_ms += round((self._time.passed - before) * 1000)
+                    return
+                self.traps[place] = trap._replace(passes=trap.passes - 1)
 
 
 class Locks:
@@ -207,25 +228,30 @@ class SimWaiting:
 
 
 class SimSubmissions:
-    """Stores what running tasks submit, between two steps of the worker."""
+    """Stores what running tasks submit, between two steps of the worker; while the store is away it waits."""
 
-    def __init__(self, submit: Callable[[str, str], str]) -> None:
+    def __init__(self, submit: Callable[[str, str], str], wake: Callable[[], None]) -> None:
         self._submit = submit
+        self._wake = wake
         self._wanted: list[tuple[int, int, str, str]] = []
 
     def put(self, id: int, call: int, payload: str, caller: str) -> None:
         """Have a submission stored."""
         self._wanted.append((id, call, payload, caller))
+        self._wake()
 
     def take(self) -> Sequence[Answer]:
         """Store what is wanted, and return the answers."""
         answers = []
-        wanted, self._wanted = self._wanted, []
-        for id, call, payload, caller in wanted:  # noqa: A001 - the executor's name for it
+        while self._wanted:
+            id, call, payload, caller = self._wanted[0]  # noqa: A001 - the executor's name for it
             try:
                 answers.append(Answer(id, call, self._submit(payload, caller), None))
+            except StoreError:
+                break
             except MulliganError as error:
                 answers.append(Answer(id, call, None, f"{error.code}: {error}"))
+            del self._wanted[0]
         return answers
 
     def close(self) -> None:
@@ -246,27 +272,33 @@ class Bell:
         """Nobody waits here."""
 
 
+class Around(NamedTuple):
+    """What a process finds around it."""
+
+    database: Database
+    time: Time
+    chance: random.Random
+    ring: Callable[[], None]
+    saw: Callable[[Process], None]
+    """Is told of each commit."""
+    sleep: Callable[[Process, float], None]
+    locks: Locks
+
+
 class Process:
     """A process with an engine over its own connection."""
 
-    def __init__(
-        self,
-        name: str,
-        database: Database,
-        time: Time,
-        chance: random.Random,
-        ring: Callable[[], None],
-        saw: Callable[[Process], None],
-    ) -> None:
+    def __init__(self, name: str, around: Around) -> None:
         self.name = name
-        self.time = time
-        self.clock = SimClock(time)
-        self.link = Link(database, time, lambda: saw(self))
+        self.time = around.time
+        self.clock = SimClock(around.time, lambda seconds: around.sleep(self, seconds))
+        self.link = Link(around.database, around.time, lambda: around.saw(self))
         self.doing = ""
         """What an operator does just now: `recover`, `restart`, `overwrite`."""
+        self.begun_generations = 0
         self.alive = True
         self.resumes_at = 0.0
-        self.engine = Engine(Store(self.link), Definitions("default"), self.clock, chance.random, Bell(ring))
+        self.engine = Engine(Store(self.link), Definitions("default"), self.clock, around.chance.random, Bell(around.ring))
         self.commands = Commands(self.engine)
         self.submitting = Submitting(self.engine)
 
@@ -285,10 +317,10 @@ class Process:
 class SimServer(Process):
     """Does the chores, and nothing else."""
 
-    def __init__(self, *args: Any, locks: Locks) -> None:
-        super().__init__(*args)
-        chores = safety_chores(self.engine, self.commands, self.submitting, locks, lambda: None)
-        self._due: list[tuple[float, Chore]] = [(0.0, each) for each in chores]
+    def __init__(self, name: str, around: Around, *, keep_s: float) -> None:
+        super().__init__(name, around)
+        safety = safety_chores(self.engine, self.commands, self.submitting, around.locks, lambda: None)
+        self._due: list[tuple[float, Chore]] = [(0.0, each) for each in (*safety, retention_chore(self.engine, keep_s))]
 
     def due_at(self) -> float:
         return min(at for at, _ in self._due)
@@ -297,18 +329,25 @@ class SimServer(Process):
         for place, (at, chore) in enumerate(self._due):
             if at <= self.time.passed:
                 self._due[place] = (self.time.passed + chore.interval_s, chore)
-                with contextlib.suppress(MulliganError):
-                    chore.run_once()
+                with contextlib.suppress(StoreError):
+                    if chore.run_once():
+                        self._due[place] = (self.time.passed + 0.1, chore)
 
 
 class SimWorker(Process):
     """The real worker's loop over a simulated executor."""
 
     def __init__(
-        self, *args: Any, locks: Locks, definitions: Sequence[Definition], executor: Callable[[SimWorker], SimExecutor]
+        self,
+        name: str,
+        around: Around,
+        *,
+        definitions: Sequence[Definition],
+        executor: Callable[[SimWorker], SimExecutor],
+        tell: Tell,
     ) -> None:
-        super().__init__(*args)
-        self._locks = locks
+        super().__init__(name, around)
+        self._locks = around.locks
         self._taken: list[Lock] = []
         self.hints = SimHints()
         self.waiting = SimWaiting(self.hints)
@@ -323,14 +362,18 @@ class SimWorker(Process):
                 lock=self._lock,
                 hints=self.hints,
                 waiting=self.waiting,
-                submissions=SimSubmissions(lambda payload, caller: "{}"),
+                submissions=SimSubmissions(self._submit_inside, self.waiting.wake),
                 outcomes=Outcomes(RuleSet(), RULES),
-                chores=lambda own: safety_chores(self.engine, self.commands, self.submitting, locks, own),
-                tell=silent,
+                chores=lambda own: safety_chores(self.engine, self.commands, self.submitting, around.locks, own),
+                tell=tell,
                 name=self.name,
                 lease_s=LEASE_S,
             )
         )
+        self.asked_to_stop = 0
+
+    def _submit_inside(self, payload: str, caller: str) -> str:
+        return str(self.submitting.take(submission_from_json(payload, caller)).job)
 
     def due_at(self) -> float:
         if self.hints.there or self.waiting.woken or not self.begun:
@@ -346,6 +389,10 @@ class SimWorker(Process):
             self.die()
         else:
             self.worker.step()
+
+    def runs(self) -> list[Deed]:
+        """Return which attempts' code runs in it."""
+        return [deed for each in self.executors for deed in each.runs()]
 
     def die(self) -> None:
         super().die()

@@ -5,36 +5,30 @@ from __future__ import annotations
 import contextlib
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
 from sim_executor import GRACE_S, KILL_S, SimExecutor
+from sim_faults import Faults
+from sim_model import CROWD, LIMITS, POLICIES
 from sim_oracle import Broken, Oracle
-from sim_process import LEASE_S, Killed, Locks, Process, SimServer, SimWorker, Time
+from sim_people import MOST_ITEMS, People
+from sim_process import LEASE_S, Around, Killed, Locks, Process, SimServer, SimWorker, Time
 
 from mulligan.core.definition import Definition
-from mulligan.core.errors import MulliganError, StoreBusy, StoreError, StoreUnsure
-from mulligan.core.job import TERMINAL, Item, JobStatus, Wait
-from mulligan.core.retry import Policy, Retry
-from mulligan.engine.commands import Asker, Target
+from mulligan.core.errors import StoreError
+from mulligan.core.job import FAR_FUTURE_MS, TERMINAL, Item, JobStatus
+from mulligan.sdk.submitting import submission_to_json
 from mulligan.store.interface import Database
 from mulligan.store.store import Store
 from mulligan.testing.clock import START_MS
-from mulligan.testing.factories import a_definition, a_submission, daily, items_of
+from mulligan.testing.factories import a_definition, a_submission, items_of
 
-MOST_ITEMS = 24
 MOST_WORKERS = 3
+MOST_INSIDE = 3
 QUIET_STEPS = 6_000
-SWEEP_S = 6.0
-ASKER = Asker("somebody", "simulation", "to see")
-POLICIES: dict[str, tuple[Any, ...]] = {
-    "once": (None, None),
-    "retried": (2, (3, 2)),
-    "patient": (Retry(6, 0, jitter=None), Policy({"TRANSIENT": Retry(4, 1, 2, jitter=0.5), "INFRASTRUCTURE": Retry(9)})),
-}
-"""What each task allows, in its first and its second version."""
-LIMITS = {"patient": 2}
+SWEEP_S = 4.0
 
 
 class Action(NamedTuple):
@@ -48,26 +42,11 @@ class Action(NamedTuple):
 
 
 WEIGHTS = {
-    "go": 60, "submit": 6, "backfill": 2, "submit_again": 1, "cancel_item": 2, "cancel_job": 1, "retry": 4, "retry_now": 1,
-    "overwrite": 2, "overwrite_forward": 1, "pause_task": 1, "resume_task": 2, "kill": 2, "kill_in_call": 3, "start_worker": 3,
-    "stop_worker": 1, "stand_still": 2, "busy": 2, "fail_before_commit": 1, "lose_answer": 2, "away": 1, "jump": 1, "skew": 1,
-    "new_version": 1, "restart_server": 1,
+    "go": 60, "submit": 6, "backfill": 3, "submit_again": 1, "cancel_item": 2, "cancel_job": 1, "retry": 4, "retry_now": 1,
+    "overwrite": 2, "overwrite_forward": 1, "pause_task": 1, "resume_task": 2, "kill": 2, "kill_in_call": 3, "come_between": 6,
+    "start_worker": 3, "stop_worker": 1, "stand_still": 2, "busy": 2, "fail_before_commit": 1, "lose_answer": 2, "away": 1,
+    "jump": 1, "skew": 1, "new_version": 1, "restart_server": 1,
 }  # fmt: skip
-FAULTS = frozenset(
-    [
-        "kill",
-        "kill_in_call",
-        "stop_worker",
-        "stand_still",
-        "busy",
-        "fail_before_commit",
-        "lose_answer",
-        "away",
-        "jump",
-        "skew",
-        "restart_server",
-    ]
-)
 
 
 class World:
@@ -78,33 +57,39 @@ class World:
         self.seed = seed
         self.told: list[str] = []
         self._calm: dict[str, int | None] = {}
+        self._after_all = False
         self._asked: Item | None = None
         self.steps = self.faults = 0
         self.time = Time(START_MS)
-        self._database = database
-        self._chance = random.Random(f"chance {seed}")
-        self.oracle = Oracle(Store(database), self.tell)
-        self.locks = Locks(certain=dice.random() < 0.6)
+        self._keep_s = dice.choice([0.0, 0.0, 5.0, 20.0])
+        self.oracle = Oracle(Store(database), self.tell, self._keep_s)
+        self._around = Around(
+            database, self.time, random.Random(f"chance {seed}"), self._ring, self.oracle.saw, self._sleep,
+            Locks(certain=dice.random() < 0.6),
+        )  # fmt: skip
+        self._inside: list[Process] = []
         self._names = itertools.count(1)
-        self._run_ids = itertools.count(1)
-        self._given: dict[str, tuple[str, int]] = {}
-        self._job_of: dict[str, int] = {}
         self.version = dict.fromkeys(POLICIES, 0)
         self.workers: list[SimWorker] = []
-        self.operator = self._process("operator")
-        self.server = self._server()
-        self.oracle.limits = dict(LIMITS)
+        self.server = self._make_server()
+        self.people = People(self, list(POLICIES))
+        self._faults = Faults(self)
+        own = (self.go, self.start_worker, self.new_version)
+        self._actions: dict[str, Callable[[random.Random], None]] = {
+            **{each.__name__: each for each in own}, **self.people.actions, **self._faults.actions
+        }  # fmt: skip
+        self.oracle.living = lambda: {each.worker.id: each for each in self.workers if each.alive}
         self.start_worker(dice)
 
     def tell(self, what: str) -> None:
         """Take note of what happens, for the story."""
-        self.told.append(f"{self.time.passed:8.2f} s  {what}")
+        self.told.append(f"{self.time.passed:8.2f} s  {'|  ' * (len(self._inside) - 1)}{what}")
 
     def do(self, action: Action) -> None:
         """Have something happen."""
         self.steps += 1
-        self.faults += action.kind in FAULTS
-        getattr(self, action.kind)(random.Random(action.dice))
+        self.faults += action.kind in self._faults.actions
+        self._actions[action.kind](random.Random(action.dice))
 
     # time and processes
 
@@ -115,42 +100,84 @@ class World:
     def go(self, dice: random.Random) -> None:
         """Let some process do what it is due to do, a few times; where nothing is, time passes."""
         for _ in range(dice.randint(1, 6)):
-            self.steps += 1
             self._go_once(dice)
 
     def _go_once(self, dice: random.Random) -> None:
-        awake = [each for each in self.processes() if each.resumes_at <= self.time.passed]
-        due = [each for each in awake if each.due_at() <= self.time.passed]
+        self.steps += 1
+        there = [each for each in self.processes() if not self.is_inside(each)]
+        due = [each for each in there if max(each.due_at(), each.resumes_at) <= self.time.passed]
         if due:
             self._step(dice.choice(due))
             return
-        times = [max(each.due_at(), each.resumes_at) for each in self.processes()]
+        times = [max(each.due_at(), each.resumes_at) for each in there]
         self.time.pass_(min(max(0.001, min(times, default=1.0) - self.time.passed), 1.0))
 
     def _step(self, process: Process) -> None:
-        with self._dying(process):
-            process.step()
-
-    @contextlib.contextmanager
-    def _dying(self, process: Process) -> Iterator[None]:
         try:
-            yield
+            with self.inside(process):
+                process.step()
         except Killed:
             self.tell(f"{process.name} is killed in the middle of a call")
             process.die()
-        except StoreError:
-            if isinstance(process, SimWorker) and not process.begun:
-                process.die()  # a worker that cannot begin says why, and ends
-            elif isinstance(process, SimWorker):
-                raise
+        except StoreError as error:
+            if not isinstance(process, SimWorker) or process.begun:
+                raise Broken(f"L6: {process.name} ends since the store was away for a while: {error}") from error
+            process.die()  # a worker that cannot begin says why, and ends
+        except Exception as error:
+            raise Broken(f"{process.name} ends: {type(error).__name__}: {error}") from error
 
-    def _process(self, name: str) -> Process:
-        return Process(name, self._database, self.time, self._chance, self._ring, self.oracle.saw)
+    def is_inside(self, process: Process) -> bool:
+        """Return whether a process is in the middle of a call while others do things."""
+        return any(each is process for each in self._inside)
 
-    def _server(self) -> SimServer:
-        return SimServer(
-            f"server {next(self._names)}", self._database, self.time, self._chance, self._ring, self.oracle.saw, locks=self.locks
-        )
+    @contextlib.contextmanager
+    def inside(self, process: Process) -> Iterator[None]:
+        """Have a process be in the middle of a call."""
+        self._inside.append(process)
+        try:
+            yield
+        finally:
+            self._inside.pop()
+
+    def come_between(self, process: Process, dice: random.Random) -> None:
+        """Let others do things while a process is between two transactions of a call."""
+        if len(self._inside) > MOST_INSIDE:
+            return
+        self.tell(f"{process.name} is in the middle of a call, and meanwhile")
+        self._inside.append(process)
+        try:
+            for _ in range(dice.randint(1, 10)):
+                self._come(dice)
+        finally:
+            self._inside.pop()
+        self.tell(f"{process.name} goes on")
+
+    def _come(self, dice: random.Random) -> None:
+        if dice.random() < 0.3 and self.people.free() is not None:
+            self.people.actions[dice.choice(list(self.people.actions))](dice)
+        else:
+            self._go_once(dice)
+
+    def _sleep(self, process: Process, seconds: float) -> None:
+        until = self.time.passed + max(seconds, 1.0)
+        dice = random.Random(self.steps)
+        with self.inside(process):
+            for _ in range(20):
+                if self.time.passed < until:
+                    self._go_once(dice)
+        self.time.pass_(max(0.0, until - self.time.passed))
+
+    def make_process(self, name: str) -> Process:
+        """Make a process that does nothing by itself."""
+        return Process(name, self._around)
+
+    def _make_server(self) -> SimServer:
+        return SimServer(f"server {next(self._names)}", self._around, keep_s=self._keep_s)
+
+    def restart_server(self) -> None:
+        """Kill the server, and start another."""
+        self.server.die()
+        self.server = self._make_server()
 
     def _ring(self) -> None:
         for place, each in enumerate(self.workers):
@@ -165,18 +192,34 @@ class World:
         tasks = list(POLICIES) if dice.random() < 0.7 else dice.sample(list(POLICIES), 2)
         self._add_worker([self.definition(each) for each in tasks])
 
-    def _add_worker(self, definitions: list[Definition]) -> SimWorker:
+    def _add_worker(self, definitions: list[Definition]) -> None:
         name = f"worker {next(self._names)}"
         self.tell(f"{name} starts, with {', '.join(each.name for each in definitions)}")
-        made = SimWorker(
-            name, self._database, self.time, self._chance, self._ring, self.oracle.saw,
-            locks=self.locks, definitions=definitions, executor=self._executor,
-        )  # fmt: skip
-        self.workers.append(made)
-        return made
+        self.workers.append(
+            SimWorker(
+                name,
+                self._around,
+                definitions=definitions,
+                executor=self._executor,
+                tell=lambda *a, **k: self._hear(name, *a, **k),
+            )
+        )
+
+    def _hear(self, name: str, event: str, **facts: Any) -> None:
+        """Hear what a worker tells; that something is wrong with itself, it must never have to."""
+        if event in ("chore failed", "exchange failed"):
+            raise Broken(f"{name} tells: {event}: {facts}")
 
     def _executor(self, of: SimWorker) -> SimExecutor:
-        return SimExecutor(of.clock.monotonic, of.clock.now_ms, self.seed, self.oracle, lambda: of.worker.id)
+        return SimExecutor(
+            of.clock.monotonic, of.clock.now_ms, self.seed, self.oracle, lambda: of.worker.id, self._submission
+        )  # fmt: skip
+
+    def _submission(self, call: int) -> str | None:
+        if len(self.oracle.items) > MOST_ITEMS:
+            return None
+        submission = a_submission(self.definition("retried"), ())
+        return submission_to_json(submission, list(items_of(range(2))), f"call-{call}")
 
     def definition(self, task: str) -> Definition:
         """Return a task as it is declared now."""
@@ -184,146 +227,8 @@ class World:
         return a_definition(
             task, policy, context="ctx", code_digest=str(self.version[task]), concurrency=LIMITS.get(task),
             timeout_s=20.0, total_timeout_s=None if self.version[task] else 900.0,
+            executor="async" if task == CROWD else "process",
         )  # fmt: skip
-
-    def _some_worker(self, dice: random.Random) -> SimWorker | None:
-        there = [each for each in self.workers if each.alive]
-        return dice.choice(there) if there else None
-
-    def _some_process(self, dice: random.Random) -> Process:
-        return dice.choice([*self.processes(), self.operator])
-
-    # what people ask for
-
-    def submit(self, dice: random.Random) -> None:
-        """Submit some items of a task."""
-        task, count = dice.choice(list(POLICIES)), dice.randint(1, 4)
-        options = {
-            "priority": dice.choice([1, 3, 3, 5]),
-            "delay_s": dice.choice([None, None, None, 5.0]),
-            "expires_ms": dice.choice([None, None, None, self.operator.clock.now_ms() + 8_000]),
-            "total_timeout_s": dice.choice([None, None, None, 30.0]),
-        }
-        self._submit(f"run-{next(self._run_ids)}", task, count, **options)
-
-    def backfill(self, dice: random.Random) -> None:
-        """Submit windows of a task."""
-        self._submit(f"run-{next(self._run_ids)}", dice.choice(["retried", "patient"]), dice.randint(2, 4), windows=True)
-
-    def submit_again(self, dice: random.Random) -> None:
-        """Submit what was submitted before, under the same run id."""
-        if not self._given:
-            return
-        run_id = dice.choice(sorted(self._given))
-        task, count = self._given[run_id]
-        before = len(self.oracle.items)
-        known = self._job_of.get(run_id)
-        job = self._submit(run_id, task, count, again=True)
-        if job is not None and known is not None and (job != known or len(self.oracle.items) != before):
-            raise Broken(f"I17: run id {run_id} was job {known}, and is job {job} now")
-
-    def _submit(
-        self, run_id: str, task: str, count: int, *, windows: bool = False, again: bool = False, **options: Any
-    ) -> int | None:
-        if not again and len(self.oracle.items) > MOST_ITEMS:
-            return None
-        if not windows:
-            self._given[run_id] = (task, count)
-        items = daily(count) if windows else items_of(range(count))
-        kind = "backfill" if windows else "map"
-        submission = a_submission(self.definition(task), items, kind=kind, run_id=run_id, **options)
-        job: int | None = None
-        with self._asking(f"submit {count} of {task} as {run_id}"):
-            job = self.operator.submitting.take(submission).job
-            self.oracle.accepted(job, count)
-            self._job_of.setdefault(run_id, job)
-        self._learn_tasks()
-        return job
-
-    def _learn_tasks(self) -> None:
-        with self._database.read():
-            self.oracle.tasks = dict(list(self._database.text_in_reader("select id, name from tasks", {})))
-
-    @contextlib.contextmanager
-    def _asking(self, what: str, doing: str = "") -> Iterator[None]:
-        """Ask for something as an operator, to whom the store may fail."""
-        self.tell(f"operator: {what}")
-        self.operator.doing = doing
-        try:
-            yield
-        except StoreError as error:
-            self.tell(f"operator is told: {error.code}")
-        except MulliganError as error:
-            self.tell(f"operator is refused: {error.code}")
-        except Killed:
-            self.tell("operator is killed in the middle of a call")
-            self.operator = self._process("operator")
-        finally:
-            self.operator.doing = ""
-
-    def _pick(self, dice: random.Random, *statuses: JobStatus) -> Item | None:
-        there = sorted(key for key, item in self.oracle.items.items() if not statuses or item.status in statuses)
-        return self.oracle.items[dice.choice(there)] if there else None
-
-    def cancel_item(self, dice: random.Random) -> None:
-        """Cancel an item."""
-        item = self._pick(dice)
-        if item is not None:
-            with self._asking(f"cancel item {item.key}"):
-                self.operator.commands.cancel(Target(items=(item.key,)), ASKER)
-                self._must_be_cancelled([item])
-
-    def cancel_job(self, dice: random.Random) -> None:
-        """Cancel a job."""
-        item = self._pick(dice)
-        if item is not None:
-            with self._asking(f"cancel job {item.job}"):
-                self.operator.commands.cancel(Target(job=item.job), ASKER)
-
-    def _must_be_cancelled(self, items: list[Item]) -> None:
-        for each in items:
-            now = self.oracle.items[each.key]
-            if now.status not in TERMINAL and now.cancel_ms is None:
-                raise Broken(f"H2: the cancellation of {each.key} was accepted, and it is {now.status}")
-
-    def retry(self, dice: random.Random) -> None:
-        """Retry an item, or its whole job; twice at once now and then."""
-        item = self._pick(dice, JobStatus.FAILURE, JobStatus.REVOKED)
-        if item is None:
-            return
-        mode = dice.choice(["recover", "restart"])
-        target = Target(job=item.job) if dice.random() < 0.5 else Target(items=(item.key,), generations=(item.generation,))
-        for _ in range(dice.choice([1, 1, 2])):
-            with self._asking(f"{mode} {target}", mode):
-                self.operator.commands.retry(target, mode, ASKER)  # type: ignore[arg-type]  # one of two words
-
-    def retry_now(self, dice: random.Random) -> None:
-        """Have a waiting item tried now."""
-        item = self._pick(dice, JobStatus.PENDING, JobStatus.RETRY)
-        if item is not None:
-            with self._asking(f"retry {item.key} now"):
-                self.operator.commands.retry_now(Target(items=(item.key,)), ASKER)
-
-    def overwrite(self, dice: random.Random, *, forward: bool = False) -> None:
-        """Run again what succeeded."""
-        item = self._pick(dice, JobStatus.SUCCESS)
-        if item is not None:
-            with self._asking(f"overwrite {item.key}{' and what is later' if forward else ''}", "overwrite"):
-                self.operator.commands.overwrite(Target(items=(item.key,)), ASKER, accept_risk=True, forward=forward)
-
-    def overwrite_forward(self, dice: random.Random) -> None:
-        """Run again what succeeded, and all later windows in order."""
-        self.overwrite(dice, forward=True)
-
-    def pause_task(self, dice: random.Random, *, paused: bool = True) -> None:
-        """Pause or resume a task."""
-        task = dice.choice(list(POLICIES))
-        with self._asking(f"{'pause' if paused else 'resume'} task {task}"):
-            self.operator.commands.pause(task, ASKER, paused=paused)
-
-    def resume_task(self, dice: random.Random) -> None:
-        """Resume a task."""
-        self.pause_task(dice, paused=False)
 
     def new_version(self, dice: random.Random) -> None:
         """Declare a task with another policy: workers that start from now on have it, and what is submitted."""
@@ -331,111 +236,47 @@ class World:
         self.version[task] = 1 - self.version[task]
         self.tell(f"task {task} is declared anew")
 
-    # what goes wrong
-
-    def kill(self, dice: random.Random) -> None:
-        """Kill a worker between two of its steps."""
-        worker = self._some_worker(dice)
-        if worker is not None:
-            self.tell(f"{worker.name} is killed")
-            worker.die()
-
-    def kill_in_call(self, dice: random.Random) -> None:
-        """Kill a process in the middle of one of its next transactions."""
-        self._trap(self._some_process(dice), dice, Killed())
-
-    def _trap(self, process: Process, dice: random.Random, error: BaseException, *points: str) -> None:
-        point = dice.choice(points or ("begin", "before commit", "after commit"))
-        process.link.traps.append((point, dice.randint(0, 3), error))
-
-    def stop_worker(self, dice: random.Random) -> None:
-        """Ask a worker to stop, a step further each time."""
-        worker = self._some_worker(dice)
-        if worker is not None and worker.begun:
-            self.tell(f"{worker.name} is asked to stop")
-            worker.worker.stop()
-
-    def stand_still(self, dice: random.Random) -> None:
-        """Have a process stand still for a while, perhaps longer than its lease."""
-        process = dice.choice(self.processes() or [self.server])
-        seconds = dice.choice([1.0, LEASE_S, 3 * LEASE_S])
-        self.tell(f"{process.name} stands still for {seconds:g} s")
-        process.resumes_at = self.time.passed + seconds
-
-    def busy(self, dice: random.Random) -> None:
-        """Have somebody hold the store for too long."""
-        self._trap(self._some_process(dice), dice, StoreBusy("held by somebody"), "begin")
-
-    def fail_before_commit(self, dice: random.Random) -> None:
-        """Have a commit fail."""
-        self._trap(self._some_process(dice), dice, StoreError("it broke"), "before commit")
-
-    def lose_answer(self, dice: random.Random) -> None:
-        """Have the answer to a commit lost."""
-        self._trap(self._some_process(dice), dice, StoreUnsure("no answer"), "after commit")
-
-    def away(self, dice: random.Random) -> None:
-        """Have the store away for a process, perhaps longer than its lease."""
-        process = self._some_process(dice)
-        seconds = dice.choice([0.5, 3.0, 2 * LEASE_S])
-        self.tell(f"the store is away for {process.name}, for {seconds:g} s")
-        process.link.away_until = self.time.passed + seconds
-
-    def jump(self, dice: random.Random) -> None:
-        """Set the clocks on all walls."""
-        seconds = dice.choice([-600, -60, 60, 600])
-        self.tell(f"clocks are set by {seconds} s")
-        self.time.wall_ms += seconds * 1000
-
-    def skew(self, dice: random.Random) -> None:
-        """Have one process believe in another time."""
-        process = self._some_process(dice)
-        process.clock.skew_ms = dice.choice([-600_000, -5_000, 0, 0, 5_000, 600_000])
-        self.tell(f"the clock of {process.name} is {process.clock.skew_ms / 1000:g} s off")
-
-    def restart_server(self, dice: random.Random) -> None:
-        """Kill the server, and start another."""
-        self.server.die()
-        self.server = self._server()
-
     # when faults stop
 
     def calm_down(self) -> None:
-        """Have no more faults, and a worker that can run everything; then all must end, in time (L1, L2, L3)."""
+        """Have no more faults, and somebody who can run each task; then all must end, in time (L1, L2, L3)."""
         self.tell("no more faults from here on")
-        for each in (*self.workers, self.server, self.operator):
+        for each in (*self.workers, self.server, *self.people.operators):
             each.link.traps.clear()
-            each.link.away_until = 0.0
-            each.resumes_at = 0.0
+            each.link.away_until = each.resumes_at = 0.0
             each.clock.skew_ms = 0
-        for task in POLICIES:
-            self._resume(task)
+        self.people.resume_all()
         if not self.server.alive:
-            self.server = self._server()
-        self._add_worker([self.definition(each) for each in POLICIES])
+            self.server = self._make_server()
+        able = {name for each in self.workers if each.alive and not each.asked_to_stop for name in each.definitions}
+        if able < set(POLICIES):
+            self._add_worker([self.definition(each) for each in POLICIES])
         began = self.time.passed
         self._cancel_what_runs()
         for _ in range(QUIET_STEPS):
             quiet_s = self.time.passed - began
-            if all(item.status in TERMINAL for item in self.oracle.items.values()) and quiet_s > 2 * LEASE_S:
-                return
+            if self._is_over() and (self._after_all or quiet_s > LEASE_S + SWEEP_S):
+                if self._after_all:
+                    self.oracle.check_told()
+                    return
+                self._after_all = True
+                self.people.submit_each()  # whoever has had nothing to do for a while must still hear of it
             self._go_once(random.Random(self.steps))
-            self.steps += 1
             self._check_progress(quiet_s)
             self._skip_what_is_waited_for()
         stuck = sorted(key for key, item in self.oracle.items.items() if item.status not in TERMINAL)
-        raise Broken(f"L1: {stuck[0]} does not end: it is {self.oracle.items[stuck[0]]}")
+        raise Broken(f"L1: {stuck[0]} does not end: it is {self.oracle.items[stuck[0]]}" if stuck else "L1: it does not end")
+
+    def _is_over(self) -> bool:
+        ended = all(item.status in TERMINAL for item in self.oracle.items.values())
+        gone = not any(each.alive and each.asked_to_stop for each in self.workers)
+        return ended and gone and all(job.sealed for job in self.oracle.jobs.values())
 
     def _cancel_what_runs(self) -> None:
-        running = self._pick(random.Random(self.seed), JobStatus.STARTED)
+        running = self.oracle.pick(random.Random(self.seed), JobStatus.STARTED)
         if running is not None and self.seed % 2:
-            with self._asking(f"cancel item {running.key}"):
-                self.operator.commands.cancel(Target(items=(running.key,)), ASKER)
+            self.people.cancel(running.key)
             self._asked = running
-
-    def _resume(self, task: str) -> None:
-        with contextlib.suppress(MulliganError):  # nobody has declared it yet
-            self.operator.commands.pause(task, ASKER, paused=False)
 
     def _check_progress(self, quiet_s: float) -> None:
         living = {each.worker.id for each in self.workers if each.alive}
@@ -446,22 +287,35 @@ class World:
         for key, item in self.oracle.items.items():
             if item.status is JobStatus.STARTED and quiet_s > LEASE_S + SWEEP_S and item.worker not in living:
                 raise Broken(f"L2: {key} is still held by worker {item.worker}, which is gone, after {quiet_s:.1f} s of calm")
+        if quiet_s > LEASE_S + SWEEP_S:
+            self._check_owned()
         asked = self._asked
         if asked is not None and quiet_s > GRACE_S + KILL_S + SWEEP_S and asked.worker in living:
-            now = self.oracle.items[asked.key]
-            if (now.status, now.token) == (JobStatus.STARTED, asked.token):
+            now = self.oracle.items.get(asked.key)
+            if now is not None and (now.status, now.token) == (JobStatus.STARTED, asked.token):
                 raise Broken(f"L3: {asked.key} still runs {quiet_s:.0f} s after its cancellation")
 
+    def _check_owned(self) -> None:
+        for worker in self.workers:
+            for deed in worker.runs():
+                item = self.oracle.items.get(deed.key)
+                if item is None or (item.generation, item.attempt, item.worker) != (
+                    deed.generation,
+                    deed.attempt,
+                    worker.worker.id,
+                ):
+                    raise Broken(f"L2: {worker.name} still runs attempt {deed.attempt} of {deed.key}, which it had lost long ago")
+
     def _skip_what_is_waited_for(self) -> None:
-        """Where all that is left waits for a moment far away, go there: clocks were set back."""
-        waiting = [
-            each.due_ms
-            for each in self.oracle.items.values()
-            if each.status not in TERMINAL and each.wait is not Wait.PREDECESSOR
-        ]
-        running = any(each.status is JobStatus.STARTED for each in self.oracle.items.values())
-        if waiting and not running and min(waiting) > self.time.wall_ms + 5_000:
+        """Where all that is left waits for a moment far away, go there: clocks were set back, or a submitter died half way."""
+        items = self.oracle.items.values()
+        waiting = [each.due_ms for each in items if each.status not in TERMINAL and each.due_ms < FAR_FUTURE_MS]
+        if any(each.status is JobStatus.STARTED for each in items):
+            return
+        if waiting and min(waiting) > self.time.wall_ms + 5_000:
             self.time.wall_ms = min(waiting) - 1_000
+        elif not waiting and not all(job.sealed for job in self.oracle.jobs.values()):
+            self.time.wall_ms += 60_000
 
 
 @contextlib.contextmanager
@@ -471,7 +325,10 @@ def small_pages() -> Iterator[None]:
     patch.setattr("mulligan.engine.commands.CANCEL_AT_ONCE", 1)
     patch.setattr("mulligan.engine.commands.PAGE", 2)
     patch.setattr("mulligan.engine.submitting.CHUNK", 2)
+    patch.setattr("mulligan.engine.submitting.ABANDONED_MS", 4_000)
+    patch.setattr("mulligan.engine.submitting.FORGOTTEN_MS", 20_000)
     patch.setattr("mulligan.engine.engine.PAGE", 2)
+    patch.setattr("mulligan.supervisor.retention.PIECE", 2)
     try:
         yield
     finally:

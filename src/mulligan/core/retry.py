@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, overload
@@ -166,7 +167,7 @@ def _grown(first: float, factor: float, steps: int) -> float:
     try:
         return float(first * factor**steps) if first else 0.0
     except OverflowError:
-        return float("inf") if factor > 1 else 0.0
+        return math.inf  # only a factor above 1 comes here: what shrinks ends at 0
 
 
 def _seconds(value: Duration, name: str) -> float:

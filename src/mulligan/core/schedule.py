@@ -22,7 +22,6 @@ _MS = timedelta(milliseconds=1)
 _DAY_MS = 86_400_000
 FIRST_MS = (datetime(1, 1, 3, tzinfo=UTC) - _EPOCH) // _MS
 LAST_MS = (datetime(9999, 12, 30, tzinfo=UTC) - _EPOCH) // _MS
-_LEAP_OF_A_DAY = timedelta(hours=20)
 
 
 def windows(
@@ -35,14 +34,6 @@ def windows(
     twice means the first. Raises WindowInvalid.
     """
     return _pairs(_cut(start, end, every, tz), newest_first)
-
-
-def count_windows(start: Instant, end: Instant, every: Duration = "1d", tz: str = "UTC") -> int:
-    """Return how many windows `windows` would yield, without making them; raises WindowInvalid."""
-    cut = _cut(start, end, every, tz)
-    if not cut.days or not _calendar_leaps(cut):
-        return cut.count
-    return sum(1 for _ in _pairs(cut, False))
 
 
 def instant_ms(value: Instant, tz: str = "UTC", name: str = "time") -> int:
@@ -167,14 +158,7 @@ def _misfit(first: datetime, every: Duration, count: int, rest: timedelta, step:
 
 
 def _wall(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=None, fold=0)
-
-
-def _calendar_leaps(cut: _Cut) -> bool:
-    """Tell whether the zone may have left out a whole day: its offset then differs by most of a day."""
-    last = cut.first + timedelta(days=cut.count * cut.days)
-    offsets = cut.first.utcoffset(), last.utcoffset()
-    return offsets[0] is not None and offsets[1] is not None and abs(offsets[1] - offsets[0]) > _LEAP_OF_A_DAY
+    return moment.replace(tzinfo=None)
 
 
 def _aware(value: Instant, local: tzinfo, name: str) -> datetime:
