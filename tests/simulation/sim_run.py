@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import random
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -74,15 +75,27 @@ def shrink(found: Run, make: Callable[[], Database] = in_memory) -> Run:
     """Return a run that breaks the same promise by a plan from which nothing more can be taken away."""
     best, size = found, max(1, len(found.plan) // 2)
     while size:
-        place, shorter = 0, False
-        while place < len(best.plan):
-            tried = run(best.seed, best.plan[:place] + best.plan[place + size :], make)
-            if tried.promise == found.promise:
-                best, shorter = tried, True
-            else:
-                place += size
-        if not shorter or size > 1:
-            size //= 2
+        shorter = _without_runs_of(size, best, make)
+        size = size // 2 if shorter is best or size > 1 else size
+        best = shorter
+    # Some things only matter to each other, such as a pause and its end: neither goes alone.
+    places = list(itertools.combinations(range(len(best.plan)), 2))
+    for pair in places:
+        tried = run(best.seed, [each for place, each in enumerate(best.plan) if place not in pair], make)
+        if tried.promise == found.promise:
+            return shrink(tried, make)
+    return best
+
+
+def _without_runs_of(size: int, best: Run, make: Callable[[], Database]) -> Run:
+    """Take away so many actions in a row wherever the promise is broken without them, too."""
+    place = 0
+    while place < len(best.plan):
+        tried = run(best.seed, best.plan[:place] + best.plan[place + size :], make)
+        if tried.promise == best.promise:
+            best = tried
+        else:
+            place += size
     return best
 
 

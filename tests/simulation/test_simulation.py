@@ -72,7 +72,7 @@ def test_a_broken_promise_is_found_and_told_as_a_short_story(monkeypatch: pytest
     found = next(each for each in runs if each.broken is not None)
     short = sim_run.shrink(found)
     assert short.promise == found.promise
-    assert len(short.plan) < len(found.plan) / 3
+    assert len(short.plan) < len(found.plan) / 4
     told = sim_run.story(short)
     assert f"seed {found.seed}" in told
     assert "BROKEN" in told

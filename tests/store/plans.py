@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from mulligan.store.postgres_running import PARAMETER
 from mulligan.store.statements import statements
 from mulligan.store.store import Store
 
-PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 _NAMED = re.compile(
     r"\b(?:from|join|update|into)\s+(\w+)(?:\s+(?:as\s+)?(?!on\b|set\b|where\b|values\b|indexed\b|order\b|join\b)(\w+))?"
 )

@@ -295,6 +295,7 @@ class Worker:
         # A checkpoint makes no room, and many a task saves one after the other.
         looks = due or (bool(self._ended) and not self._draining)
         room = Room(self._executor, self._names, self._loaded) if looks else None
+        self._hinted = self._hinted and not looks
         try:
             result = self._engine.exchange(self._worker, self._ended, list(self._names), room, self._notes)
         except StoreError:
@@ -323,7 +324,6 @@ class Worker:
     def _finds_work(self) -> bool:
         """Return whether something may be due, without holding up anybody who writes; else sleep until it is."""
         if self._hinted:  # then looking before taking it only costs time
-            self._hinted = False
             return True
         next_due = self._engine.peek(list(self._names))
         if next_due is not None and next_due <= self._clock.now_ms():
