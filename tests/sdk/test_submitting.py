@@ -220,6 +220,7 @@ def test_an_expiry_may_count_from_the_submission(backend: KeepingBackend) -> Non
         {"run_id": "a\n"},
         {"run_id": "x" * 201},
         {"run_id": 3},
+        {"run_id": "a/b"},
         {"priority": 0},
         {"delay": -1},
         {"delay": 1e12},

@@ -13,6 +13,8 @@ Only = Literal["missing", "failed", "all"]
 MAX_VALUE_BYTES = 256 * 1024
 """Arguments, results, step results and cursors may be this large as JSON; larger things travel by reference."""
 
+RUN_IDS = "a text of 1 to 200 printable characters without '/', since a run id becomes part of paths"
+
 
 class NewItem(NamedTuple):
     """A work item to be: its key within the job, its arguments as a JSON object, its window in ms since 1970 UTC."""
@@ -51,3 +53,8 @@ class Submission:
     """How the JSON of a result becomes what the task returns, where the task's code is at hand."""
     accept_risk: bool = False
     """With only="all": overwrite windows that succeeded although it is not known to be safe."""
+
+
+def is_run_id(text: str) -> bool:
+    """Return whether a text may be a run id: see RUN_IDS."""
+    return 1 <= len(text) <= 200 and text.isprintable() and "/" not in text and text not in (".", "..")

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from mulligan.core.errors import ArgumentsInvalid, OverwriteUnsafe, Refused, RunIdConflict
 from mulligan.core.job import FAR_FUTURE_MS, TERMINAL, ItemKey, JobStatus, Wait
 from mulligan.core.recovery import Verdict
-from mulligan.core.submission import NewItem, Submission
+from mulligan.core.shown import shown
+from mulligan.core.submission import RUN_IDS, NewItem, Submission, is_run_id
 from mulligan.engine.definitions import Published
 from mulligan.engine.engine import Engine
 from mulligan.engine.judging import judge
@@ -314,7 +315,5 @@ def _due_ms(submission: Submission, now_ms: int) -> int:
 
 
 def _check_run_id(run_id: str) -> None:
-    if not 1 <= len(run_id) <= 200 or not run_id.isprintable() or "/" in run_id or run_id in (".", ".."):
-        raise ArgumentsInvalid(
-            f"run_id {run_id[:80]!r}: give 1 to 200 printable characters without '/', since it becomes part of paths"
-        )
+    if not is_run_id(run_id):
+        raise ArgumentsInvalid(f"run_id: expected {RUN_IDS}, not {shown(run_id)}")

@@ -16,7 +16,7 @@ from mulligan.core.job import FailureClass
 from mulligan.core.retry import Policy
 from mulligan.core.schedule import to_ms
 from mulligan.core.shown import shown
-from mulligan.core.submission import Options
+from mulligan.core.submission import RUN_IDS, Options, is_run_id
 
 Classify = Mapping[type[BaseException] | str | int, FailureClass] | Callable[[BaseException], FailureClass | None]
 Executor = Literal["process", "async"]
@@ -266,9 +266,9 @@ def _storable(value: str) -> bool:
 
 
 def _run_id(value: object, owner: str) -> str:
-    if isinstance(value, str) and 0 < len(value) <= MAX_NAME and value.isprintable() and value == value.strip():
+    if isinstance(value, str) and is_run_id(value) and value == value.strip():
         return value
-    raise ConfigError(f"{owner}, run_id: expected a text of 1 to {MAX_NAME} printable characters, not {shown(value)}")
+    raise ConfigError(f"{owner}, run_id: expected {RUN_IDS}, not {shown(value)}")
 
 
 def _moment(value: object, what: str) -> int:
