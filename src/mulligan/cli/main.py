@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from mulligan.core.errors import MulliganError
+from mulligan.core.errors import MulliganError, WindowInvalid
 from mulligan.sdk.paths import library_first
 
 FAILED = 1
@@ -47,7 +47,8 @@ def _guarded(arguments: list[str]) -> int:
         return INTERRUPTED
     except MulliganError as error:
         sys.stdout.flush()
-        return _complain(str(error), error.code)
+        # A range of time is always one that was written in the call.
+        return _complain(str(error), error.code, USAGE if isinstance(error, WindowInvalid) else FAILED)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -69,12 +70,12 @@ def _run(arguments: list[str]) -> int:
     return 0
 
 
-def _complain(message: str, code: str) -> int:
+def _complain(message: str, code: str, end: int = FAILED) -> int:
     from mulligan.cli.plain import plain
 
     first, newline, rest = plain(message).partition("\n")
     sys.stderr.write(f"mulligan: {first} ({code}){newline}{rest}\n")
-    return FAILED
+    return end
 
 
 def _forget_output() -> None:

@@ -18,7 +18,7 @@ from mulligan.cli.reading import next_of_job
 from mulligan.cli.shell import Shell, command
 from mulligan.cli.words import STYLES, counted, items
 from mulligan.client.job import Job
-from mulligan.core.errors import Refused
+from mulligan.core.errors import ConfigError, Refused
 from mulligan.core.job import JobStatus
 from mulligan.core.submission import Options
 
@@ -53,16 +53,19 @@ class Call:
         """Return them checked, for a call of a task made now."""
         from mulligan.sdk.options import call_options
 
-        found = call_options(
-            f"task {task!r}",
-            run_id=self.run_id,
-            priority=self.priority,
-            delay=parsing.duration(self.delay, "--delay"),
-            start_at=parsing.moment(self.start_at, "--start-at"),
-            expires=parsing.duration_or_moment(self.expires, "--expires"),
-            labels=dict(parsing.label(each) for each in self.label),
-            total_timeout=parsing.duration(self.total_timeout, "--total-timeout"),
-        )
+        try:
+            found = call_options(
+                f"task {task!r}",
+                run_id=self.run_id,
+                priority=self.priority,
+                delay=parsing.duration(self.delay, "--delay"),
+                start_at=parsing.moment(self.start_at, "--start-at"),
+                expires=parsing.duration_or_moment(self.expires, "--expires"),
+                labels=dict(parsing.label(each) for each in self.label),
+                total_timeout=parsing.duration(self.total_timeout, "--total-timeout"),
+            )
+        except ConfigError as error:
+            raise typer.BadParameter(str(error)) from None
         return found.now()
 
 
