@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mulligan.config.rules import default_rules, load_rules
 from mulligan.config.settings import FOLDER, Settings
+from mulligan.core import labels
 from mulligan.core.failure import RuleSet
 from mulligan.core.job import job_status
 from mulligan.engine.clock import Chance, Clock, ServerClock, SystemClock, system_chance
@@ -82,8 +83,8 @@ class Services:
         """Say what keeps a task's items from starting besides their due time, or None."""
         row = session.tasks.by_id(task)
         if row is not None and row.paused_ms is not None:
-            return f"task {row.name} is paused"
-        return None if task in session.tasks.with_workers() else "no capable worker"
+            return labels.paused(row.name)
+        return None if task in session.tasks.with_workers() else labels.NO_WORKER
 
     def make_worker(
         self,

@@ -505,6 +505,21 @@ def test_of_what_no_worker_can_run_it_is_said_to_start_one(world: Harness) -> No
     assert "--now" not in said
 
 
+def test_of_what_is_due_and_held_it_is_said_since_when_and_how_to_let_it_go(world: Harness) -> None:
+    definition = a_definition(retries=(3, 10))
+    job = world.submit(definition)
+    world.worker(definition).fail(world.worker(definition).take())
+    assert "(in 1 minute)" in explained(world, job, waits_for="task features is paused")
+    world.clock.pass_(600)
+    said = explained(world, job, waits_for="task features is paused").splitlines()
+    assert said[-3:] == [
+        "Next: due since 2023-11-14 22:13:30 UTC.",
+        "It is held by this: task features is paused.",
+        "To have it run: mulligan resume features",
+    ]
+    assert explained(world, job).endswith("UTC; a worker takes it when it has room.")
+
+
 def test_of_what_killed_its_process_again_and_again_no_entry_is_advised(world: Harness) -> None:
     definition = a_definition(retries=(9, 0))
     worker = world.worker(definition)

@@ -16,6 +16,8 @@ PLAIN = {
 }
 CLASSES = tuple(FailureClass)
 CANCELLING = "Manual Cancellation Requested"
+NO_WORKER = "no capable worker"
+"""What an item waits for where nobody runs its task."""
 
 _WAITS = {
     Wait.SCHEDULE: "scheduled",
@@ -93,6 +95,11 @@ def job_label(
     if status is JobStatus.PENDING:
         return _pending(wait, now_ms if next_ms is None else next_ms, now_ms, waits_for)
     return PLAIN[status]
+
+
+def paused(task: str) -> str:
+    """Say what an item waits for whose task is paused."""
+    return f"task {task} is paused"
 
 
 def removed(job: int, pruned_ms: int) -> str:

@@ -14,9 +14,6 @@ from mulligan.core.job import WAITING, Attempt, Item, JobStatus, Outcome, Reason
 from mulligan.core.retry import Policy, describe
 from mulligan.engine.engine import held
 
-NO_WORKER = "no capable worker"
-"""What `Known.waits_for` says where nobody runs the task."""
-
 
 class Known(NamedTuple):
     """All that an explanation is made of."""
@@ -162,12 +159,17 @@ def _waiting(known: Known) -> Iterator[str]:
         yield "Next: it waits for the window before it, and is due once that has succeeded."
     elif item.wait is Wait.SUBMITTING:
         yield "Next: it waits until its job is submitted completely."
-    else:
+    elif item.due_ms > known.now_ms:
         yield f"Next: due {_time(item.due_ms)} ({labels.in_minutes(item.due_ms, known.now_ms)})."
+    else:
+        yield f"Next: due since {_time(item.due_ms)}{'' if known.waits_for else '; a worker takes it when it has room'}."
     if known.waits_for:
-        yield f"It is also held by this: {known.waits_for}."
-    if known.waits_for == NO_WORKER:
+        also = "also " if item.due_ms > known.now_ms else ""
+        yield f"It is {also}held by this: {known.waits_for}."
+    if known.waits_for == labels.NO_WORKER:
         yield "To have it run, start a worker that has loaded this task."
+    elif known.waits_for == labels.paused(known.definition.name):
+        yield f"To have it run: mulligan resume {known.definition.name}"
     if item.due_ms > known.now_ms and not held(item):
         yield f"To try it at once: mulligan retry {item.key} --now"
 
