@@ -85,7 +85,7 @@ def cells(spans: Sequence[Span], start_ms: int, length_ms: int, room: int) -> li
 def _ended(item: Item, attempts: Sequence[Attempt]) -> Iterator[Row]:
     before: Attempt | None = None
     for place, attempt in enumerate(attempts, start=1):
-        began = attempt.row.started_ms if attempt.row.started_ms is not None else attempt.row.claimed_ms
+        began = attempt.row.began_ms
         spans = [*_before(item, before, attempt.generation, began), Span(began, attempt.row.ended_ms, "running")]
         took = words(max(0, attempt.row.ended_ms - began) / 1000)
         yield Row(_label(place, attempt.generation), tuple(spans), end_letter(attempt), f"{took}, {_ending(attempt)}")

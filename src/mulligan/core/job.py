@@ -183,6 +183,11 @@ class Attempt(NamedTuple):
     signal: int | None = None
     pid: int | None = None
 
+    @property
+    def began_ms(self) -> int:
+        """When it started, or was claimed where nobody was left to tell when it started."""
+        return self.claimed_ms if self.started_ms is None else self.started_ms
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:

@@ -62,11 +62,10 @@ def _add(summary: Summary, attempt: Any, following: Any) -> None:
         return
     loss = summary.losses[str(attempt.failure_class)]
     loss.attempts += 1
-    if attempt.started_at is not None:
-        loss.ran_s += (attempt.ended_at - attempt.started_at).total_seconds()
+    loss.ran_s += (attempt.row.ended_ms - attempt.row.began_ms) / 1000
     # After the last failure of a generation the item waited for a person, which is no delay of the policy's.
-    if following is not None and following.generation == attempt.generation and following.started_at is not None:
-        loss.waited_s += max(0.0, (following.started_at - attempt.ended_at).total_seconds())
+    if following is not None and following.generation == attempt.generation:
+        loss.waited_s += max(0, following.row.began_ms - attempt.row.ended_ms) / 1000
 
 
 def show(console: Console, summary: Summary, state: State) -> None:

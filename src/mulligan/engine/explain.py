@@ -78,9 +78,8 @@ def _limits(known: Known) -> Iterator[str]:
 
 
 def _attempt(attempt: Attempt, known: Known) -> Iterator[str]:
-    began = attempt.started_ms if attempt.started_ms is not None else attempt.claimed_ms
-    took = words((attempt.ended_ms - began) / 1000)
-    yield f"  attempt {attempt.attempt} at {_time(began)}, {took}: {attempt.outcome}"
+    took = words((attempt.ended_ms - attempt.began_ms) / 1000)
+    yield f"  attempt {attempt.attempt} at {_time(attempt.began_ms)}, {took}: {attempt.outcome}"
     if attempt.error_type:
         yield f"    {attempt.error_type}: {_short(attempt.error_message)}"
     yield from _classified(attempt, known)
