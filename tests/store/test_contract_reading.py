@@ -77,6 +77,7 @@ class TestRecords:
             keys = [ItemKey(job, number) for number in range(4)]
             session.records.chain(list(pairwise(keys)))
             assert session.records.predecessors([keys[0], keys[2], keys[3]]) == {keys[2]: keys[1], keys[3]: keys[2]}
+            assert session.records.followers([keys[0], keys[2], keys[3]]) == {keys[0]: keys[1], keys[2]: keys[3]}
             assert session.records.leave_order(keys[1]) == keys[2]
             assert session.records.leave_order(keys[1]) is None
             assert session.records.predecessors(keys) == {keys[2]: keys[0], keys[3]: keys[2]}

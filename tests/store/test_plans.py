@@ -61,6 +61,7 @@ find_worker | workers_unique | workers_instance_key
 first_failure | attempts_pkey items_status | attempts_pkey items_status
 first_wait | items_pkey | items_pkey
 flag_job | jobs_pkey | jobs_pkey
+followers | successors_pkey | successors_pkey
 forgive_crashes | items_pkey | items_held
 free_pages | pragma_freelist_count:ALL pragma_page_count:ALL | -
 give_back_pages | - | -

@@ -13,7 +13,7 @@ from mulligan.core.errors import NotFound, OverwriteUnsafe, Refused
 from mulligan.core.events import CancelRequested, Event, MadeDue, OverwriteRequested, RetryMode, RetryRequested
 from mulligan.core.job import TERMINAL, WAITING, Item, ItemKey, JobStatus
 from mulligan.core.recovery import Judgement, Verdict
-from mulligan.engine.engine import Engine, held
+from mulligan.engine.engine import Engine, held, jobs_behind
 from mulligan.engine.finding import check_details, missing_item
 from mulligan.engine.generations import next_generations
 from mulligan.engine.judging import judge, warn
@@ -214,7 +214,7 @@ class Commands:
         engine = self._engine
         now_ms, ended = engine.clock.now_ms(), []  # type: int, list[int]
         with engine.store.write() as session:
-            session.jobs.lock([job])
+            session.jobs.lock({job} | self._behind_waiting(session, job, 0))
             row = session.jobs.read(job)
             if row is None:
                 raise NotFound(f"there is no job {job}")
@@ -240,7 +240,7 @@ class Commands:
     def _revoke_chunk(self, job: int, first: int = 0) -> list[Item]:
         now_ms, ended = self._engine.clock.now_ms(), []  # type: int, list[int]
         with self._engine.store.write() as session:
-            session.jobs.lock([job])
+            session.jobs.lock({job} | self._behind_waiting(session, job, first))
             row = session.jobs.read(job)
             if row is None or row.cancel_ms is None or row.ended_ms is not None:
                 return []  # the cancel is through, and what waits again is wanted again
@@ -250,13 +250,19 @@ class Commands:
             self._engine.bell.wake_waiters()
         return items
 
+    def _behind_waiting(self, session: Session, job: int, first: int) -> set[int]:
+        """Return the jobs of what comes after the waiting items of a job that are revoked together."""
+        if not session.records.any_successor():
+            return set()
+        return jobs_behind(session, {item.key: False for item in session.items.waiting_of(job, CANCEL_AT_ONCE, first)})
+
     def _each(self, target: Target, plan: Plan, asked: _Asked, choose: Chooser) -> None:
         """Do what is asked to every item that `choose` gives an event for: a page in each transaction, with its audit."""
         self._check_there(target.items)
         for page, generations, last in self._pages_in_order(target) if asked.in_order else self._pages(target):
             part, ended = Plan(), []  # type: Plan, list[int]
             with self._engine.store.write() as session:
-                session.jobs.lock({key.job for key in page})
+                session.jobs.lock({key.job for key in page} | jobs_behind(session, dict.fromkeys(page, False)))
                 items = session.items.read(page)
                 self._do(session, self._chosen(session, items, generations, part, choose), part, asked, ended)
                 if part.total or (last and not plan.total):

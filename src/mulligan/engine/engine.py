@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from mulligan.core.definition import Definition
-from mulligan.core.events import AttemptEvent, CancelRequested, DeadlinePassed, Event, MadeDue, Released, Run, WorkerLost
+from mulligan.core.events import (
+    AttemptEvent,
+    CancelRequested,
+    DeadlinePassed,
+    Event,
+    MadeDue,
+    Released,
+    Run,
+    Succeeded,
+    WorkerLost,
+)
 from mulligan.core.job import FAR_FUTURE_MS, TERMINAL, Item, ItemKey, JobStatus, Wait
 from mulligan.core.lifecycle import Transition, decide
 from mulligan.engine.clock import Chance, Clock
@@ -136,7 +146,7 @@ class Engine:
             alive = session.workers.is_living(worker)
             jobs = _jobs_of(ended, notes, alive=alive)
             if jobs:
-                session.jobs.lock(jobs)
+                session.jobs.lock(jobs | _brought_along(session, ended))
             saved = self._write_notes(session, worker, notes, now_ms, alive=alive) if notes else []
             refused = self._settle(session, ended, now_ms, jobs_ended)
             if refused:
@@ -279,7 +289,7 @@ class Engine:
         """Lock the items' jobs, decide and write; returns what moved, and how much came too late."""
         if not pairs:
             return [], 0
-        session.jobs.lock({item.job for item, _ in pairs})
+        session.jobs.lock({item.job for item, _ in pairs} | _brought_along(session, pairs))
         return self._apply_locked(session, pairs, now_ms, jobs_ended)
 
     def _apply_locked(
@@ -409,6 +419,22 @@ def _jobs_of(ended: Sequence[tuple[Item, AttemptEvent]], notes: Notes | None, *,
     """Return the jobs whose items an exchange may change; of a living worker, checkpoints change what had crashed only."""
     checkpoints = notes.checkpoints if notes else ()
     return {item.job for item, _ in ended} | {each.item.job for each in checkpoints if each.item.crashes or not alive}
+
+
+def _brought_along(session: Session, pairs: Sequence[tuple[Item, Event]]) -> set[int]:
+    """Return the jobs of what comes after items in their orders, and may move when these do."""
+    succeeds = {item.key: isinstance(event, Succeeded) for item, event in pairs if item.generation > 1}
+    return jobs_behind(session, succeeds) if succeeds else set()
+
+
+def jobs_behind(session: Session, succeeds: Mapping[ItemKey, bool]) -> set[int]:
+    """Return the jobs of what comes after some items: if an item succeeds only the next one moves, else all that wait behind.
+
+    They are to be locked together with those of the items, so that nobody waits in a ring.
+    """
+    following = session.records.followers(succeeds) if session.records.any_successor() else {}
+    behind = [each for key in following if not succeeds[key] for each in session.records.held_behind(key)]
+    return {key.job for key in (*following.values(), *behind)}
 
 
 def _its_turn(item: Item) -> Event | None:

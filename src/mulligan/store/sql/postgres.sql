@@ -252,6 +252,12 @@ where o.arguments = n.arguments and (o.job, o.number) <> (n.job, n.number);
 -- Locked, as below: who ends an item and who retries the one after it must not miss each other.
 select next_job, next_number from successors where job = :job and number = :number for update;
 
+-- name: followers
+-- What comes right after some items in their orders. Not locked: by this it is seen which jobs must be locked first.
+select s.job, s.number, s.next_job, s.next_number
+from jsonb_array_elements(:keys::jsonb) k
+join lateral (select * from successors where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) s on true;
+
 -- name: predecessors
 -- Which items some others come after, as far as those have not succeeded since.
 select s.next_job, s.next_number, s.job, s.number

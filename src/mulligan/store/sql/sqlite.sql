@@ -208,6 +208,11 @@ join inputs o on o.task = n.task and o.window_start_ms = n.window_start_ms and o
 join items i on i.job = o.job and i.number = o.number
 where o.arguments = n.arguments and (o.job, o.number) <> (n.job, n.number);
 
+-- name: followers
+-- What comes right after some items in their orders.
+select s.job, s.number, s.next_job, s.next_number
+from jsonb_each(:keys) k join successors s on s.job = k.value ->> 0 and s.number = k.value ->> 1;
+
 -- name: predecessors
 -- Which items some others come after, as far as those have not succeeded since.
 select s.next_job, s.next_number, s.job, s.number

@@ -112,6 +112,11 @@ class Records:
             self.chain([(before, after)])
         return after
 
+    def followers(self, keys: Iterable[ItemKey]) -> dict[ItemKey, ItemKey]:
+        """Return the items that come right after some in their orders."""
+        rows = self._run("followers", {"keys": as_json(keys)})
+        return {ItemKey(*row[:2]): ItemKey(*row[2:]) for row in rows}
+
     def predecessors(self, keys: Iterable[ItemKey]) -> dict[ItemKey, ItemKey]:
         """Return the items that some come after in an order, where they have not succeeded since."""
         rows = self._run("predecessors", {"keys": as_json(keys)})
