@@ -134,6 +134,14 @@ def test_overwrite_forward_takes_the_later_windows_too(mulligan: Run) -> None:
     assert status(mulligan, f"{FEATURES}-57") == "PENDING"
 
 
+def test_a_refused_overwrite_counts_all_that_is_not_safe_and_shows_the_first(mulligan: Run) -> None:
+    refused = mulligan("overwrite", FEATURES)
+    assert refused.code == 1
+    assert refused.err.count("is UNSAFE") == 20
+    assert "and 38 more that are not known to be safe" in refused.err
+    assert "not known to be safe for 58 work items" in refused.err
+
+
 def test_overwrite_dry_run_shows_the_verdicts_and_starts_nothing(mulligan: Run) -> None:
     done = mulligan("overwrite", f"{FEATURES}-58", "--dry-run")
     assert done.code == 0

@@ -272,12 +272,14 @@ def _say_unsafe(shell: Shell, plan: Plan) -> None:
         shell.hint(f"{name}: overwriting it is {judgement.verdict}")
         for each in judgement.evidence:
             shell.hint(f"  - {each.replace('forward=True', '--forward')}")
+    if plan.unsafe > len(plan.judgements):
+        shell.hint(f"and {plan.unsafe - len(plan.judgements):,} more that are not known to be safe")
 
 
 def _refuse_unsafe(shell: Shell, found: Sequence[Found], one: Callable[..., Started]) -> None:
     """Refuse before anything is started when any of it is not safe; the refusal goes into the audit."""
     judged = [(each, one(each, dry=True)) for each in found]
-    unsafe = [(each, plan) for each, plan in judged if plan.judgements]
+    unsafe = [(each, plan) for each, plan in judged if plan.unsafe]
     if not unsafe:
         return
     _say_unsafe(shell, _sum([plan for _, plan in unsafe]))
@@ -289,7 +291,7 @@ def _refuse_unsafe(shell: Shell, found: Sequence[Found], one: Callable[..., Star
 
 
 def _first_sentence(unsafe: Sequence[tuple[Found, Started]]) -> str:
-    count = sum(len(plan.judgements) for _, plan in unsafe)
+    count = sum(plan.unsafe for _, plan in unsafe)
     return f"nothing was started: overwriting is not known to be safe for {items(count)}, see above"
 
 
@@ -307,5 +309,6 @@ def _sum(plans: Sequence[Started]) -> Plan:
         total.examples += each.examples
         total.skipped += Counter(each.skipped)
         total.warnings += [one for one in each.warnings if one not in total.warnings]
+        total.unsafe += each.unsafe
         total.judgements |= each.judgements
     return total

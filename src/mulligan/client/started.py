@@ -12,19 +12,21 @@ class Started(int):
     """How many work items were started (or cancelled, or made due); with `dry_run`, how many would be.
 
     `skipped` counts the items that were left alone by why, `warnings` says what changed since the checkpoints were saved,
-    `examples` names the first items, `judgements` holds the verdicts of an overwrite that are not SAFE.
+    `examples` names the first items, `unsafe` counts those for which an overwrite is not SAFE, `judgements` holds the verdicts
+    on the first of them.
     """
 
     examples: Sequence[str]
     skipped: Mapping[str, int]
     warnings: Sequence[str]
+    unsafe: int
     judgements: Mapping[str, Judgement]
 
     def __new__(cls, plan: Plan) -> Started:
         """Make the number of a plan."""
         self = super().__new__(cls, plan.total)
         self.examples, self.skipped = plan.examples, plan.skipped
-        self.warnings, self.judgements = plan.warnings, plan.judgements
+        self.warnings, self.unsafe, self.judgements = plan.warnings, plan.unsafe, plan.judgements
         return self
 
     @property

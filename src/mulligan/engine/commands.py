@@ -73,8 +73,10 @@ class Plan:
     skipped: Counter[str] = field(default_factory=Counter)
     """Items left alone, counted by why."""
     warnings: list[str] = field(default_factory=list)
+    unsafe: int = 0
+    """Of an overwrite: how many items it is not known to be safe for."""
     judgements: dict[str, Judgement] = field(default_factory=dict)
-    """Of an overwrite: the verdict on each item that is not safe, up to a limit."""
+    """The verdict on each of those, up to a limit."""
 
     def add(self, part: Plan) -> None:
         """Add what was done to a part of the items."""
@@ -175,7 +177,7 @@ class Commands:
             seen = {item.key: item.generation for item in session.items.read(keys)} | seen
             judged = judge(session, self._engine.definitions, keys)
         unsafe = {str(key): each for key, each in judged.items() if each.verdict is not Verdict.SAFE}
-        plan.judgements = dict(list(unsafe.items())[:EXAMPLES])
+        plan.unsafe, plan.judgements = len(unsafe), dict(list(unsafe.items())[:EXAMPLES])
         asked = _Asked("overwrite", asker, "SUCCESS, risk accepted" if accept_risk else "SUCCESS, SAFE", dry_run=dry_run)
         if unsafe and not accept_risk and not dry_run:
             with self._engine.store.write() as session:
