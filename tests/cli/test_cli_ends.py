@@ -32,6 +32,14 @@ def test_without_a_store_every_command_says_how_to_begin_and_makes_none(bare: Ru
     assert list(outside.iterdir()) == []
 
 
+def test_an_empty_file_is_no_store_and_stays_empty(bare: Run, outside: Path) -> None:
+    (outside / "empty.db").touch()
+    refused = bare("jobs", "--database", "sqlite:///empty.db")
+    assert (refused.code, refused.out) == (1, "")
+    assert "there is no store at" in refused.err
+    assert [(each.name, each.stat().st_size) for each in outside.iterdir()] == [("empty.db", 0)]
+
+
 def test_a_store_of_another_program_is_left_alone(bare: Run, outside: Path) -> None:
     (outside / "other.db").write_text("not a database, and long enough to be read as one" * 20)
     refused = bare("jobs", "--database", "sqlite:///other.db")

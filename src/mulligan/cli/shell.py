@@ -56,7 +56,7 @@ class Shell:
     def client(self) -> Client:
         """A client of the store; raises StoreError when there is none yet, since looking must not make one."""
         path = self.settings.sqlite_path
-        if path is not None and not Path(path).exists():
+        if path is not None and _is_nothing(Path(path)):
             raise StoreError(
                 f"there is no store at {path} yet: start with `mulligan dev FILE` in your project's folder, "
                 "or name a store with --database sqlite:///path.db"
@@ -172,6 +172,11 @@ def write_pieces(pieces: Iterable[str]) -> None:
     for each in pieces:
         sys.stdout.write(each)
     sys.stdout.flush()
+
+
+def _is_nothing(path: Path) -> bool:
+    """Return whether there is no file, or one that nobody has written to: SQLite takes that for a database to be made."""
+    return not path.exists() or (path.is_file() and not path.stat().st_size)
 
 
 def _console(stream: Any) -> Console:
