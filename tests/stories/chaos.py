@@ -54,9 +54,9 @@ class Chaos:
 
     def run(self, kills: int, tell: Callable[[str], None] = lambda _: None) -> Report:
         """Kill so many times, look at everything after each of them, and see that all work comes to its end."""
-        while self.report.kills.total() < kills:
+        while not self._is_enough(kills):
             self._submit_wave()
-            while self.report.kills.total() < kills and self._let_some_run():
+            while not self._is_enough(kills) and self._let_some_run():
                 self._kill_something()
                 tell(str(self.report))
             for job in self._jobs:
@@ -67,6 +67,9 @@ class Chaos:
         self.world.check()
         until_gone(self.world.processes, "the last process of a drained worker is gone")
         return self.report
+
+    def _is_enough(self, kills: int) -> bool:
+        return self.report.kills.total() >= kills
 
     def _submit_wave(self) -> None:
         self._waves += 1

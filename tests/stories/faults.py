@@ -1,9 +1,9 @@
-"""Faults of PostgreSQL and of the way to it under load; the tests run a short slice, `fault_loop` a long one."""
+"""Faults of PostgreSQL and of the way to it under load; the tests run a short slice, `kill_loop --faults` a long one."""
 
 from __future__ import annotations
 
 import time
-from typing import get_args
+from typing import cast
 
 import psycopg
 from chaos import Chaos
@@ -14,7 +14,15 @@ from mulligan import JobStatus
 from mulligan.core.errors import StoreAway
 from mulligan.testing.postgres import PostgresServer
 
-KINDS = ("restart", "terminate", "terminate", "terminate", "cut", "cut")
+SLICE = ("restart", "terminate", "terminate", "terminate", "cut before commit", "cut during commit", "cut after commit")
+WHOLE = {
+    "restart": 20,
+    "terminate": 100,
+    "cut before commit": 50,
+    "cut during commit": 50,
+    "cut after commit": 100,
+}
+"""How often a long run breaks each of them at least, whatever chance has it break."""
 
 
 class Faults(Chaos):
@@ -23,17 +31,25 @@ class Faults(Chaos):
     So nothing may fail at all, and at most once is exactly once.
     """
 
-    def __init__(self, world: World, server: PostgresServer, seed: int, workers: int = 2, kinds: tuple[str, ...] = KINDS) -> None:
+    def __init__(
+        self, world: World, server: PostgresServer, seed: int, workers: int = 2, least: dict[str, int] | None = None
+    ) -> None:
         assert world.place is not None
         self._server = server
-        self._kinds = kinds
+        self._least = least or {}
         self._proxy = Proxy(server.port)
         self._through = self._proxy.url(world.place.url)
         super().__init__(world, seed, 0)
         self._workers = [world.worker(lease=60, database=self._through) for _ in range(workers)]
 
+    def _is_enough(self, kills: int) -> bool:
+        return super()._is_enough(kills) and not self._missing()
+
+    def _missing(self) -> list[str]:
+        return [kind for kind, least in self._least.items() if self.report.kills[kind] < least]
+
     def _kill_something(self) -> None:
-        kind = self._random.choice(self._kinds)
+        kind = self._random.choice(self._missing() or SLICE)
         match kind:
             case "restart":
                 self._server.restart(away_s=self._random.uniform(0, 1))
@@ -41,7 +57,7 @@ class Faults(Chaos):
             case "terminate":
                 self.report.kills[kind] += self._terminate()
             case _:
-                self.report.kills[kind] += self._cut()
+                self.report.kills[kind] += self._cut(cast("Cut", kind.removeprefix("cut ")))
         until(lambda: is_up(self.world), "the store answers again", 30)
         self.world.check()
 
@@ -54,9 +70,9 @@ class Faults(Chaos):
                     return count
         return 0
 
-    def _cut(self) -> int:
+    def _cut(self, cut: Cut) -> int:
         before = len(self._proxy.cuts)
-        self._proxy.cut_next(self._random.choice(get_args(Cut)), 3)
+        self._proxy.cut_next(cut, 3)
         until_s = time.monotonic() + 5
         while time.monotonic() < until_s and len(self._proxy.cuts) < before + 3 and not self._ended():
             pass

@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from chaos import Chaos
-from faults import Faults
+from faults import WHOLE, Faults
 from story_harness import World
 
 from mulligan.store.postgres import Place
@@ -38,7 +38,7 @@ def main() -> None:
         stack.callback(world.close)
         chaos: Chaos
         if server and given.faults:
-            chaos = Faults(world, server, given.seed, given.workers)
+            chaos = Faults(world, server, given.seed, given.workers, WHOLE)
             stack.callback(chaos.close)
         else:
             chaos = Chaos(world, given.seed, given.workers)
