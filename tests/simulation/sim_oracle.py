@@ -120,6 +120,11 @@ class Oracle:
         self._runs[deed.key, deed.generation] += 1
         if deed.key in self._once and self._runs[deed.key, deed.generation] > 1:
             raise Broken(f"I7: {deed.key} runs at most once, and began twice in generation {deed.generation}")
+        item = self.items.get(deed.key)
+        if item is not None and (item.generation, item.attempt) == (deed.generation, deed.attempt):
+            self._check_given(deed, info)  # of one that comes too late, what was saved when it was claimed is not known any more
+
+    def _check_given(self, deed: Deed, info: AttemptInfo) -> None:
         given, kept = dict(info.steps), self._saved.get(deed.key, {})
         if info.cursor is not None:
             given[CURSOR] = info.cursor
