@@ -364,6 +364,7 @@ def test_a_job_that_somebody_is_busy_with_has_its_turn_later(join: Callable[[], 
     grow_old(world)
     with other.store.write() as session:
         session.jobs.lock([busy])
+        assert session.jobs.read(busy), "so that the lock is held by now"
         world.retention.remove_jobs()
         assert (len(world.items(busy)), len(world.items(free))) == (2, 0)
     world.retention.remove_jobs()

@@ -42,9 +42,11 @@ class Ordered:
         with Harness(database=PostgresDatabase(self.place)) as other, ThreadPoolExecutor(1) as pool:
             with other.store.write() as session:
                 session.jobs.lock([LATER.job])
+                assert session.jobs.read(LATER.job), "so that the lock is held by now"
                 done = pool.submit(do)
                 self._until_it_waits()
                 session.jobs.lock([EARLIER.job])
+                assert session.jobs.read(EARLIER.job)
             done.result(30)
 
     def _until_it_waits(self) -> None:

@@ -203,8 +203,8 @@ BUGS = (
         "a checkpoint of an attempt that is over is taken",
         "speculators #739, Lightning #688",
         COMMON,
-        "where job = :job and number = :number and token = :token and worker = :worker and status = 'STARTED';",
-        "where job = :job and number = :number and :token + :worker > 0;",
+        "where job = :job and number = :number and token = :token and worker = :worker and status = 'STARTED')",
+        "where job = :job and number = :number and :token + :worker > 0)",
     ),
     Bug(
         "a step is answered before it is saved",

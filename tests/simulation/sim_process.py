@@ -86,7 +86,7 @@ class Link:
         self._inner = database
         self._time = time
         self._committed = committed
-        self.dialect, self.shown = database.dialect, database.shown
+        self.dialect, self.shown, self.at_once = database.dialect, database.shown, database.at_once
         self.traps: list[Trap] = []
         self.away_until = 0.0
         self.stale_ms = 0

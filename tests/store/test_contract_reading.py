@@ -41,18 +41,28 @@ class TestRecords:
 
     def test_what_was_saved_counts_from_the_generation_that_is_kept(self, store: Store) -> None:
         with store.write() as session:
-            job = a_job(session)
-            row = item(session, job)
+            (row,) = start(session, a_job(session))
             saved = [("a", 1, "1"), ("a", 2, "2"), ("b", 1, "3")]
             for key, generation, value in saved:
-                session.records.save_checkpoint(row.key, self.step(key, generation, value))
-            session.records.save_checkpoint(row.key, self.step("", 1, "7", "cursor"))
-            session.records.save_checkpoint(row.key, self.step("", 1, "8", "cursor"))
+                assert session.records.save_checkpoint(row.key, self.step(key, generation, value), 1)()
+            assert session.records.save_checkpoint(row.key, self.step("", 1, "7", "cursor"), 1)()
+            assert session.records.save_checkpoint(row.key, self.step("", 1, "8", "cursor"), 1)()
             assert session.records.saved([row])[row.key] == ({"a": "2", "b": "3"}, "8")
             later = row._replace(generation=2, keep_from=2)
             assert session.records.saved([later])[row.key] == ({"a": "2"}, None)
             session.records.drop_old_checkpoints(row.key, 2)
             assert [(each.key, each.generation) for each in session.records.checkpoints(row.key)] == [("a", 2)]
+
+    def test_only_the_attempt_that_owns_its_item_saves_anything(self, store: Store) -> None:
+        with store.write() as session:
+            (row,) = start(session, a_job(session))
+            late = self.step("", 1, "0", "cursor")._replace(token=row.token - 1)
+            for checkpoint, worker in ((self.step("a", 1, "1"), 2), (late, 1)):
+                assert not session.records.save_checkpoint(row.key, checkpoint, worker)()
+            assert session.records.checkpoints(row.key) == []
+            session.items.apply([moved(row, Succeeded(a_run(row), "1"))], NOW)
+            assert not session.records.save_checkpoint(row.key, self.step("a", 1, "1"), 1)()
+            assert session.records.checkpoints(row.key) == []
 
     def test_logs_are_read_on_from_a_place_and_a_piece_twice_is_kept_once(self, store: Store) -> None:
         with store.write() as session:

@@ -24,7 +24,7 @@ def test_a_statement_that_failed_and_was_passed_over_is_not_taken_for_a_commit(a
         with store.write() as session:
             a_job(session)
             with pytest.raises(psycopg.errors.UniqueViolation):
-                store.database.in_writer("add_inputs", {"job": 1, "task": 1, "rows": '[[0, "0", "{}", null, null]]'})
+                list(store.database.in_writer("add_inputs", {"job": 1, "task": 1, "rows": '[[0, "0", "{}", null, null]]'}))
 
     with pytest.raises(StoreError, match="nothing was changed"):
         write()
@@ -37,7 +37,7 @@ def test_what_became_of_a_commit_is_asked_until_the_server_answers(
     a_place: MakePlace, pooler: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = PostgresDatabase(a_place()._replace(transaction_pooler=pooler))
-    execute, left = database._execute, [2]
+    execute, left = database._alone, [2]
 
     def at_first_away(*what: Any) -> Any:
         if left[0]:
@@ -45,7 +45,7 @@ def test_what_became_of_a_commit_is_asked_until_the_server_answers(
             raise psycopg.OperationalError("it is away")
         return execute(*what)
 
-    monkeypatch.setattr(database, "_execute", at_first_away)
+    monkeypatch.setattr(database, "_alone", at_first_away)
     operation = uuid.uuid4()
     assert not database._was_committed(operation), "nobody had committed it"
     assert left == [0]

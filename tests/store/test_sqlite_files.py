@@ -205,7 +205,7 @@ def test_a_store_that_another_process_locks_is_busy_after_the_time_allowed(path:
         with pytest.raises(StoreBusy, match=r"over 0\.05 s: nothing was changed"), database.write():
             pass
         with database.read():
-            assert database.in_reader("read_job", {"job": 1}).fetchall()
+            assert database.in_reader("read_job", {"job": 1})
     with database.write():
         pass
     database.close()

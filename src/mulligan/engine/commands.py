@@ -220,9 +220,8 @@ class Commands:
             row = session.jobs.read(job)
             if row is None:
                 raise NotFound(f"there is no job {job}")
-            counts = row.counts
-            plan.total = counts.pending + counts.retry + counts.started
-            plan.skipped["ended already"] = counts.ended
+            plan.total = row.counts.total - row.counts.ended
+            plan.skipped["ended already"] = row.counts.ended
             if dry_run:
                 return
             if session.jobs.flag_cancel(job, now_ms):
@@ -254,9 +253,8 @@ class Commands:
 
     def _behind_waiting(self, session: Session, job: int, first: int) -> set[int]:
         """Return the jobs of what comes after the waiting items of a job that are revoked together."""
-        if not session.records.any_successor():
-            return set()
-        return jobs_behind(session, {item.key: False for item in session.items.waiting_of(job, CANCEL_AT_ONCE, first)})
+        waiting = session.items.waiting_of(job, CANCEL_AT_ONCE, first) if session.records.any_successor() else []
+        return jobs_behind(session, {item.key: False for item in waiting})
 
     def _each(self, target: Target, plan: Plan, asked: _Asked, choose: Chooser) -> None:
         """Do what is asked to every item that `choose` gives an event for: a page in each transaction, with its audit."""

@@ -45,13 +45,14 @@ class Definitions:
 
         The first definition of a task is current anyway. Raises NameTaken when the name belongs to another module.
         """
-        row = session.tasks.add(self.namespace, definition.name, definition.module)
-        if not same_module(row.module, definition.module):
-            raise NameTaken(
-                f"task {definition.name!r} is published from module {row.module!r} and cannot come from "
-                f"{definition.module!r} too: give it another name (@task(name=…)) or use another namespace"
-            )
         body, digest = _written(definition)
+        there = session.tasks.published(self.namespace, definition.name, digest)
+        if there is not None:
+            _refuse_other_module(definition, there.module)
+            if there.definition is not None and there.newest is not None and (not current or there.newest == there.definition):
+                return Published(there.task, there.definition)
+        row = session.tasks.add(self.namespace, definition.name, definition.module)
+        _refuse_other_module(definition, row.module)
         definition_id = session.tasks.add_definition(row.id, digest, body, now_ms)
         if current or row.definition is None:
             session.tasks.set_current(row.id, definition_id)
@@ -80,6 +81,14 @@ class Definitions:
 def same_module(one: str, other: str) -> bool:
     """Return whether two module names may be one file, loaded by its path or by its dotted name."""
     return one == other or one.endswith(f".{other}") or other.endswith(f".{one}")
+
+
+def _refuse_other_module(definition: Definition, module: str) -> None:
+    if not same_module(module, definition.module):
+        raise NameTaken(
+            f"task {definition.name!r} is published from module {module!r} and cannot come from "
+            f"{definition.module!r} too: give it another name (@task(name=…)) or use another namespace"
+        )
 
 
 @lru_cache(maxsize=256)

@@ -22,7 +22,7 @@ from mulligan.core.job import FAR_FUTURE_MS, TERMINAL, Item, ItemKey, JobStatus,
 from mulligan.core.lifecycle import Transition, decide
 from mulligan.engine.clock import Chance, Clock
 from mulligan.engine.definitions import Definitions, Published
-from mulligan.store.rows import CheckpointRow, Input, WorkerRow
+from mulligan.store.rows import CheckpointRow, Head, Input, Taken, WorkerRow
 from mulligan.store.store import Session, Store
 from mulligan.store.verbs.records import Saved
 
@@ -83,6 +83,22 @@ class Claim(NamedTuple):
     saved: Saved | None
 
 
+class _Claims(NamedTuple):
+    """What was read of claims while others waited for it."""
+
+    taken: Sequence[Taken]
+    definitions: Mapping[int, Definition]
+    saved: Mapping[ItemKey, Saved]
+
+    def claims(self) -> list[Claim]:
+        """Make of it what is run."""
+        return [
+            Claim(item, each.input, self.definitions[item.definition], each.run_id, each.tz, self.saved.get(item.key))
+            for each in self.taken
+            if (item := each.item)
+        ]
+
+
 class Checkpoint(NamedTuple):
     """Something an attempt wants saved."""
 
@@ -140,27 +156,34 @@ class Engine:
         """Settle what ended, save what was noted, and claim what there is room for, in one transaction."""
         now_ms = self.clock.now_ms()
         jobs_ended: list[int] = []
-        claims: list[Claim] = []
+        taken = _Claims((), {}, {})
         next_due: int | None = None
+        notes = notes or Notes()
         with self.store.write() as session:
-            alive = session.workers.is_living(worker)
-            jobs = _jobs_of(ended, notes, alive=alive)
+            is_living = session.workers.is_living(worker)
+            jobs = _jobs_of(ended, notes)
             if jobs:
                 session.jobs.lock(jobs | _brought_along(session, ended))
-            saved = self._write_notes(session, worker, notes, now_ms, alive=alive) if notes else []
-            refused = self._settle(session, ended, now_ms, jobs_ended)
-            if refused:
-                session.workers.count_refused(worker, refused)
-            if alive and room is not None:
-                claims, next_due = self._claim(session, worker, tasks, room, now_ms)
+            saving = [self._save(session, worker, each, now_ms) for each in notes.checkpoints]
+            heads = session.items.heads(tasks) if room is not None else None
+            refused, waits_again = self._settle(session, ended, now_ms, jobs_ended)
+            alive, saved = is_living(), [each() for each in saving]
+            if alive:  # else the rest may be about items of others
+                self._note(session, notes, now_ms)
+            if too_late := refused + saved.count(False):
+                session.workers.count_refused(worker, too_late)
+            if alive and room is not None and heads is not None:
+                if waits_again:  # and may be due already
+                    heads = session.items.heads(tasks)
+                taken, next_due = self._claim(session, worker, heads(), room, now_ms)
         if jobs_ended:
             self.bell.wake_waiters()
-        return Exchange(claims, saved, refused, next_due, alive)
+        return Exchange(taken.claims(), saved, refused, next_due, alive)
 
     def peek(self, tasks: Sequence[int]) -> int | None:
         """Return the earliest due time of what waits for these tasks, without taking any."""
         with self.store.read() as session:
-            return min((head.due_ms for head in session.items.heads(tasks)), default=None)
+            return min((head.due_ms for head in session.items.heads(tasks)()), default=None)
 
     def asked_to_stop(self, worker: int) -> list[tuple[ItemKey, int]]:
         """Return key and token of a worker's running items that somebody wants cancelled."""
@@ -280,8 +303,14 @@ class Engine:
         """Apply events to items that were read in this transaction."""
         return self._apply(session, pairs, now_ms, jobs_ended)[0]
 
-    def _settle(self, session: Session, ended: Sequence[tuple[Item, AttemptEvent]], now_ms: int, jobs_ended: list[int]) -> int:
-        return self._apply_locked(session, ended, now_ms, jobs_ended)[1] if ended else 0
+    def _settle(
+        self, session: Session, ended: Sequence[tuple[Item, AttemptEvent]], now_ms: int, jobs_ended: list[int]
+    ) -> tuple[int, bool]:
+        """Settle what ended; returns how much came too late, and whether something waits again, or waits no longer."""
+        if not ended:
+            return 0, False
+        moved, late = self._apply_locked(session, ended, now_ms, jobs_ended)
+        return late, late > 0 or any(each.after.status is not JobStatus.SUCCESS or each.after.generation > 1 for each in moved)
 
     def _apply(
         self, session: Session, pairs: Sequence[tuple[Item, Event]], now_ms: int, jobs_ended: list[int]
@@ -348,20 +377,15 @@ class Engine:
             self.move(session, unreached, CancelRequested(), now_ms, jobs_ended)
         return jobs_ended
 
-    def _write_notes(self, session: Session, worker: int, notes: Notes, now_ms: int, *, alive: bool) -> list[bool]:
-        # Of a worker that was declared lost, checkpoints are asked about one by one; the rest may be about items of others.
-        if notes.logs and alive:
+    def _note(self, session: Session, notes: Notes, now_ms: int) -> None:
+        if notes.logs:
             session.records.add_logs(notes.logs, now_ms)
-        if notes.progress and alive:
+        if notes.progress:
             session.records.set_progress(notes.progress, now_ms)
-        return [self._save(session, worker, each, now_ms) for each in notes.checkpoints]
 
-    def _save(self, session: Session, worker: int, checkpoint: Checkpoint, now_ms: int) -> bool:
+    def _save(self, session: Session, worker: int, checkpoint: Checkpoint, now_ms: int) -> Callable[[], bool]:
         item = checkpoint.item
-        if not session.items.owns(item.key, item.token, worker):
-            session.workers.count_refused(worker, 1)
-            return False
-        session.records.save_checkpoint(
+        saved = session.records.save_checkpoint(
             item.key,
             CheckpointRow(
                 checkpoint.kind,
@@ -372,17 +396,16 @@ class Engine:
                 checkpoint.definition,
                 now_ms,
             ),
+            worker,
         )
         if item.crashes:
             session.items.forgive_crashes(item.key, item.token, worker)
-        return True
+        return saved
 
-    def _claim(
-        self, session: Session, worker: int, tasks: Sequence[int], room: Room, now_ms: int
-    ) -> tuple[list[Claim], int | None]:
-        taken: list[tuple[Item, Input]] = []
+    def _claim(self, session: Session, worker: int, heads: Iterable[Head], room: Room, now_ms: int) -> tuple[_Claims, int | None]:
+        taken: list[Taken] = []
         next_due: int | None = None
-        for head in sorted(session.items.heads(tasks), key=lambda each: (each.priority, each.due_ms)):
+        for head in sorted(heads, key=lambda each: (each.priority, each.due_ms)):
             if head.due_ms > now_ms:
                 next_due = head.due_ms if next_due is None else min(next_due, head.due_ms)
                 continue
@@ -402,23 +425,15 @@ class Engine:
             next_due = None
         return self._with_all_it_takes(session, taken), next_due
 
-    def _with_all_it_takes(self, session: Session, taken: Sequence[tuple[Item, Input]]) -> list[Claim]:
-        if not taken:
-            return []
-        runs = session.jobs.run_ids({item.job for item, _ in taken})
-        definitions = {id: self.definitions.get(session, id) for id in {item.definition for item, _ in taken}}  # noqa: A001
-        again = [item for item, _ in taken if item.token > 1]
-        saved = session.records.saved(again) if again else {}
-        return [
-            Claim(item, given, definitions[item.definition], *runs[item.job], saved.get(item.key) if saved else None)
-            for item, given in taken
-        ]
+    def _with_all_it_takes(self, session: Session, taken: Sequence[Taken]) -> _Claims:
+        definitions = {id: self.definitions.get(session, id) for id in {each.definition for each in taken}}  # noqa: A001
+        again = [each.item for each in taken if not each.is_first]
+        return _Claims(taken, definitions, session.records.saved(again) if again else {})
 
 
-def _jobs_of(ended: Sequence[tuple[Item, AttemptEvent]], notes: Notes | None, *, alive: bool) -> set[int]:
-    """Return the jobs whose items an exchange may change; of a living worker, checkpoints change what had crashed only."""
-    checkpoints = notes.checkpoints if notes else ()
-    return {item.job for item, _ in ended} | {each.item.job for each in checkpoints if each.item.crashes or not alive}
+def _jobs_of(ended: Sequence[tuple[Item, AttemptEvent]], notes: Notes) -> set[int]:
+    """Return the jobs whose items an exchange may change; checkpoints change what had crashed only."""
+    return {item.job for item, _ in ended} | {each.item.job for each in notes.checkpoints if each.item.crashes}
 
 
 def _brought_along(session: Session, pairs: Sequence[tuple[Item, Event]]) -> set[int]:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol
 
 Row = Sequence[Any]
 
 
-class Rows(Protocol):
-    """The rows that a statement returned."""
-
-    def __iter__(self) -> Iterator[Any]: ...
-
-    def fetchall(self) -> list[Any]: ...
-
-
+Rows = Iterable[Any]
+"""What a statement returns. It is run in its turn, but where a database is a journey away it is sent, with all that was run
+before it, when its rows are asked for or at the commit: so ask for none that nobody needs, nor before all that can go along."""
 Run = Callable[[str, Mapping[str, Any]], Rows]
 """Runs the statement of a name with named parameters."""
 
@@ -27,6 +22,8 @@ class Database(Protocol):
     dialect: str
     shown: str
     """Where it is, for people."""
+    at_once: bool
+    """Whether each statement is a journey, and one may change several tables."""
 
     def write(self) -> AbstractContextManager[None]: ...
 

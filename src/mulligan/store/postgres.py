@@ -19,8 +19,9 @@ from psycopg.types.numeric import Int8Dumper
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from mulligan.core.errors import ConfigError, StoreAway, StoreBusy, StoreError, StoreFull, StoreReadOnly, StoreUnsure
-from mulligan.store.postgres_running import PARAMETER, Prepared, error_of
+from mulligan.store.postgres_running import PARAMETER, Asked, Prepared
 from mulligan.store.postgres_schema import bring_up
+from mulligan.store.postgres_transaction import Answer, Lending, Transaction
 from mulligan.store.statements import statements
 from mulligan.store.watchdog import Watchdog
 
@@ -45,15 +46,13 @@ SETTINGS = {
     **dict.fromkeys(PLANNERS, "off"),
     "jit": "off",
 }
-PATIENT = "set local statement_timeout = 0; " + "".join(f"set local {each} = on; " for each in PLANNERS)
 _CONNECTION = re.compile(r'^connection failed: connection to server at "[^"]*"(?: \([^)]*\))?, port \d+ failed: (?:FATAL: +)?')
 """What the driver says before the reason: where the server is, which we say ourselves."""
 logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())  # what it would print where no logging is set up, we say
-NOW_MS = "(extract(epoch from clock_timestamp()) * 1000)::bigint"
-"""By the server's clock, by which operations are removed too: those of a machine whose clock is wrong stay as long as others."""
 CLOCK = "select (extract(epoch from clock_timestamp()) * 1000)::bigint"
-ADD_OPERATION = """insert into operations values (%(id)s, (extract(epoch from clock_timestamp()) * 1000)::bigint)
+ADD_OPERATION = """insert into operations values (:id, (extract(epoch from clock_timestamp()) * 1000)::bigint)
     on conflict do nothing returning 1"""
+"""By the server's clock, by which operations are removed too: those of a machine whose clock is wrong stay as long as others."""
 Hurt = Callable[[str], None]
 
 
@@ -66,14 +65,6 @@ class Place(NamedTuple):
     """Whether a pooler in transaction mode is in between: then nothing may be kept in a session."""
 
 
-class Found(list[Any]):
-    """The rows of a statement, all of them."""
-
-    def fetchall(self) -> list[Any]:
-        """Return the rows."""
-        return self
-
-
 class PostgresDatabase:
     """A schema in a PostgreSQL database, reached by a pool of connections; used by any number of threads.
 
@@ -82,6 +73,7 @@ class PostgresDatabase:
     """
 
     dialect = "postgres"
+    at_once = True
 
     def __init__(self, place: Place, pool_size: int = 10, wait_s: float = WAIT_S, *, make: bool = True) -> None:
         self.place = place
@@ -90,7 +82,6 @@ class PostgresDatabase:
         self._pooler = place.transaction_pooler
         self._local = threading.local()
         self._hurt: Hurt | None = None
-        self._prepared = Prepared(statements(self.dialect), keep=not self._pooler)
         self.watchdog = Watchdog(STATEMENT_S + 3.0)
         self._pool = ConnectionPool(
             conninfo(place),
@@ -103,6 +94,10 @@ class PostgresDatabase:
             open=False,
             name="mulligan",
         )
+        # Behind a pooler in transaction mode a session's settings are somebody else's: they are set anew each time.
+        self._settings: list[Asked] = [("settings", {})] if self._pooler else []
+        prepared = Prepared(statements(self.dialect) | _beginnings(place), keep=not self._pooler)
+        self._lending = Lending(self._pool, prepared, self.watchdog)
         try:
             with self._translated():
                 bring_up(place, conninfo(place), make=make)
@@ -120,20 +115,26 @@ class PostgresDatabase:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[None]:
-        """Hold a write transaction; commits at the end, rolls back on any exception."""
+        """Hold a write transaction; commits at the end, rolls back on any exception.
+
+        What is run in it is sent when the rows of something are asked for, with all that was run before, or at its end.
+        """
         operation = uuid.uuid4()
-        begin = f"begin; {self._locals()}insert into operations values ('{operation}', {NOW_MS})"  # noqa: S608 - ours
-        with self._translated(), self._begun(begin) as connection:
-            self._local.writer = connection
+        begin: list[Asked] = [("begin", {}), *self._settings, ("add_operation", {"id": operation})]
+        transaction = Transaction(self._lending, begin, self.wait_s)
+        with self._translated():
+            self._local.writer = transaction
             try:
                 yield
+                if not transaction.idle:
+                    transaction.send()
                 self._fail("before commit")
             except BaseException:
-                self._roll_back(connection)
+                transaction.end()
                 raise
             finally:
                 self._local.writer = None
-            self._commit(connection, operation)
+            self._commit(transaction, operation)
             self._fail("after commit")
 
     @contextlib.contextmanager
@@ -142,34 +143,36 @@ class PostgresDatabase:
         if getattr(self._local, "reader", None) is not None:
             yield
             return
-        more = PATIENT if patient else ""
-        begin = f"begin isolation level repeatable read read only; {self._locals()}{more}"
-        with self._translated(), self._begun(begin) as connection:
-            self._local.reader = connection
-            self._local.patient = patient
+        begin: list[Asked] = [("begin_read", {}), *self._settings, *([("patient", {})] if patient else [])]
+        transaction = Transaction(self._lending, begin, self.wait_s, float("inf") if patient else None)
+        with self._translated():
+            self._local.reader = transaction
             try:
                 yield
             finally:
-                self._local.reader, self._local.patient = None, False
-                self._roll_back(connection)
+                self._local.reader = None
+                transaction.end()
 
-    def in_writer(self, name: str, parameters: Mapping[str, Any]) -> Found:
+    def in_writer(self, name: str, parameters: Mapping[str, Any]) -> Answer:
         """Run a named statement inside `write`."""
-        return self._named(self._local.writer, name, parameters)
+        writer: Transaction = self._local.writer
+        return writer.ask(name, parameters)
 
-    def in_reader(self, name: str, parameters: Mapping[str, Any]) -> Found:
+    def in_reader(self, name: str, parameters: Mapping[str, Any]) -> Answer:
         """Run a named statement inside `read`."""
-        return self._named(self._local.reader, name, parameters)
+        reader: Transaction = self._local.reader
+        return reader.ask(name, parameters)
 
-    def text_in_reader(self, text: str, parameters: Mapping[str, Any]) -> Found:
+    def text_in_reader(self, text: str, parameters: Mapping[str, Any]) -> list[Any]:
         """Run a composed list query inside `read`."""
-        return self._execute(self._local.reader, translated(text), parameters)
+        reader: Transaction = self._local.reader
+        return reader.text(translated(text), parameters)
 
     def now_ms(self) -> int:
         """Return the server's time in milliseconds since 1970 UTC."""
-        with self._translated(), self._lent() as connection:
+        with self._translated():
             asked = time.monotonic()
-            found = int(self._execute(connection, CLOCK, None)[0][0])
+            found = int(self._alone(CLOCK, {})[0][0])
             return found + round((time.monotonic() - asked) * 500)
 
     def wait_at_most(self, busy_ms: int) -> None:
@@ -185,83 +188,24 @@ class PostgresDatabase:
         self._pool.close()
         self.watchdog.close()
 
-    def _named(self, connection: psycopg.Connection[Any], name: str, parameters: Mapping[str, Any]) -> Found:
-        with self.watchdog.over(connection, float("inf") if getattr(self._local, "patient", False) else None):
-            return Found(self._prepared.run(connection, name, parameters))
-
-    def _execute(self, connection: psycopg.Connection[Any], text: str, parameters: Mapping[str, Any] | None) -> Found:
-        patient = getattr(self._local, "patient", False)
-        with self.watchdog.over(connection, float("inf") if patient else None):
-            cursor = connection.execute(text.encode(), parameters)
-        return Found(cursor.fetchall() if cursor.description is not None else ())
-
-    @contextlib.contextmanager
-    def _lent(self) -> Iterator[psycopg.Connection[Any]]:
+    def _alone(self, text: str, parameters: Mapping[str, Any]) -> list[Any]:
+        """Run a statement by itself, on any connection."""
         connection = self._pool.getconn(self.wait_s)
         try:
-            yield connection
+            with self.watchdog.over(connection):
+                return connection.execute(translated(text).encode(), parameters).fetchall()
         finally:
             self._pool.putconn(connection)
 
-    @contextlib.contextmanager
-    def _begun(self, text: str) -> Iterator[psycopg.Connection[Any]]:
-        """Lend a connection in a transaction. One that was lost while nobody used it is passed over for the next."""
-        tries = self._pool.max_size + 1
-        while True:
-            with self._lent() as connection:
-                try:
-                    self._simple(connection, text)
-                except psycopg.OperationalError:
-                    tries -= 1
-                    if not _is_lost(connection) or not tries:
-                        self._roll_back(connection)
-                        raise
-                    continue
-                except BaseException:
-                    self._roll_back(connection)
-                    raise
-                yield connection
-                return
-
-    def _simple(self, connection: psycopg.Connection[Any], text: str) -> None:
-        """Run statements without parameters in one round trip, and outside of what psycopg keeps of a transaction."""
-        with self.watchdog.over(connection):
-            result = connection.pgconn.exec_(text.encode())
-        if result.status not in (
-            psycopg.pq.ExecStatus.COMMAND_OK,
-            psycopg.pq.ExecStatus.TUPLES_OK,
-            psycopg.pq.ExecStatus.EMPTY_QUERY,
-        ):
-            raise error_of(connection.pgconn, result, connection.info.encoding)
-
-    def _locals(self) -> str:
-        """Behind a pooler in transaction mode a session's settings are somebody else's: they are set anew each time."""
-        if not self._pooler:
-            return ""
-        values = {**TIMEOUTS, **SETTINGS, "search_path": self.place.schema}
-        return "".join(f"set local {name} = '{value}'; " for name, value in values.items())
-
-    def _roll_back(self, connection: psycopg.Connection[Any]) -> None:
-        if connection.pgconn.transaction_status in (psycopg.pq.TransactionStatus.IDLE, psycopg.pq.TransactionStatus.UNKNOWN):
-            return
+    def _commit(self, transaction: Transaction, operation: uuid.UUID) -> None:
         try:
-            self._simple(connection, "rollback")
-        except psycopg.Error:
-            connection.close()
-
-    def _commit(self, connection: psycopg.Connection[Any], operation: uuid.UUID) -> None:
-        if (
-            connection.pgconn.transaction_status == psycopg.pq.TransactionStatus.INERROR
-        ):  # whose commit would be a silent rollback
-            self._roll_back(connection)
-            raise StoreError(f"{self.shown}: a statement failed and was passed over: nothing was changed")
-        try:
-            self._simple(connection, "commit")
-        except psycopg.OperationalError as error:
-            if not _is_lost(connection):
-                raise
-            if not self._was_committed(operation):
-                raise StoreAway(f"{self.shown}: the connection was lost before the commit: nothing was changed") from error
+            if transaction.failed:  # whose commit would be a silent rollback
+                raise StoreError(f"{self.shown}: a statement failed and was passed over: nothing was changed")
+            committed = transaction.idle or transaction.commit()
+        finally:
+            transaction.end()
+        if not committed and not self._was_committed(operation):
+            raise StoreAway(f"{self.shown}: the connection was lost before the commit: nothing was changed")
 
     def _was_committed(self, operation: uuid.UUID) -> bool:
         """Look for what became of a commit whose answer was lost, on another connection, until it is certain.
@@ -274,8 +218,7 @@ class PostgresDatabase:
         text = ADD_OPERATION.replace("operations", f'"{self.place.schema}".operations')
         while True:
             try:
-                with self._lent() as connection:
-                    return not self._execute(connection, text, {"id": operation})
+                return not self._alone(text, {"id": operation})
             except (psycopg.OperationalError, PoolTimeout) as error:
                 if time.monotonic() > until:
                     raise StoreUnsure(
@@ -311,6 +254,23 @@ def in_our_words(shown: str) -> Iterator[None]:
         raise StoreAway(f"{shown} cannot be reached: {_CONNECTION.sub('', _first_line(error))}; nothing was changed") from error
     except errors.UndefinedTable as error:
         raise StoreError(f"{shown} has no tables of Mulligan: {_first_line(error)}; run mulligan migrate") from error
+
+
+def _beginnings(place: Place) -> dict[str, str]:
+    """Return the statements that a transaction begins with, by name."""
+    settings = {**TIMEOUTS, **SETTINGS, "search_path": place.schema}
+    patient = {"statement_timeout": "0", **dict.fromkeys(PLANNERS, "on")}
+    return {
+        "begin": "begin",
+        "begin_read": "begin isolation level repeatable read read only",
+        "add_operation": ADD_OPERATION,
+        "settings": _set_local(settings),
+        "patient": _set_local(patient),
+    }
+
+
+def _set_local(values: Mapping[str, str]) -> str:
+    return "select " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in values.items())
 
 
 @functools.cache
@@ -365,10 +325,6 @@ def _configure(connection: psycopg.Connection[Any]) -> None:
     connection.prepared_max = 500
     if connection.info.server_version < OLDEST:
         raise StoreError(f"PostgreSQL {connection.info.server_version // 10_000} is too old: Mulligan needs 14 or newer")
-
-
-def _is_lost(connection: psycopg.Connection[Any]) -> bool:
-    return connection.pgconn.status != psycopg.pq.ConnStatus.OK
 
 
 def _first_line(error: BaseException) -> str:

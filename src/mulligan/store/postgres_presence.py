@@ -61,8 +61,8 @@ class PostgresPresence:
         if not lock:
             return False
         with self._database.read():
-            found = self._database.text_in_reader(_LOOK, {"key": int(lock.removeprefix("advisory:"))})
-            started, held = found.fetchall()[0]
+            (found,) = self._database.text_in_reader(_LOOK, {"key": int(lock.removeprefix("advisory:"))})
+            started, held = found
         if held:
             self._free.pop(lock, None)
             return False

@@ -1,18 +1,21 @@
-"""Runs named statements by libpq itself: prepared once on each connection, then for a third of what a cursor costs."""
+"""Runs named statements by libpq itself: prepared once on each connection, and sent together in one journey to the server."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+import select
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg.adapt import Transformer
-from psycopg.pq import ExecStatus
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
 
 Connection = psycopg.Connection[Any]
+Asked = tuple[str, Mapping[str, Any]]
+"""The name of a statement, and its parameters."""
 PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 _GOOD = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.EMPTY_QUERY)
 # A type that is left open (0) is what the statement makes of it. Numbers are all of one type, else each size of a number would be
@@ -36,36 +39,94 @@ class Prepared:
         self._keep = keep
         self._sessions: WeakKeyDictionary[Connection, _Session] = WeakKeyDictionary()
 
-    def run(self, connection: Connection, name: str, parameters: Mapping[str, Any]) -> list[Any]:
-        """Run a statement and return its rows; raises psycopg.Error."""
-        text, names = self._parsed[name]
-        types, values = _dumped([parameters[each] for each in names])
+    def run(self, connection: Connection, asked: Sequence[Asked]) -> list[list[Any]]:
+        """Run statements one after the other, in one journey, and return the rows of each.
+
+        Raises psycopg.Error of the first that fails; those after it are not run. A connection is closed that was left in the
+        middle of its answers.
+        """
         session = self._sessions.get(connection)
         if session is None:
-            session = self._sessions[connection] = _Session(connection)
-        if not self._keep:
-            return session.rows(connection.pgconn.exec_params(text, values, types))
-        place = session.known.get((name, types))
-        if place is None:
-            place = session.prepare(name, text, types)
-        return session.rows(connection.pgconn.exec_prepared(place, values))  # type: ignore[arg-type]  # None is allowed here too
+            session = self._sessions[connection] = _Session(connection, keep=self._keep)
+        sendable = [session.sendable(name, *self._parsed[name], parameters) for name, parameters in asked]
+        if len(sendable) == 1:
+            return [session.rows(session.alone(sendable[0]))]
+        try:
+            results = session.together(sendable)
+        except BaseException:
+            connection.close()
+            raise
+        return [session.rows(each) for each in results]
+
+
+class _Sendable(NamedTuple):
+    place: bytes | None
+    """The name it is prepared under, if it is."""
+    text: bytes
+    types: tuple[int, ...]
+    values: list[bytes | None]
 
 
 class _Session:
     """What one connection has prepared, and how its rows become values."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, keep: bool) -> None:
         # Not the connection itself, by which it is kept.
         self._libpq = connection.pgconn
         self._encoding = connection.info.encoding
         self._loader = Transformer(connection)
-        self.known: dict[tuple[str, tuple[int, ...]], bytes] = {}
+        self._keep = keep
+        self._known: dict[tuple[str, tuple[int, ...]], bytes] = {}
 
-    def prepare(self, name: str, text: bytes, types: tuple[int, ...]) -> bytes:
-        place = f"mulligan_{len(self.known)}".encode()
-        self._check(self._libpq.prepare(place, text, types))
-        self.known[name, types] = place
-        return place
+    def sendable(self, name: str, text: bytes, names: Sequence[str], parameters: Mapping[str, Any]) -> _Sendable:
+        types, values = _dumped([parameters[each] for each in names])
+        place = None
+        if self._keep:
+            place = self._known.get((name, types))
+            if place is None:
+                place = f"mulligan_{len(self._known)}".encode()
+                self._check(self._libpq.prepare(place, text, types))
+                self._known[name, types] = place
+        return _Sendable(place, text, types, values)
+
+    def alone(self, each: _Sendable) -> Any:
+        # None is allowed among the values too.
+        if each.place is None:
+            return self._libpq.exec_params(each.text, each.values, each.types)
+        return self._libpq.exec_prepared(each.place, each.values)  # type: ignore[arg-type]
+
+    def together(self, sendable: Sequence[_Sendable]) -> list[Any]:
+        """Return the results of statements that are sent at once: fewer than there are statements where one failed."""
+        libpq = self._libpq
+        libpq.enter_pipeline_mode()
+        for each in sendable:
+            if each.place is None:
+                libpq.send_query_params(each.text, each.values, each.types)
+            else:
+                libpq.send_query_prepared(each.place, each.values)
+        libpq.pipeline_sync()
+        ready = select.poll()
+        ready.register(libpq.socket, select.POLLIN | select.POLLOUT)
+        while libpq.flush():  # reading too, or both sides would wait for the other to read
+            ready.poll()
+            libpq.consume_input()
+        ready.modify(libpq.socket, select.POLLIN)
+        results: list[Any] = []
+        while True:
+            while libpq.is_busy():  # libpq's own wait would keep all other threads waiting
+                ready.poll()
+                libpq.consume_input()
+            result = libpq.get_result()
+            if libpq.status != ConnStatus.OK:
+                raise psycopg.OperationalError("the connection was lost") if result is None else self._error(result)
+            if result is None:  # the end of what one statement returned
+                continue
+            if result.status == ExecStatus.PIPELINE_SYNC:
+                break
+            if result.status != ExecStatus.PIPELINE_ABORTED:
+                results.append(result)
+        libpq.exit_pipeline_mode()
+        return results
 
     def rows(self, result: Any) -> list[Any]:
         self._check(result)
@@ -76,13 +137,23 @@ class _Session:
 
     def _check(self, result: Any) -> None:
         if result.status not in _GOOD:
-            raise error_of(self._libpq, result, self._encoding)
+            raise self._error(result)
+
+    def _error(self, result: Any) -> psycopg.Error:
+        return error_of(self._libpq, result, self._encoding)
+
+
+def run_simple(connection: Connection, text: str) -> None:
+    """Run statements without parameters or rows in one journey, outside of what psycopg keeps of a transaction."""
+    result = connection.pgconn.exec_(text.encode())
+    if result.status not in _GOOD:
+        raise error_of(connection.pgconn, result, connection.info.encoding)
 
 
 def error_of(libpq: Any, result: Any, encoding: str) -> psycopg.Error:
     """Return what a result that is no good says, as the error that the driver would raise."""
-    lost = libpq.status != psycopg.pq.ConnStatus.OK
-    if lost and not result.error_field(psycopg.pq.DiagnosticField.SQLSTATE):
+    lost = libpq.status != ConnStatus.OK
+    if lost and not result.error_field(DiagnosticField.SQLSTATE):
         return psycopg.OperationalError(result.error_message.decode(encoding, "replace") or "the connection was lost")
     return psycopg.errors.error_from_result(result, encoding=encoding)
 

@@ -20,8 +20,10 @@ from mulligan.core.job import (
     Reason,
     Wait,
 )
+from mulligan.core.lifecycle import Transition, started
 
 Row = Sequence[Any]
+ITEM_COLUMNS = 26
 
 STATUS = {each.value: each for each in JobStatus}
 _WAIT: dict[str | None, Wait | None] = {each.value: each for each in Wait} | {None: None}
@@ -29,7 +31,6 @@ _REASON = {each.value: each for each in Reason}
 _CLASS: dict[str | None, FailureClass | None] = {each.value: each for each in FailureClass} | {None: None}
 _text = str.__str__
 """A word of an enum as a plain text: writing the word itself as JSON takes ten times as long."""
-ITEM_COLUMNS = 26
 
 
 class Input(NamedTuple):
@@ -122,6 +123,45 @@ def input_of(row: Row) -> Input:
     return Input(row[0], row[1], None if row[2] is None else (row[2], row[3]))
 
 
+class Taken:
+    """A work item that a worker has just started. Made of its row when it is asked for, which is when nobody waits for it."""
+
+    __slots__ = ("_row", "_worker")
+
+    def __init__(self, row: Row, worker: int) -> None:
+        """`row`: an item as it was, its input, since when it is claimed, run id and time zone of its job."""
+        self._row = row
+        self._worker = worker
+
+    @property
+    def definition(self) -> int:
+        return int(self._row[3])
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it had never been started before."""
+        return not self._row[11]
+
+    @property
+    def item(self) -> Item:
+        """The item as it is now."""
+        return started(item_of(self._row), self._worker, self._row[30])
+
+    @property
+    def input(self) -> Input:
+        """What it is for."""
+        return input_of(self._row[ITEM_COLUMNS:30])
+
+    @property
+    def run_id(self) -> str:
+        return str(self._row[31])
+
+    @property
+    def tz(self) -> str:
+        """Name of the time zone of its job."""
+        return str(self._row[32])
+
+
 def changed_item(item: Item, expected: int) -> list[Any]:
     """Return the columns of an item for `apply_items`."""
     return [
@@ -160,6 +200,20 @@ def success_row(attempt: Attempt) -> tuple[Any, ...]:
         _text(attempt.reason), attempt.claimed_ms, attempt.started_ms, attempt.ended_ms, attempt.rows, attempt.result,
         attempt.pid,
     )  # fmt: skip
+
+
+def success_at_once(transition: Transition) -> tuple[Any, ...]:
+    """Return an item that succeeded and its attempt as one row, for `settle_at_once`."""
+    return (
+        *settled_item(transition.after, transition.before.version),
+        *(success_row(transition.attempt)[2:] if transition.attempt else ()),
+    )
+
+
+def move_at_once(transition: Transition) -> list[Any]:
+    """Return an item, what its status was, and its attempt if one ended, as one row for `apply_at_once`."""
+    ended = attempt_row(transition.attempt)[2:] if transition.attempt else ()
+    return [*changed_item(transition.after, transition.before.version), _text(transition.before.status), *ended]
 
 
 def attempt_of(row: Row) -> Attempt:

@@ -41,6 +41,7 @@ class SqliteDatabase:
     """
 
     dialect = "sqlite"
+    at_once = False
 
     def __init__(self, path: str, synchronous: str = "FULL", busy_ms: int = BUSY_MS) -> None:
         self.path = self.shown = path
@@ -95,17 +96,17 @@ class SqliteDatabase:
         if self._reader.in_transaction:
             self._reader.execute("commit")
 
-    def in_writer(self, name: str, parameters: Mapping[str, Any]) -> apsw.Cursor:
+    def in_writer(self, name: str, parameters: Mapping[str, Any]) -> list[Any]:
         """Run a named statement on the writing connection, inside `write`."""
-        return self._writer.execute(self.statements[name], parameters)
+        return self._writer.execute(self.statements[name], parameters).fetchall()
 
-    def in_reader(self, name: str, parameters: Mapping[str, Any]) -> apsw.Cursor:
+    def in_reader(self, name: str, parameters: Mapping[str, Any]) -> list[Any]:
         """Run a named statement on the reading connection, inside `read`."""
-        return self._reader.execute(self.statements[name], parameters)
+        return self._reader.execute(self.statements[name], parameters).fetchall()
 
-    def text_in_reader(self, text: str, parameters: Mapping[str, Any]) -> apsw.Cursor:
+    def text_in_reader(self, text: str, parameters: Mapping[str, Any]) -> list[Any]:
         """Run a composed list query on the reading connection, inside `read`."""
-        return self._reader.execute(text, parameters)
+        return self._reader.execute(text, parameters).fetchall()
 
     def close(self) -> None:
         """Close both connections; safe to call twice."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from mulligan.store.interface import Database, Run
 from mulligan.store.listing import Listing
 from mulligan.store.verbs.items import Items
+from mulligan.store.verbs.items_at_once import ItemsAtOnce
 from mulligan.store.verbs.jobs import Jobs
 from mulligan.store.verbs.past import Past
 from mulligan.store.verbs.records import Records
@@ -19,8 +20,8 @@ from mulligan.store.verbs.workers import Workers
 class Session:
     """The verbs, bound to one connection; valid only inside the transaction it was handed out in."""
 
-    def __init__(self, run: Run) -> None:
-        self.items = Items(run)
+    def __init__(self, run: Run, *, at_once: bool) -> None:
+        self.items = ItemsAtOnce(run) if at_once else Items(run)
         self.jobs = Jobs(run)
         self.tasks = Tasks(run)
         self.workers = Workers(run)
@@ -35,8 +36,8 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.listing = Listing(database)
-        self._writing = Session(database.in_writer)
-        self._reading = Session(database.in_reader)
+        self._writing = Session(database.in_writer, at_once=database.at_once)
+        self._reading = Session(database.in_reader, at_once=database.at_once)
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Session]:

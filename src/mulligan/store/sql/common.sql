@@ -3,6 +3,12 @@ select t.id, t.module, t.definition, t.paused_ms, d.body
 from tasks t left join definitions d on d.id = t.definition
 where t.namespace = :namespace and t.name = :name;
 
+-- name: find_published
+-- A task with its newest definition, and the id that a definition of this digest has, if it is published.
+select t.id, t.module, t.definition, d.id
+from tasks t left join definitions d on d.task = t.id and d.digest = :digest
+where t.namespace = :namespace and t.name = :name;
+
 -- name: find_task_by_id
 select t.id, t.name, t.module, t.definition, t.paused_ms, d.body
 from tasks t left join definitions d on d.id = t.definition where t.id = :id;
@@ -151,18 +157,20 @@ select kind, key, generation, value, token, definition, at_ms from checkpoints
 where job = :job and number = :number order by at_ms, key;
 
 -- name: save_checkpoint
+-- By the attempt that owns its work item, else nothing is saved and nothing returned. What a later attempt saved stays, too.
 insert into checkpoints (job, number, kind, key, generation, value, token, definition, at_ms)
-values (:job, :number, :kind, :key, :generation, :value, :token, :definition, :now)
+select :job, :number, :kind, :key, :generation, :value, :token, :definition, :now
+where exists (
+    select 1 from items where job = :job and number = :number and token = :token and worker = :worker and status = 'STARTED')
 on conflict (job, number, kind, key, generation)
-do update set value = excluded.value, token = excluded.token, definition = excluded.definition, at_ms = excluded.at_ms;
+do update set value = excluded.value, token = excluded.token, definition = excluded.definition, at_ms = excluded.at_ms
+where checkpoints.token <= excluded.token
+returning 1;
 
 -- name: forgive_crashes
 -- A checkpoint is progress: deaths before it no longer count. Written only where there is something to forgive.
 update items set crashes = 0, version = version + 1
 where job = :job and number = :number and token = :token and worker = :worker and crashes > 0;
-
--- name: owns
-select 1 from items where job = :job and number = :number and token = :token and worker = :worker and status = 'STARTED';
 
 -- name: drop_old_checkpoints
 delete from checkpoints where job = :job and number = :number and generation < :keep_from;

@@ -3,15 +3,6 @@
 select id from jobs where id = any (array(select value::bigint from jsonb_array_elements_text(:jobs::jsonb))) order by id
 for no key update;
 
--- name: lock_ready_jobs
--- Of the jobs that the next items belong to, those that nobody else is busy with; a job that is being cancelled starts nothing.
-select id from jobs
-where (cancel_ms is null or ended_ms is not null) and id = any (array(
-    select job from items
-    where task = :task and once = :once and priority = :priority and status in ('PENDING', 'RETRY') and due_ms <= :now
-    order by due_ms, job, number limit :limit))
-order by id for no key update skip locked;
-
 -- name: lock_task
 -- For what must be decided about a task by one at a time: its limit of concurrency, which windows are missing, a pause.
 select id from tasks where id = :task for no key update;
@@ -23,11 +14,10 @@ select 1 from workers where id = :worker and stopped_ms is null and lost_ms is n
 -- name: heads
 -- For every task, kind and priority the earliest due time: says what may be claimed now and when to look again.
 select t.task, o.once, p.priority, i.due_ms
-from (
-    -- Most tasks have nothing waiting: one look instead of one for each kind and priority.
-    select value::bigint as task from jsonb_array_elements_text(:tasks::jsonb)
-    where exists (select 1 from items where task = value::bigint and status in ('PENDING', 'RETRY'))
-    offset 0) t
+from (select value::bigint as task from jsonb_array_elements_text(:tasks::jsonb) offset 0) t
+-- Most tasks have nothing waiting: one look instead of one for each kind and priority. Not `exists`, for which statistics may
+-- have all that waits gone through.
+cross join lateral (select 1 from items where task = t.task and status in ('PENDING', 'RETRY') limit 1) waiting
 cross join (values (0), (1)) o (once)
 cross join generate_series(1, 5) p (priority)
 cross join lateral (
@@ -36,61 +26,123 @@ cross join lateral (
     order by due_ms limit 1) i
 where not exists (select 1 from tasks where id = t.task and paused_ms is not null);
 
--- name: claimable
--- Of jobs that this transaction has locked, so what is read here is still so when it is updated.
-select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
-    i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
-    i.reason, i.failure_class, i.created_ms, i.ended_ms, n.key, n.arguments, n.window_start_ms, n.window_end_ms
-from items i join inputs n on n.job = i.job and n.number = i.number
-where i.task = :task and i.once = :once and i.priority = :priority and i.status in ('PENDING', 'RETRY') and i.due_ms <= :now
-    and (i.deadline_ms is null or i.deadline_ms > :now)
-    and i.job = any (array(select value::bigint from jsonb_array_elements_text(:jobs::jsonb)))
-order by i.due_ms, i.job, i.number limit :limit;
+-- name: claim_at_once
+-- Takes the jobs of the next items that nobody else is busy with (a job that is being cancelled starts nothing), starts their
+-- items as deciding on Claimed does, and counts them. What changed after this statement began has another version: it is left out.
+-- No attempt begins before the one before it ended, by whose clock ever.
+with locked as materialized (
+    select id, run_id, tz from jobs
+    where (cancel_ms is null or ended_ms is not null) and id = any (array(
+        select job from items
+        where task = :task and once = :once and priority = :priority and status in ('PENDING', 'RETRY') and due_ms <= :now
+        order by due_ms, job, number limit :limit))
+    order by id for no key update skip locked
+), found as materialized (
+    select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
+        i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
+        i.reason, i.failure_class, i.created_ms, i.ended_ms, n.key, n.arguments, n.window_start_ms, n.window_end_ms
+    from items i join inputs n on n.job = i.job and n.number = i.number
+    where i.task = :task and i.once = :once and i.priority = :priority and i.status in ('PENDING', 'RETRY') and i.due_ms <= :now
+        and (i.deadline_ms is null or i.deadline_ms > :now)
+        and i.job = any (array(select id from locked))
+    order by i.due_ms, i.job, i.number limit :limit
+), taken as (
+    update items set status = 'STARTED', wait = null, token = items.token + 1, attempt = items.attempt + 1,
+        version = items.version + 1, worker = :worker, claimed_ms = case when items.token = 0 then :now
+            else greatest(:now, (select ended_ms from attempts a where a.job = items.job and a.number = items.number
+                                 order by a.token desc limit 1)) end
+    from found f
+    where items.job = any (array[f.job]) and items.number = any (array[f.number]) and items.version = f.version
+    returning f.*, items.claimed_ms as since_ms
+), counted as (
+    update jobs set pending = jobs.pending - s.pending, retry = jobs.retry - s.retry, started = jobs.started + s.pending + s.retry
+    from (
+        select job, count(*) filter (where status = 'PENDING') as pending, count(*) filter (where status = 'RETRY') as retry
+        from taken group by job) s
+    where jobs.id = any (array[s.job])
+)
+select t.*, j.run_id, j.tz from taken t join jobs j on j.id = any (array[t.job]);
 
--- name: start_items
--- What deciding on Claimed does, for many rows at once. No attempt begins before the one before it ended, by whose clock ever.
-update items set status = 'STARTED', wait = null, token = items.token + 1, attempt = items.attempt + 1,
-    version = items.version + 1, worker = :worker, claimed_ms = case when items.token = 0 then :now
-        else greatest(:now, (select ended_ms from attempts a where a.job = items.job and a.number = items.number
-                             order by a.token desc limit 1)) end
-from (
-    select (e ->> 0)::bigint as job, (e ->> 1)::bigint as number, (e ->> 2)::bigint as version
-    from jsonb_array_elements(:rows::jsonb) e
-) v
-where items.job = any (array[v.job]) and items.number = any (array[v.number]) and items.version = v.version
-returning items.job, items.number, items.claimed_ms;
+-- name: settle_at_once
+-- What deciding on Succeeded does, for many rows at once: the columns that no other event leaves alone, the attempts, the counters
+-- of the jobs. Returns what was still as expected, and the jobs that have ended, each with when.
+with moved as (
+    update items set status = 'SUCCESS', reason = v.reason, version = items.version + 1, worker = null, claimed_ms = null,
+        crashes = 0, failure_class = null, ended_ms = v.ended_ms
+    from (
+        select (e ->> 0)::bigint as job, (e ->> 1)::bigint as number, (e ->> 2)::bigint as version, e ->> 3 as reason,
+            (e ->> 4)::bigint as ended_ms, (e ->> 5)::bigint as token, (e ->> 6)::bigint as generation,
+            (e ->> 7)::bigint as attempt, (e ->> 8)::bigint as worker, e ->> 9 as why, (e ->> 10)::bigint as claimed_ms,
+            (e ->> 11)::bigint as started_ms, (e ->> 12)::bigint as left_ms, (e ->> 13)::bigint as rows, e ->> 14 as result,
+            (e ->> 15)::bigint as pid
+        from jsonb_array_elements(:rows::jsonb) e
+    ) v
+    where items.job = any (array[v.job]) and items.number = any (array[v.number]) and items.version = v.version
+        and items.status = 'STARTED'
+    returning v.*
+), added as (
+    insert into attempts (job, number, token, generation, attempt, worker, outcome, reason, claimed_ms, started_ms, ended_ms,
+        rows, result, pid)
+    select job, number, token, generation, attempt, worker, 'SUCCEEDED', why, claimed_ms, started_ms, left_ms, rows, result, pid
+    from moved
+), counted as (
+    update jobs set started = jobs.started - m.count, success = jobs.success + m.count,
+        ended_ms = case when jobs.sealed = 1 and jobs.pending + jobs.started - m.count + jobs.retry = 0
+                        then coalesce(jobs.ended_ms, :now) end
+    from (select job, count(*) as count from moved group by job) m
+    where jobs.id = any (array[m.job])
+    returning jobs.id, jobs.ended_ms
+)
+select job, number, null::bigint from moved union all select id, null, ended_ms from counted where ended_ms is not null;
 
--- name: settle_items
--- What deciding on Succeeded does, for many rows at once: the columns that no other event leaves alone.
-update items set status = 'SUCCESS', reason = v.reason, version = items.version + 1, worker = null, claimed_ms = null,
-    crashes = 0, failure_class = null, ended_ms = v.ended_ms
-from (
-    select (e ->> 0)::bigint as job, (e ->> 1)::bigint as number, (e ->> 2)::bigint as version, e ->> 3 as reason,
-        (e ->> 4)::bigint as ended_ms
-    from jsonb_array_elements(:rows::jsonb) e
-) v
-where items.job = any (array[v.job]) and items.number = any (array[v.number]) and items.version = v.version and items.status = 'STARTED'
-returning items.job, items.number;
-
--- name: apply_items
--- Every changeable column of rows whose version is still the expected one.
-update items set definition = v.definition, once = v.once, status = v.status, due_ms = v.due_ms, wait = v.wait,
-    generation = v.generation, attempt = v.attempt, token = v.token, version = items.version + 1, worker = v.worker,
-    claimed_ms = v.claimed_ms, cancel_ms = v.cancel_ms, deadline_ms = v.deadline_ms, cutoff_ms = v.cutoff_ms,
-    charges = v.charges, crashes = v.crashes, snoozes = v.snoozes, keep_from = v.keep_from, reason = v.reason,
-    failure_class = v.failure_class, ended_ms = v.ended_ms
-from (
-    select (e ->> 0)::bigint as job, (e ->> 1)::bigint as number, (e ->> 2)::bigint as expected,
-        (e ->> 3)::bigint as definition, (e ->> 4)::smallint as once, e ->> 5 as status, (e ->> 6)::bigint as due_ms,
-        e ->> 7 as wait, (e ->> 8)::bigint as generation, (e ->> 9)::bigint as attempt, (e ->> 10)::bigint as token,
-        (e ->> 11)::bigint as worker, (e ->> 12)::bigint as claimed_ms, (e ->> 13)::bigint as cancel_ms,
-        (e ->> 14)::bigint as deadline_ms, (e ->> 15)::bigint as cutoff_ms, e ->> 16 as charges,
-        (e ->> 17)::bigint as crashes, (e ->> 18)::bigint as snoozes, (e ->> 19)::bigint as keep_from,
-        e ->> 20 as reason, e ->> 21 as failure_class, (e ->> 22)::bigint as ended_ms
-    from jsonb_array_elements(:rows::jsonb) e
-) v
-where items.job = any (array[v.job]) and items.number = any (array[v.number]) and items.version = v.expected
-returning items.job, items.number;
+-- name: apply_at_once
+-- The same for any other move: every changeable column of rows whose version is still the expected one, with the status that each
+-- had, and with the attempt that ended by it, if one did.
+with moved as (
+    update items set definition = v.definition, once = v.once, status = v.status, due_ms = v.due_ms, wait = v.wait,
+        generation = v.generation, attempt = v.attempt, token = v.token, version = items.version + 1, worker = v.worker,
+        claimed_ms = v.claimed_ms, cancel_ms = v.cancel_ms, deadline_ms = v.deadline_ms, cutoff_ms = v.cutoff_ms,
+        charges = v.charges, crashes = v.crashes, snoozes = v.snoozes, keep_from = v.keep_from, reason = v.reason,
+        failure_class = v.failure_class, ended_ms = v.ended_ms
+    from (
+        select e as it, (e ->> 0)::bigint as job, (e ->> 1)::bigint as number, (e ->> 2)::bigint as expected,
+            (e ->> 3)::bigint as definition, (e ->> 4)::smallint as once, e ->> 5 as status, (e ->> 6)::bigint as due_ms,
+            e ->> 7 as wait, (e ->> 8)::bigint as generation, (e ->> 9)::bigint as attempt, (e ->> 10)::bigint as token,
+            (e ->> 11)::bigint as worker, (e ->> 12)::bigint as claimed_ms, (e ->> 13)::bigint as cancel_ms,
+            (e ->> 14)::bigint as deadline_ms, (e ->> 15)::bigint as cutoff_ms, e ->> 16 as charges,
+            (e ->> 17)::bigint as crashes, (e ->> 18)::bigint as snoozes, (e ->> 19)::bigint as keep_from,
+            e ->> 20 as reason, e ->> 21 as failure_class, (e ->> 22)::bigint as ended_ms, e ->> 23 as before
+        from jsonb_array_elements(:rows::jsonb) e
+    ) v
+    where items.job = any (array[v.job]) and items.number = any (array[v.number]) and items.version = v.expected
+    returning v.it, v.job, v.number, v.before, v.status
+), added as (
+    insert into attempts (job, number, token, generation, attempt, worker, outcome, reason, claimed_ms, started_ms, ended_ms,
+        failure_class, rule, error_type, error_message, failure, entry, charged, delay_ms, planned_ms, retry_after_ms, rows, result,
+        exit_code, signal, pid)
+    select job, number, (it ->> 24)::bigint, (it ->> 25)::bigint, (it ->> 26)::bigint, (it ->> 27)::bigint, it ->> 28, it ->> 29,
+        (it ->> 30)::bigint, (it ->> 31)::bigint, (it ->> 32)::bigint, it ->> 33, it ->> 34, it ->> 35, it ->> 36, it ->> 37,
+        (it ->> 38)::bigint, (it ->> 39)::bigint, (it ->> 40)::bigint, (it ->> 41)::bigint, (it ->> 42)::bigint,
+        (it ->> 43)::bigint, it ->> 44, (it ->> 45)::bigint, (it ->> 46)::bigint, (it ->> 47)::bigint
+    from moved where jsonb_array_length(it) > 24
+), counted as (
+    update jobs set pending = jobs.pending + m.pending, started = jobs.started + m.started, retry = jobs.retry + m.retry,
+        success = jobs.success + m.success, failure = jobs.failure + m.failure, revoked = jobs.revoked + m.revoked,
+        ended_ms = case when jobs.sealed = 1
+                             and jobs.pending + m.pending + jobs.started + m.started + jobs.retry + m.retry = 0
+                        then coalesce(jobs.ended_ms, :now) end
+    from (
+        select job, sum((status = 'PENDING')::int - (before = 'PENDING')::int) as pending,
+            sum((status = 'STARTED')::int - (before = 'STARTED')::int) as started,
+            sum((status = 'RETRY')::int - (before = 'RETRY')::int) as retry,
+            sum((status = 'SUCCESS')::int - (before = 'SUCCESS')::int) as success,
+            sum((status = 'FAILURE')::int - (before = 'FAILURE')::int) as failure,
+            sum((status = 'REVOKED')::int - (before = 'REVOKED')::int) as revoked
+        from moved where status <> before group by job) m
+    where jobs.id = any (array[m.job])
+    returning jobs.id, jobs.ended_ms
+)
+select job, number, null::bigint from moved union all select id, null, ended_ms from counted where ended_ms is not null;
 
 -- name: read_items
 -- Items of a job whose details are being removed are shown only to those who ask for what is left of them.
@@ -100,22 +152,6 @@ select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.du
 from jsonb_array_elements(:keys::jsonb) k
 cross join lateral (select * from items where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) i
 where :removed = 1 or i.job not in (select id from jobs where pruned_to is not null);
-
--- name: count_moves
--- One row for each job: how much its counters change. A job with nothing left to do has ended, one with something has not.
-update jobs set pending = jobs.pending + v.pending, started = jobs.started + v.started, retry = jobs.retry + v.retry,
-    success = jobs.success + v.success, failure = jobs.failure + v.failure, revoked = jobs.revoked + v.revoked,
-    ended_ms = case when jobs.sealed = 1
-                         and jobs.pending + v.pending + jobs.started + v.started + jobs.retry + v.retry = 0
-                    then coalesce(jobs.ended_ms, :now) end
-from (
-    select (e ->> 0)::bigint as job, (e ->> 1)::bigint as pending, (e ->> 2)::bigint as started,
-        (e ->> 3)::bigint as retry, (e ->> 4)::bigint as success, (e ->> 5)::bigint as failure,
-        (e ->> 6)::bigint as revoked
-    from jsonb_array_elements(:rows::jsonb) e
-) v
-where jobs.id = any (array[v.job])
-returning jobs.id, jobs.ended_ms;
 
 -- name: add_items
 insert into items (job, number, task, definition, once, priority, status, due_ms, wait, generation, attempt, token, version,
@@ -136,29 +172,6 @@ where (job, number) in (
     select job, number from items where job = :job and number >= :first and status = 'PENDING' and wait = 'submitting'
     order by number limit :limit)
 returning number;
-
--- name: add_attempts
-insert into attempts (job, number, token, generation, attempt, worker, outcome, reason, claimed_ms, started_ms, ended_ms,
-    failure_class, rule, error_type, error_message, failure, entry, charged, delay_ms, planned_ms, retry_after_ms, rows, result,
-    exit_code, signal, pid)
-select (e ->> 0)::bigint as job, (e ->> 1)::bigint as number, (e ->> 2)::bigint as token,
-        (e ->> 3)::bigint as generation, (e ->> 4)::bigint as attempt, (e ->> 5)::bigint as worker, e ->> 6 as outcome,
-        e ->> 7 as reason, (e ->> 8)::bigint as claimed_ms, (e ->> 9)::bigint as started_ms,
-        (e ->> 10)::bigint as ended_ms, e ->> 11 as failure_class, e ->> 12 as rule, e ->> 13 as error_type,
-        e ->> 14 as error_message, e ->> 15 as failure, (e ->> 16)::bigint as entry, (e ->> 17)::bigint as charged,
-        (e ->> 18)::bigint as delay_ms, (e ->> 19)::bigint as planned_ms, (e ->> 20)::bigint as retry_after_ms,
-        (e ->> 21)::bigint as rows, e ->> 22 as result, (e ->> 23)::bigint as exit_code, (e ->> 24)::bigint as signal,
-        (e ->> 25)::bigint as pid
-    from jsonb_array_elements(:rows::jsonb) e;
-
--- name: add_successes
--- The same for attempts that succeeded, of which far fewer columns hold anything.
-insert into attempts (job, number, token, generation, attempt, worker, outcome, reason, claimed_ms, started_ms, ended_ms,
-    rows, result, pid)
-select (e ->> 0)::bigint, (e ->> 1)::bigint, (e ->> 2)::bigint, (e ->> 3)::bigint, (e ->> 4)::bigint, (e ->> 5)::bigint,
-    'SUCCEEDED', e ->> 6, (e ->> 7)::bigint, (e ->> 8)::bigint, (e ->> 9)::bigint, (e ->> 10)::bigint, e ->> 11,
-    (e ->> 12)::bigint
-from jsonb_array_elements(:rows::jsonb) e;
 
 -- name: held_by
 -- A lost worker's items are taken back a page at a time: those taken are held no more.

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
 from mulligan.core.job import Attempt, Item, ItemKey, JobStatus, Outcome, Reason
-from mulligan.core.lifecycle import Transition, started
+from mulligan.core.lifecycle import Transition
 from mulligan.store.interface import Run, one
 from mulligan.store.rows import (
-    ITEM_COLUMNS,
     STATUS,
     Head,
     Input,
+    Taken,
     attempt_of,
     attempt_row,
     changed_item,
@@ -42,7 +42,7 @@ def _without_nul(value: Any) -> Any:
     return value.replace("\0", "\ufffd") if isinstance(value, str) else value
 
 
-def _mended(rows: Sequence[Sequence[Any]]) -> str:
+def mended(rows: Sequence[Sequence[Any]]) -> str:
     """Return rows as JSON, with a question mark for what is no valid text: an outcome has to be kept, whatever it says."""
     try:
         return as_json(rows)
@@ -57,25 +57,26 @@ class Items:
     def __init__(self, run: Run) -> None:
         self._run = run
 
-    def heads(self, tasks: Sequence[int]) -> list[Head]:
-        """Return for each task, kind and priority with waiting items their earliest due time."""
+    def heads(self, tasks: Sequence[int]) -> Callable[[], list[Head]]:
+        """Look for each task, kind and priority with waiting items what their earliest due time is; returns what tells it."""
         rows = self._run("heads", {"tasks": json.dumps(tasks)})
-        return [Head(task, bool(once), priority, due_ms) for task, once, priority, due_ms in rows]
+        return lambda: [Head(task, bool(once), priority, due_ms) for task, once, priority, due_ms in rows]
 
-    def claim(self, worker: int, task: int, once: bool, priority: int, limit: int, now_ms: int) -> list[tuple[Item, Input]]:
-        """Start the first due items of a task for a worker; returns them as they are now, with their inputs."""
+    def claim(self, worker: int, task: int, once: bool, priority: int, limit: int, now_ms: int) -> list[Taken]:
+        """Start the first due items of a task for a worker; returns them as they are now, with what they are for."""
         where = {"task": task, "once": int(once), "priority": priority, "now": now_ms, "limit": limit}
         jobs = json.dumps([row[0] for row in self._run("lock_ready_jobs", where)])
-        found = self._run("claimable", {**where, "jobs": jobs}).fetchall()
+        found = list(self._run("claimable", {**where, "jobs": jobs}))
         if not found:
             return []
         rows = as_json((row[0], row[1], row[12]) for row in found)
-        taken = self._run("start_items", {"rows": rows, "worker": worker, "now": now_ms}).fetchall()
+        taken = list(self._run("start_items", {"rows": rows, "worker": worker, "now": now_ms}))
         self.count((row[0], STATUS[row[6]], JobStatus.STARTED) for row in found)
         if len(taken) != len(found):
             raise AssertionError("claimed items changed inside their own transaction")
         since = {(job, number): claimed_ms for job, number, claimed_ms in taken}
-        return [(started(item_of(row), worker, since[row[0], row[1]]), input_of(row[ITEM_COLUMNS:])) for row in found]
+        runs = {job: run for job, *run in self._run("read_jobs", {"jobs": json.dumps(list({row[0] for row in found}))})}
+        return [Taken((*row, since[row[0], row[1]], *runs[row[0]]), worker) for row in found]
 
     def apply(self, transitions: Sequence[Transition], now_ms: int) -> tuple[list[Transition], list[int]]:
         """Write transitions whose row is still as it was before, with their attempts and counters.
@@ -89,18 +90,26 @@ class Items:
         others: list[Transition] = []
         for each in ordered:
             (plain if _is_plain_success(each) else others).append(each)
+        changed, jobs_ended = self._write(plain, others, now_ms)
+        written = ordered if len(changed) == len(ordered) else [each for each in ordered if each.before[:2] in changed]
+        return written, jobs_ended
+
+    def _write(
+        self, plain: Sequence[Transition], others: Sequence[Transition], now_ms: int
+    ) -> tuple[set[tuple[int, int]], list[int]]:
+        """Write plain successes and other moves, step by step; returns the items that were as expected, and the jobs that end."""
         changed: set[tuple[int, int]] = set()
         if plain:
             rows = as_json(settled_item(each.after, each.before.version) for each in plain)
-            changed.update(self._run("settle_items", {"rows": rows}).fetchall())
+            changed.update(self._run("settle_items", {"rows": rows}))
         if others:
             rows = as_json(changed_item(each.after, each.before.version) for each in others)
-            changed.update(self._run("apply_items", {"rows": rows}).fetchall())
-        written = ordered
-        if len(changed) < len(ordered):
-            plain, others, written = ([t for t in each if t.before[:2] in changed] for each in (plain, others, ordered))
+            changed.update(self._run("apply_items", {"rows": rows}))
+        if len(changed) < len(plain) + len(others):
+            plain, others = ([t for t in each if t.before[:2] in changed] for each in (plain, others))
         self._add_attempts(plain, others)
-        return written, self.count(((t.before.job, t.before.status, t.after.status) for t in written), now_ms)
+        moved = ((t.before.job, t.before.status, t.after.status) for t in (*plain, *others))
+        return changed, self.count(moved, now_ms)
 
     def count(self, pairs: Iterable[tuple[int, JobStatus | None, JobStatus]], now_ms: int | None = None) -> list[int]:
         """Change the counters of jobs by (job, status before, status after); returns the jobs that have ended."""
@@ -143,14 +152,9 @@ class Items:
         """Return the first items of a job that wait, from a number on."""
         return [item_of(row) for row in self._run("waiting_of_job", {"job": job, "limit": limit, "first": first})]
 
-    def owns(self, key: ItemKey, token: int, worker: int) -> bool:
-        """Return whether an attempt still owns its item."""
-        where = {"job": key.job, "number": key.number, "token": token, "worker": worker}
-        return one(self._run("owns", where)) is not None
-
     def forgive_crashes(self, key: ItemKey, token: int, worker: int) -> None:
         """Forget deaths of the child process before the checkpoint that was just saved."""
-        self._run("forgive_crashes", {"job": key.job, "number": key.number, "token": token, "worker": worker}).fetchall()
+        self._run("forgive_crashes", {"job": key.job, "number": key.number, "token": token, "worker": worker})
 
     def attempts(self, key: ItemKey) -> list[Attempt]:
         """Return the ended attempts of an item, oldest first."""
@@ -173,7 +177,7 @@ class Items:
         for name, row_of, transitions in (("add_successes", success_row, plain), ("add_attempts", attempt_row, others)):
             rows = [row_of(each.attempt) for each in transitions if each.attempt is not None]
             if rows:
-                self._run(name, {"rows": _mended(rows)}).fetchall()
+                self._run(name, {"rows": mended(rows)})
 
 
 def _is_plain_success(transition: Transition) -> bool:

@@ -76,8 +76,11 @@ class Jobs:
         return RunIdRow(row[0], row[1], bool(row[2]), row[3]) if row else None
 
     def lock(self, jobs: Iterable[int]) -> None:
-        """Let nobody else change the items of these jobs until the transaction ends; waits for who does."""
-        self._run("lock_jobs", {"jobs": json.dumps(sorted(set(jobs)))}).fetchall()
+        """Let nobody else change the items of these jobs until the transaction ends; waits for who does.
+
+        Where statements are sent together, this goes with the next whose rows are asked for, before it.
+        """
+        self._run("lock_jobs", {"jobs": json.dumps(sorted(set(jobs)))})
 
     def add(self, job: NewJob, now_ms: int) -> int | None:
         """Add a job without items; returns its id, or None when its task has a job of this run id already."""
@@ -115,11 +118,11 @@ class Jobs:
     def _put(self, job: int, first: int, items: Sequence[NewItem], defaults: ItemDefaults, now_ms: int) -> None:
         shared = {**defaults._asdict(), "once": int(defaults.once), "job": job, "now": now_ms}
         numbers = as_json([number] for number in range(first, first + len(items)))
-        self._run("add_items", {**shared, "rows": numbers}).fetchall()
+        self._run("add_items", {**shared, "rows": numbers})
         rows = as_json(
             (first + place, each.key, each.arguments, *(each.window or (None, None))) for place, each in enumerate(items)
         )
-        self._run("add_inputs", {"job": job, "task": defaults.task, "rows": rows}).fetchall()
+        self._run("add_inputs", {"job": job, "task": defaults.task, "rows": rows})
 
     def seal(self, job: int, input_digest: str, release_ms: int | None, now_ms: int) -> bool:
         """Make a job complete; its held items become due from `release_ms` on, a chunk at a time.
@@ -140,7 +143,7 @@ class Jobs:
         """Forget a job whose submission was never completed."""
         self.lock([job])
         for name in ("drop_items", "drop_inputs", "drop_events", "drop_job"):
-            self._run(name, {"job": job}).fetchall()
+            self._run(name, {"job": job})
 
     def releasing(self) -> list[tuple[int, int]]:
         """Return sealed jobs whose items have not all been made due, with their due time."""
@@ -155,7 +158,7 @@ class Jobs:
         numbers = [row[0] for row in self._run("release_items", where)]
         if len(numbers) == limit:
             return int(max(numbers)) + 1
-        self._run("released_job", {"job": job}).fetchall()
+        self._run("released_job", {"job": job})
         return None
 
     def read(self, job: int) -> Job | None:
@@ -198,7 +201,7 @@ class Jobs:
 
     def unflag_cancel(self, job: int) -> None:
         """Take the request back, because its items are wanted again."""
-        self._run("unflag_job", {"job": job}).fetchall()
+        self._run("unflag_job", {"job": job})
 
     def cancelling(self) -> list[int]:
         """Return jobs that shall be cancelled and have not ended."""

@@ -81,7 +81,7 @@ class Past:
     def keep_windows(self, found: Sequence[tuple[PastSuccess, int | None]]) -> None:
         """Keep what later questions need of windows that succeeded, each once, with the rows that were written for it."""
         rows = as_json((*each[:7], rows, each.ended_ms) for each, rows in found)
-        self._run("keep_windows", {"rows": rows}).fetchall()
+        self._run("keep_windows", {"rows": rows})
 
     def windows(self, keys: Iterable[ItemKey]) -> dict[ItemKey, PastWindow]:
         """Return what is kept of removed items that succeeded for a window."""
@@ -92,30 +92,30 @@ class Past:
         """Remove items and all that belongs to them."""
         rows = as_json(keys)
         for name in DETAILS:
-            self._run(name, {"keys": rows}).fetchall()
+            self._run(name, {"keys": rows})
 
     def mark(self, job: int, following: int | None, now_ms: int) -> None:
         """Note that details of a job were removed, and from which item on there are still some."""
-        self._run("mark_pruned", {"job": job, "next": following, "now": now_ms}).fetchall()
+        self._run("mark_pruned", {"job": job, "next": following, "now": now_ms})
 
     def remove_events(self, jobs: Sequence[int]) -> None:
         """Remove the events of jobs themselves."""
-        self._run("prune_job_events", {"jobs": json.dumps(jobs)}).fetchall()
+        self._run("prune_job_events", {"jobs": json.dumps(jobs)})
 
     def remove_jobs(self, jobs: Sequence[int]) -> None:
         """Remove jobs whose details are gone."""
-        self._run("prune_jobs", {"jobs": json.dumps(jobs)}).fetchall()
+        self._run("prune_jobs", {"jobs": json.dumps(jobs)})
 
     def remove_workers(self, before_ms: int, limit: int) -> int:
         """Remove worker instances that hold nothing since a moment; returns how many."""
         found = [row[0] for row in self._run("old_workers", {"before": before_ms, "limit": limit})]
         for name in ("prune_worker_tasks", "prune_workers") if found else ():
-            self._run(name, {"workers": json.dumps(found)}).fetchall()
+            self._run(name, {"workers": json.dumps(found)})
         return len(found)
 
     def remove_operations(self, before_ms: int, limit: int) -> int:
         """Remove what is kept of transactions before a moment, for commits whose answer was lost; returns how many."""
-        return len(self._run("prune_operations", {"before": before_ms, "limit": limit}).fetchall())
+        return len(list(self._run("prune_operations", {"before": before_ms, "limit": limit})))
 
     def free_pages(self) -> tuple[int, int]:
         """Return how many pages of the store's file hold nothing, and how many there are; zeros where that is not our concern."""
@@ -124,4 +124,4 @@ class Past:
 
     def give_back_pages(self) -> None:
         """Give some free pages back to the file system."""
-        self._run("give_back_pages", {}).fetchall()
+        self._run("give_back_pages", {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from mulligan.core.job import Item, ItemKey
@@ -67,18 +67,22 @@ class Records:
         """Return the definitions under which the checkpoints were saved that a recover of these items would use."""
         return [row[0] for row in self._run("checkpoint_definitions", {"keys": as_json(keys)})]
 
-    def save_checkpoint(self, key: ItemKey, row: CheckpointRow) -> None:
-        """Save a step's result, or replace the cursor of this generation."""
-        values = {**row._asdict(), "job": key.job, "number": key.number, "now": row.at_ms}
-        self._run("save_checkpoint", values).fetchall()
+    def save_checkpoint(self, key: ItemKey, row: CheckpointRow, worker: int) -> Callable[[], bool]:
+        """Save a step's result, or replace the cursor of this generation, for the attempt that owns its item.
+
+        Returns what tells whether it does; if not, nothing is saved.
+        """
+        values = {**row._asdict(), "job": key.job, "number": key.number, "now": row.at_ms, "worker": worker}
+        found = self._run("save_checkpoint", values)
+        return lambda: one(found) is not None
 
     def drop_old_checkpoints(self, key: ItemKey, keep_from: int) -> None:
         """Forget what was saved before a restart, now that the new generation has succeeded."""
-        self._run("drop_old_checkpoints", {"job": key.job, "number": key.number, "keep_from": keep_from}).fetchall()
+        self._run("drop_old_checkpoints", {"job": key.job, "number": key.number, "keep_from": keep_from})
 
     def add_logs(self, rows: Sequence[tuple[int, int, int, int, str]], now_ms: int) -> None:
         """Add pieces of log: job, number, token, part, text."""
-        self._run("add_logs", {"rows": as_json(rows), "now": now_ms}).fetchall()
+        self._run("add_logs", {"rows": as_json(rows), "now": now_ms})
 
     def logs(self, key: ItemKey, token: int = 0, part: int = -1) -> list[tuple[int, int, int, str]]:
         """Return up to a thousand pieces of log after (token, part): token, part, time in ms, text."""
@@ -87,7 +91,7 @@ class Records:
 
     def set_progress(self, rows: Sequence[tuple[int, int, int, float, float]], now_ms: int) -> None:
         """Note how far attempts are: job, number, token, done, total."""
-        self._run("set_progress", {"rows": as_json(rows), "now": now_ms}).fetchall()
+        self._run("set_progress", {"rows": as_json(rows), "now": now_ms})
 
     def progress(self, key: ItemKey) -> tuple[int, float, float] | None:
         """Return token, done and total as last told by an attempt."""
@@ -98,7 +102,7 @@ class Records:
         """Note for each first item that the second waits for its success."""
         for key, after in pairs:
             values = {"job": key.job, "number": key.number, "next_job": after.job, "next_number": after.number}
-            self._run("add_successor", values).fetchall()
+            self._run("add_successor", values)
 
     def leave_order(self, key: ItemKey) -> ItemKey | None:
         """Take an item out of its order, since it succeeded; returns the one after it, which now follows the one before it."""
@@ -107,7 +111,7 @@ class Records:
         after = ItemKey(*row) if row else None
         for each in (before, key if after else None):
             if each is not None:
-                self._run("drop_successor", {"job": each.job, "number": each.number}).fetchall()
+                self._run("drop_successor", {"job": each.job, "number": each.number})
         if before and after:
             self.chain([(before, after)])
         return after
@@ -138,7 +142,7 @@ class Records:
         """Add an event of an item or of a job."""
         job, number = (key, None) if isinstance(key, int) else key
         values = {"now": now_ms, "kind": kind, "job": job, "number": number, "generation": generation, "reason": reason}
-        self._run("add_event", values).fetchall()
+        self._run("add_event", values)
 
     def events(self, after: EventPlace = FIRST, limit: int = 1000) -> list[EventRow]:
         """Return the events after a place, none of which is skipped for having been committed late."""
@@ -147,7 +151,7 @@ class Records:
 
     def add_audit(self, row: AuditRow) -> None:
         """Add a line to the audit; its id is given by the store."""
-        self._run("add_audit", {**row._asdict(), "now": row.at_ms}).fetchall()
+        self._run("add_audit", {**row._asdict(), "now": row.at_ms})
 
     def audit(self, target: str | None = None, limit: int = 100) -> list[AuditRow]:
         """Return the newest lines of the audit, of one target or of all."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mulligan.store.interface import Run, one
@@ -18,23 +18,24 @@ class Workers:
     def add(self, instance: str, name: str, pid: int, lock: str, lease_ms: int, tasks: Mapping[int, int], now_ms: int) -> int:
         """Add a worker instance that has loaded tasks (task to definition); returns its id."""
         values = {"instance": instance, "name": name, "pid": pid, "lock": lock, "lease_ms": lease_ms, "now": now_ms}
-        self._run("add_worker", values).fetchall()
+        self._run("add_worker", values)
         worker = int(one(self._run("find_worker", {"instance": instance}))[0])  # type: ignore[index]  # just added
         for task, definition in tasks.items():
-            self._run("add_worker_task", {"worker": worker, "task": task, "definition": definition}).fetchall()
+            self._run("add_worker_task", {"worker": worker, "task": task, "definition": definition})
         return worker
 
     def beat(self, worker: int, now_ms: int) -> bool:
         """Count a heartbeat; False when the worker was declared lost or stopped."""
         return one(self._run("beat", {"worker": worker, "now": now_ms})) is not None
 
-    def is_living(self, worker: int) -> bool:
-        """Return whether a worker has neither been stopped nor declared lost."""
-        return one(self._run("is_living", {"worker": worker})) is not None
+    def is_living(self, worker: int) -> Callable[[], bool]:
+        """Look whether a worker has neither been stopped nor declared lost; returns what tells it."""
+        found = self._run("is_living", {"worker": worker})
+        return lambda: one(found) is not None
 
     def count_refused(self, worker: int, count: int) -> None:
         """Count writes that were refused because they came too late."""
-        self._run("count_refused", {"worker": worker, "count": count}).fetchall()
+        self._run("count_refused", {"worker": worker, "count": count})
 
     def stop(self, worker: int, now_ms: int) -> bool:
         """Note that a worker ended in order; False when it had ended before."""
@@ -46,7 +47,7 @@ class Workers:
 
     def close(self, worker: int, now_ms: int) -> None:
         """Note that nothing is held by an ended worker any more."""
-        self._run("close_worker", {"worker": worker, "now": now_ms}).fetchall()
+        self._run("close_worker", {"worker": worker, "now": now_ms})
 
     def open(self) -> list[WorkerRow]:
         """Return the workers that live, and those that ended but still hold work items."""
