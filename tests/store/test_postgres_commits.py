@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from shelf import a_job
 
-from mulligan.core.errors import StoreError
+from mulligan.core.errors import StoreAway, StoreError, StoreUnsure
 from mulligan.store.postgres import Place, PostgresDatabase
 from mulligan.store.store import Store
 
@@ -51,3 +51,26 @@ def test_what_became_of_a_commit_is_asked_until_the_server_answers(
     assert left == [0]
     assert database._was_committed(operation), "now its id is there"
     database.close()
+
+
+def test_what_became_of_a_commit_that_was_given_up_is_made_certain_before_anything_else_is_written(
+    a_place: MakePlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, operation = Store(database := PostgresDatabase(a_place())), uuid.uuid4()
+    database.wait_at_most(50)
+
+    def away(*_: Any) -> Any:
+        raise psycopg.OperationalError("it is away")
+
+    with monkeypatch.context() as silent:
+        silent.setattr(database, "_alone", away)
+        with pytest.raises(StoreUnsure, match="look before you ask again"):
+            database._was_committed(operation)
+        with pytest.raises(StoreAway), store.write() as session:
+            a_job(session)
+    with store.write() as session:
+        a_job(session)
+    with database.read():
+        assert database.text_in_reader("select count(*) from operations where id = :id", {"id": operation}) == [(1,)]
+    assert len(store.listing.jobs({})) == 1
+    store.close()

@@ -30,7 +30,7 @@ OLDEST = 140_000
 WAIT_S = 10.0
 """How long to wait for a connection before StoreAway."""
 UNSURE_S = 30.0
-"""How long to look for what became of a commit whose answer was lost."""
+"""How long to look for what became of a commit whose answer was lost, by who has nothing better to do."""
 STATEMENT_S = 5
 TIMEOUTS = {
     "statement_timeout": f"{STATEMENT_S}s",
@@ -79,6 +79,9 @@ class PostgresDatabase:
         self.place = place
         self.shown = shown(place)
         self.wait_s = wait_s
+        self._unsure_s = UNSURE_S
+        self._unsure: set[uuid.UUID] = set()
+        """Operations of which nobody could say yet whether they were committed."""
         self._pooler = place.transaction_pooler
         self._local = threading.local()
         self._hurt: Hurt | None = None
@@ -123,6 +126,7 @@ class PostgresDatabase:
         begin: list[Asked] = [("begin", {}), *self._settings, ("add_operation", {"id": operation})]
         transaction = Transaction(self._lending, begin, self.wait_s)
         with self._translated():
+            self._make_sure()
             self._local.writer = transaction
             try:
                 yield
@@ -176,8 +180,8 @@ class PostgresDatabase:
             return found + round((time.monotonic() - asked) * 500)
 
     def wait_at_most(self, busy_ms: int) -> None:
-        """Wait so long for a connection, before StoreAway; for who has better things to do meanwhile."""
-        self.wait_s = busy_ms / 1000
+        """Wait so long for a connection before StoreAway, for certainty before StoreUnsure; for who has better things to do."""
+        self.wait_s = self._unsure_s = busy_ms / 1000
 
     def fail_with(self, hurt: Hurt | None) -> None:
         """Call this before and after every commit; for tests that want a store that fails."""
@@ -207,25 +211,39 @@ class PostgresDatabase:
         if not committed and not self._was_committed(operation):
             raise StoreAway(f"{self.shown}: the connection was lost before the commit: nothing was changed")
 
+    def _make_sure(self) -> None:
+        """Settle first what became of commits that were given up: one that came late would be in the way of what follows."""
+        for operation in list(self._unsure):
+            self._add(operation)
+            self._unsure.discard(operation)
+
     def _was_committed(self, operation: uuid.UUID) -> bool:
         """Look for what became of a commit whose answer was lost, on another connection, until it is certain.
 
-        Adding the operation's id again waits for the lost transaction, should it still be at work, and finds the id there
-        if it was committed. If not, the id that is there now keeps it from being committed later.
+        Raises StoreUnsure when that takes too long; then it is made certain before anything else is written.
         """
-        until = time.monotonic() + UNSURE_S
-        # Behind a pooler no path to the schema is set outside a transaction.
-        text = ADD_OPERATION.replace("operations", f'"{self.place.schema}".operations')
+        until = time.monotonic() + self._unsure_s
         while True:
             try:
-                return not self._alone(text, {"id": operation})
+                return not self._add(operation)
             except (psycopg.OperationalError, PoolTimeout) as error:
                 if time.monotonic() > until:
+                    self._unsure.add(operation)
                     raise StoreUnsure(
-                        f"{self.shown}: it went away during a commit and did not come back for {UNSURE_S:g} s: what was asked "
-                        "for may have been stored or not; look before you ask again"
+                        f"{self.shown}: it went away during a commit and did not come back for {self._unsure_s:g} s: what was "
+                        "asked for may have been stored or not; look before you ask again"
                     ) from error
                 threading.Event().wait(0.1)
+
+    def _add(self, operation: uuid.UUID) -> bool:
+        """Add an operation's id, unless it is there; returns whether it was not.
+
+        That waits for the transaction of a lost connection, should it still be at work, and finds the id there if it was
+        committed. If not, the id that is there now keeps it from being committed later.
+        """
+        # Behind a pooler no path to the schema is set outside a transaction.
+        text = ADD_OPERATION.replace("operations", f'"{self.place.schema}".operations')
+        return bool(self._alone(text, {"id": operation}))
 
     def _translated(self) -> contextlib.AbstractContextManager[None]:
         return in_our_words(self.shown)
