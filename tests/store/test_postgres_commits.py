@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +30,28 @@ def test_a_statement_that_failed_and_was_passed_over_is_not_taken_for_a_commit(a
     with pytest.raises(StoreError, match="nothing was changed"):
         write()
     assert store.listing.jobs({}) == []
+    store.close()
+
+
+def test_nothing_is_written_after_a_first_statement_that_failed_and_was_passed_over(a_place: MakePlace) -> None:
+    store = Store(PostgresDatabase(a_place()))
+
+    def write() -> None:
+        with store.write() as session:
+            with pytest.raises(psycopg.Error):
+                list(store.database.in_writer("add_inputs", {"job": 1, "task": 1, "rows": "no JSON"}))
+            session.tasks.add("default", "late", "module")
+
+    def write_no_more() -> None:
+        with store.write(), contextlib.suppress(psycopg.Error):
+            list(store.database.in_writer("add_inputs", {"job": 1, "task": 1, "rows": "no JSON"}))
+
+    with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+        write()
+    with pytest.raises(StoreError, match="nothing was changed"):
+        write_no_more()
+    with store.read() as session:
+        assert session.tasks.all("default") == []
     store.close()
 
 

@@ -92,11 +92,12 @@ class _Claims(NamedTuple):
 
     def claims(self) -> list[Claim]:
         """Make of it what is run."""
-        return [
-            Claim(item, each.input, self.definitions[item.definition], each.run_id, each.tz, self.saved.get(item.key))
-            for each in self.taken
-            if (item := each.item)
-        ]
+        made = []
+        for each in self.taken:
+            item = each.item
+            definition, saved = self.definitions[item.definition], self.saved.get(item.key)
+            made.append(Claim(item, each.input, definition, each.run_id, each.tz, saved))
+        return made
 
 
 class Checkpoint(NamedTuple):

@@ -130,6 +130,7 @@ class PostgresDatabase:
             self._local.writer = transaction
             try:
                 yield
+                self._refuse_failed(transaction)
                 if not transaction.idle:
                     transaction.send()
                 self._fail("before commit")
@@ -201,10 +202,13 @@ class PostgresDatabase:
         finally:
             self._pool.putconn(connection)
 
+    def _refuse_failed(self, transaction: Transaction) -> None:
+        """Refuse to commit what would be a silent rollback."""
+        if transaction.failed:
+            raise StoreError(f"{self.shown}: a statement failed and was passed over: nothing was changed")
+
     def _commit(self, transaction: Transaction, operation: uuid.UUID) -> None:
         try:
-            if transaction.failed:  # whose commit would be a silent rollback
-                raise StoreError(f"{self.shown}: a statement failed and was passed over: nothing was changed")
             committed = transaction.idle or transaction.commit()
         finally:
             transaction.end()

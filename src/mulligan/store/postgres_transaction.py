@@ -50,6 +50,8 @@ class Transaction:
         self._answers: list[Answer | None] = [None] * len(begin)
         self._connection: Connection | None = None
         self._empty = True
+        self._over = False
+        """Whether nothing more can be sent: it has ended, or something failed, and what follows must not run without that."""
 
     def ask(self, name: str, parameters: Mapping[str, Any]) -> Answer:
         """Have a named statement run in its turn."""
@@ -68,9 +70,13 @@ class Transaction:
 
     def send(self) -> Connection:
         """Send what was asked for and not sent yet."""
+        if self._over:
+            raise psycopg.errors.InFailedSqlTransaction("the transaction has failed or ended before this")
         asked, self._asked = self._asked, []
         answers, self._answers = self._answers, []
+        self._over = True
         found = self._sent_first(asked) if self._connection is None else self._run(self._connection, asked)
+        self._over = False
         for answer, rows in zip(answers, found, strict=True):
             if answer is not None:
                 answer.rows = rows
@@ -85,8 +91,8 @@ class Transaction:
     @property
     def failed(self) -> bool:
         """Whether a statement of it has failed, so that nothing of it can be committed."""
-        connection = self._connection
-        return connection is not None and connection.pgconn.transaction_status == TransactionStatus.INERROR
+        lost = self._connection is not None and self._connection.pgconn.transaction_status == TransactionStatus.INERROR
+        return self._over or lost
 
     def commit(self) -> bool:
         """Commit; returns False when the connection was lost meanwhile, so that nobody knows what became of it."""
@@ -101,6 +107,7 @@ class Transaction:
 
     def end(self) -> None:
         """Roll back what was not committed, and give the connection back."""
+        self._over = True
         connection, self._connection = self._connection, None
         if connection is not None:
             self._give_back(connection)
