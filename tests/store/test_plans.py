@@ -221,6 +221,20 @@ def test_a_list_of_a_jobs_items_begins_where_they_are(world: Harness, filters: d
         assert all(each.sought for each in found)
 
 
+@pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
+def test_an_item_of_a_large_job_is_found_by_its_key_and_not_by_going_through_the_job(
+    dialect: str, request: pytest.FixtureRequest
+) -> None:
+    database = PostgresDatabase(request.getfixturevalue("a_place")()) if dialect == "postgres" else None
+    unique = {"sqlite": "inputs_unique", "postgres": "inputs_job_key_key"}[dialect]
+    with Harness(database=database) if database else Harness() as world:
+        job = world.submit(items=3000)  # and no statistics yet
+        for asked in listed(world, {"job": job, "key": "7"}):
+            assert Read("inputs", unique, sought=True) in asked, asked
+    if database:
+        database.close()
+
+
 def test_what_failed_in_any_job_is_found_without_what_has_not(world: Harness) -> None:
     for asked in listed(world, {"status": "FAILURE"}):
         read = {each.index: each.sought for each in asked if each.table == "items"}

@@ -68,10 +68,12 @@ ITEM_FILTERS = {
     for dialect in _MEMBERS
 }
 
-# What some filters say more closely, in the words by which an index is found. A place inside one job is a number. A partial index
+# What some filters say more closely, in the words by which an index is found. A place inside one job is a number, and so is a key
+# there: else PostgreSQL, which would have to sort what it finds by the key, goes through the job in order. A partial index
 # is used only for a status that the text itself names; SQLite takes no part of one in the order of a list, so there the jobs that
 # have such items at all are looked at one after the other.
 _BEYOND = "i.number > :after_number"
+_BY_KEY = "i.number = (select number from inputs where job = :job and key = :key)"
 _IN_A_JOB = {each: f"i.status = '{each}'" for each in ("RETRY", "FAILURE", "REVOKED")}
 _IN_ANY = {
     "sqlite": {
@@ -181,6 +183,8 @@ def _closer(filters: Mapping[str, Any], dialect: str) -> tuple[dict[str, Any], l
     after, status = said.get("after"), said.get("status")
     if after is not None and after[0] == said.get("job"):
         clauses.append(_BEYOND)
+    if said.get("job") is not None and said.get("key") is not None:
+        clauses.append(_BY_KEY)
     known = _IN_A_JOB if said.get("job") is not None else _IN_ANY[dialect]
     one = [status] if isinstance(status, str) else list(status or [])
     if len(one) == 1 and str(one[0]) in known:
