@@ -135,6 +135,14 @@ def test_saving_leaves_nothing_unfinished(folder: Path) -> None:
     assert Path(saved.path).read_bytes() == b"1"
 
 
+def test_saving_clears_away_what_a_killed_attempt_had_not_finished(folder: Path) -> None:
+    for name in (".a.csv.4711", ".b.csv.4711"):
+        (folder / "raw").mkdir(exist_ok=True)
+        (folder / "raw" / name).write_bytes(b"half")
+    flow.save("raw/a.csv", b"1", rows=1)
+    assert sorted(path.name for path in (folder / "raw").iterdir()) == [".b.csv.4711", "a.csv"]
+
+
 @pytest.fixture(scope="session")
 def year(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both stores after the whole year was computed by the flow, the changed days by their old column name."""

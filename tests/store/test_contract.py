@@ -163,6 +163,17 @@ class TestClaiming:
             for wrong in ((task + 1, False, 3), (task, True, 3), (task, False, 2)):
                 assert session.items.claim(1, *wrong, 9, NOW) == []
 
+    @pytest.mark.parametrize("stuck", ["cancelled", "expired"])
+    def test_what_may_not_start_keeps_nobody_behind_it_waiting(self, store: Store, stuck: str) -> None:
+        with store.write() as session:
+            first = a_job(session, 3, run_id="first", deadline_ms=NOW if stuck == "expired" else None)
+            if stuck == "cancelled":
+                session.jobs.flag_cancel(first, NOW)
+            second = a_job(session, run_id="second")
+            assert [each.item.key for each in session.items.claim(1, item(session, first).task, False, 3, 1, NOW)] == [
+                ItemKey(second, 0)
+            ]
+
     def test_heads_tell_the_earliest_due_time_of_each_task_kind_and_priority(self, store: Store) -> None:
         with store.write() as session:
             a_job(session, 2, run_id="a", due_ms=NOW + 5)

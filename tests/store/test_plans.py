@@ -42,7 +42,7 @@ begin_retention | - | -
 cancelling_jobs | jobs_cancelling* | jobs_cancelling*
 checkpoint_definitions | checkpoints_pkey items_pkey | checkpoints_pkey items_pkey
 claimable | inputs_pkey items_ready jobs_cancelling* |
-claim_at_once | | attempts_pkey inputs_pkey items_pkey items_ready jobs_pkey
+claim_at_once | | attempts_pkey inputs_pkey items_pkey items_ready jobs_cancelling* jobs_pkey
 close_worker | workers_pkey | workers_open
 count_moves | jobs_pkey |
 count_refused | workers_pkey | workers_pkey

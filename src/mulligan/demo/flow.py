@@ -133,4 +133,6 @@ def save(name: str, body: bytes, rows: int) -> File:
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
+    for each in path.parent.glob(f".{path.name}.*"):  # of attempts that were killed while they wrote
+        each.unlink(missing_ok=True)
     return File(str(path), hashlib.sha256(body).hexdigest(), rows)

@@ -27,14 +27,17 @@ cross join lateral (
 where not exists (select 1 from tasks where id = t.task and paused_ms is not null);
 
 -- name: claim_at_once
--- Takes the jobs of the next items that nobody else is busy with (a job that is being cancelled starts nothing), starts their
--- items as deciding on Claimed does, and counts them. What changed after this statement began has another version: it is left out.
--- No attempt begins before the one before it ended, by whose clock ever.
+-- Takes the jobs of the next items that nobody else is busy with (a job that is being cancelled and an item whose time is over
+-- start nothing, and keep nobody behind them waiting), starts their items as deciding on Claimed does, and counts them. What
+-- changed after this statement began has another version: it is left out. No attempt begins before the one before it ended, by
+-- whose clock ever.
 with locked as materialized (
     select id, run_id, tz from jobs
     where (cancel_ms is null or ended_ms is not null) and id = any (array(
         select job from items
         where task = :task and once = :once and priority = :priority and status in ('PENDING', 'RETRY') and due_ms <= :now
+            and (deadline_ms is null or deadline_ms > :now)
+            and job not in (select id from jobs where cancel_ms is not null and ended_ms is null)
         order by due_ms, job, number limit :limit))
     order by id for no key update skip locked
 ), found as materialized (
