@@ -97,11 +97,11 @@ class TestWorkers:
     def test_a_heartbeat_counts_until_the_worker_has_ended(self, store: Store) -> None:
         with store.write() as session:
             worker = a_worker(session)
-            assert session.workers.beat(worker, NOW)
+            assert session.workers.beat(worker, NOW) == 0
             assert [each.beat for each in session.workers.open()] == [1]
             assert not session.workers.lose(worker, 0, NOW), "it has beaten since"
             assert session.workers.lose(worker, 1, NOW)
-            assert not session.workers.beat(worker, NOW)
+            assert session.workers.beat(worker, NOW) is None
             assert not session.workers.lose(worker, 1, NOW)
             assert not session.workers.stop(worker, NOW)
             assert not session.workers.is_living(worker)()

@@ -37,7 +37,7 @@ any_successor | successors_unique* | successors_next_job_next_number_key*
 apply_at_once | | items_pkey jobs_pkey
 apply_items | items_pkey |
 asked_to_stop | items_held | items_held
-beat | workers_pkey | workers_pkey
+beat | meta_pkey workers_pkey | meta_pkey workers_pkey
 begin_retention | - | -
 cancelling_jobs | jobs_cancelling* | jobs_cancelling*
 checkpoint_definitions | checkpoints_pkey items_pkey | checkpoints_pkey items_pkey

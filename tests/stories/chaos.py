@@ -29,6 +29,8 @@ class Report:
     started_twice: list[str] = field(default_factory=list)
     again_after_s: list[float] = field(default_factory=list)
     """For each interrupted item: seconds from when the new worker was up until the item ran again."""
+    noticed_s: list[float] = field(default_factory=list)
+    """For each black hole: seconds until every worker had noticed that nothing answers any more."""
 
     def __str__(self) -> str:
         waits = sorted(self.again_after_s) or [0.0]
@@ -36,7 +38,7 @@ class Report:
         return (
             f"{self.kills.total()} kills ({kinds}); {self.items} items, all ended; {len(self.started_twice)} second starts; "
             f"{len(self.again_after_s)} interrupted items ran again after {waits[len(waits) // 2]:.2f} s in the middle, "
-            f"{waits[-1]:.2f} s at most"
+            f"{waits[-1]:.2f} s at most" + (f"; black holes noticed within {max(self.noticed_s):.1f} s" if self.noticed_s else "")
         )
 
 

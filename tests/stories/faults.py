@@ -21,8 +21,10 @@ WHOLE = {
     "cut before commit": 50,
     "cut during commit": 50,
     "cut after commit": 100,
+    "black hole": 10,
 }
 """How often a long run breaks each of them at least, whatever chance has it break."""
+NOTICED, BACK, NOTICED_S = "store is away", "store is back", 15.0
 
 
 class Faults(Chaos):
@@ -54,6 +56,9 @@ class Faults(Chaos):
             case "restart":
                 self._server.restart(away_s=self._random.uniform(0, 1))
                 self.report.kills[kind] += 1
+            case "black hole":
+                self._go_silent()
+                self.report.kills[kind] += 1
             case "terminate":
                 self.report.kills[kind] += self._terminate()
             case _:
@@ -69,6 +74,18 @@ class Faults(Chaos):
                 if count := len(connection.execute(IN_THE_MIDDLE).fetchall()):
                     return count
         return 0
+
+    def _go_silent(self) -> None:
+        """Answer nothing, whatever the workers are in the middle of, until all of them have noticed."""
+        before = [worker.said.count(NOTICED) for worker in self._workers]
+        silent = time.monotonic()
+        self._proxy.go_silent()
+        for worker, count in zip(self._workers, before, strict=True):
+            until(lambda: worker.said.count(NOTICED) > count, "a worker notices the silence", NOTICED_S)  # noqa: B023 - run here
+        self.report.noticed_s.append(time.monotonic() - silent)
+        self._proxy.go_on()
+        for worker in self._workers:
+            until(lambda: worker.said.count(BACK) == worker.said.count(NOTICED), "a worker is back", 30)  # noqa: B023
 
     def _cut(self, cut: Cut) -> int:
         before = len(self._proxy.cuts)

@@ -45,6 +45,19 @@ class Proxy:
         """Forward nothing any more, of old connections or new ones, and keep all of them open: a black hole."""
         self._open.clear()
 
+    def silence_listeners(self) -> int:
+        """Forward nothing any more of the connections that listen for notifications; returns how many those are."""
+        with self._lock:
+            listening = [each for each in self._pairs if each.listens and not each.silent]
+            for each in listening:
+                each.silent = True
+        return len(listening)
+
+    def listeners(self) -> int:
+        """Return how many connections listen for notifications and are not silent."""
+        with self._lock:
+            return sum(each.listens and not each.silent for each in self._pairs)
+
     def go_on(self) -> None:
         """Forward again; what was silent for so long is cut, as routers do that have forgotten a connection."""
         self.cut_all()
@@ -92,11 +105,15 @@ class _Pair:
         self._target = target
         self._server: socket.socket | None = None
         self._cutting = False
+        self._closed = threading.Event()
+        self.listens = False
+        self.silent = False
 
     def start(self) -> None:
         threading.Thread(target=self._forth, daemon=True).start()
 
     def close(self) -> None:
+        self._closed.set()
         for each in (self._client, self._server):
             if each is not None:
                 with suppress(OSError):
@@ -109,7 +126,8 @@ class _Pair:
             self._server = socket.create_connection(("127.0.0.1", self._target))
             threading.Thread(target=self._back, args=(self._server,), daemon=True).start()
             while data := self._client.recv(65536):
-                self._proxy.wait_until_open()
+                self.listens = self.listens or b'listen "' in data
+                self._wait_until_open()
                 cut = self._proxy.take_wanted() if data.endswith(COMMIT) else None
                 if cut == "before commit":
                     break
@@ -128,6 +146,11 @@ class _Pair:
             while data := server.recv(65536):
                 if self._cutting:  # the commit was answered, and nobody will hear of it
                     break
-                self._proxy.wait_until_open()
+                self._wait_until_open()
                 self._client.sendall(data)
         self.close()
+
+    def _wait_until_open(self) -> None:
+        if self.silent:
+            self._closed.wait()
+        self._proxy.wait_until_open()

@@ -173,6 +173,20 @@ def test_a_black_hole_is_noticed_within_fifteen_seconds(world: World, proxy: Pro
     world.check()
 
 
+def test_a_session_that_hears_nothing_any_more_is_replaced_within_fifteen_seconds_and_work_goes_on(
+    world: World, proxy: Proxy
+) -> None:
+    world.worker(processes=1, lease=60, database=through(proxy, world))
+    until(lambda: proxy.listeners() == 1, "the worker listens")
+    assert proxy.silence_listeners() == 1
+    silent = time.monotonic()
+    assert world.client.submit(story_tasks.add, 1, 2).wait(3).result() == 3  # by looking, once a second
+    until(lambda: proxy.listeners() == 1, "another session listens", 20)
+    assert time.monotonic() - silent <= 15
+    assert world.instances() == 1
+    world.check()
+
+
 def test_under_load_with_all_of_these_at_random_nothing_fails_and_nothing_runs_twice(
     world: World, server: PostgresServer
 ) -> None:

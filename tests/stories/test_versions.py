@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import apsw
+import psycopg
+from psycopg import sql
 from story_harness import World, until
 
 from mulligan import JobStatus
@@ -58,6 +61,21 @@ def test_a_new_policy_holds_from_the_next_generation_on(world: World) -> None:
     assert item.reason is Reason.BUDGET_SPENT
     assert world.lines() == ["old -1", *["new -1"] * 4]
     assert second.stop() == 0
+    world.check()
+
+
+def test_a_worker_whose_schema_is_migrated_beyond_what_it_knows_drains_and_says_which_version_to_install(world: World) -> None:
+    worker = world.worker(a_version(world, "old", OLD), lease=0.6)
+    assert world.client.submit("load", file=world.path(), n=1).result() == "old"
+    contract = "insert into meta (key, value) values ('oldest_code', '99')"
+    if world.place is None:
+        apsw.Connection(str(world.store)).execute(contract)
+    else:
+        with psycopg.connect(world.place.url) as connection:
+            connection.execute(sql.SQL("set search_path = {}").format(sql.Identifier(world.place.schema)))
+            connection.execute(contract)
+    assert worker.wait() != 0
+    assert "needs a version of Mulligan that knows schema 99" in worker.said
     world.check()
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from mulligan.core.definition import Definition
+from mulligan.core.errors import StoreNewer
 from mulligan.core.events import (
     AttemptEvent,
     CancelRequested,
@@ -201,9 +202,15 @@ class Engine:
         return worker, published
 
     def beat(self, worker: int) -> bool:
-        """Count a heartbeat; False when the worker was declared lost."""
+        """Count a heartbeat; False when the worker was declared lost. Raises StoreNewer when this code is too old by now."""
         with self.store.write() as session:
-            return session.workers.beat(worker, self.clock.now_ms())
+            oldest = session.workers.beat(worker, self.clock.now_ms())
+        if oldest is not None and oldest > self.store.version:
+            raise StoreNewer(
+                f"the schema was migrated, and needs a version of Mulligan that knows schema {oldest}; this one knows "
+                f"{self.store.version}: install the version that migrated it"
+            )
+        return oldest is not None
 
     def dismiss(self, worker: int, name: str) -> None:
         """Note that a worker ended; what it still held is taken back as lost."""

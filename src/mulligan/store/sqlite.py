@@ -185,7 +185,8 @@ def _prepare(connection: apsw.Connection, path: str) -> None:
     """Check that the file is ours and bring its schema up to date."""
     known = migrations("sqlite")
     newest = known[-1].number
-    version = _checked_version(connection, path, newest)
+    with connection:  # one snapshot, since another process may be making the schema
+        version = _checked_version(connection, path, newest)
     if version == 0:  # has an effect before the file has its first page only: pages that hold nothing can be given back later
         connection.execute("pragma auto_vacuum = incremental")
     if connection.execute("pragma journal_mode").get != "wal" and path != ":memory:":

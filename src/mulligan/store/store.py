@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from mulligan.store.interface import Database, Run
 from mulligan.store.listing import Listing
+from mulligan.store.migrating import migrations
 from mulligan.store.verbs.items import Items
 from mulligan.store.verbs.items_at_once import ItemsAtOnce
 from mulligan.store.verbs.jobs import Jobs
@@ -35,6 +36,8 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.version = migrations(database.dialect)[-1].number
+        """The newest schema that this code knows."""
         self.listing = Listing(database)
         self._writing = Session(database.in_writer, at_once=database.at_once)
         self._reading = Session(database.in_reader, at_once=database.at_once)

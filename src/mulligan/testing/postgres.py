@@ -22,6 +22,7 @@ URL_VARIABLE = "MULLIGAN_TEST_POSTGRES_URL"
 BIN_VARIABLE = "MULLIGAN_TEST_POSTGRES_BIN"
 FAST = ("fsync=off", "full_page_writes=off")
 START_S = 30.0
+PREFIX, OWNER = "mulligan-postgres-", "owner"
 
 
 class PostgresMissing(Exception):
@@ -89,7 +90,9 @@ class PostgresServer:
 
     def __init__(self, *, durable: bool = False, settings: tuple[str, ...] = ()) -> None:
         self._bin = find_binaries()
-        self.folder = Path(tempfile.mkdtemp(prefix="mulligan-postgres-"))
+        sweep()
+        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        (self.folder / OWNER).write_text(str(os.getpid()), "utf-8")
         self._data = self.folder / "data"
         self._as = somebody_else(self._bin / "postgres") if os.getuid() == 0 else {}
         self._settings = (*(() if durable else FAST), *settings)
@@ -189,6 +192,32 @@ class PostgresServer:
                 threading.Event().wait(0.02)
             else:
                 return
+
+
+def sweep() -> None:
+    """End the servers, and throw away the folders, of processes that were killed before they could do it."""
+    for owner in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{OWNER}"):
+        with contextlib.suppress(OSError, ValueError):  # somebody else's, or swept by another process just now
+            if not _is_alive(int(owner.read_text("utf-8"))):
+                _end(owner.parent)
+                shutil.rmtree(owner.parent, ignore_errors=True)
+
+
+def _end(folder: Path) -> None:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        postmaster = int((folder / "data" / "postmaster.pid").read_text("utf-8").splitlines()[0])
+        if str(folder) in Path(f"/proc/{postmaster}/cmdline").read_text("utf-8"):  # else the number is another's by now
+            os.kill(postmaster, signal.SIGQUIT)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def somebody_else(program: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from mulligan.core.errors import StoreBusy, StoreError, WorkerUnfit
+from mulligan.core.errors import StoreBusy, StoreError, StoreNewer, WorkerUnfit
 from mulligan.core.events import AttemptEvent
 from mulligan.core.job import Item, ItemKey
 from mulligan.engine.definitions import Published
@@ -228,9 +228,14 @@ class Worker:
 
     def _heed(self) -> None:
         """Drain when the executor cannot run anything more."""
-        if self._trouble is None and self._executor.trouble is not None:
-            self._trouble = self._executor.trouble
-            self._tell("nothing more can be run here", reason=self._trouble)
+        if self._executor.trouble is not None:
+            self._give_up(self._executor.trouble)
+
+    def _give_up(self, trouble: str) -> None:
+        """Drain, since nothing more can be run here."""
+        if self._trouble is None:
+            self._trouble = trouble
+            self._tell("nothing more can be run here", reason=trouble)
             self._stops = max(self._stops, 1)
             self._waiting.wake()
 
@@ -375,7 +380,12 @@ class Worker:
     def _beat(self, now: float) -> None:
         assert self._worker is not None  # noqa: S101 - enlisted before the first step
         self._beat_at = now + self._parts.lease_s / 6
-        if self._engine.beat(self._worker):
+        try:
+            lives = self._engine.beat(self._worker)
+        except StoreNewer as newer:
+            self._give_up(str(newer))
+            lives = True
+        if lives:
             self._renewed = now
         else:
             self._start_anew()

@@ -54,10 +54,10 @@ insert into worker_tasks (worker, task, definition) values (:worker, :task, :def
 on conflict (worker, task) do nothing;
 
 -- name: beat
--- Nothing changed means that the worker was declared lost meanwhile.
+-- Nothing changed means that the worker was declared lost meanwhile. Returns the oldest schema that code must know by now.
 update workers set beat = beat + 1, seen_ms = :now
 where id = :worker and stopped_ms is null and lost_ms is null
-returning beat;
+returning cast(coalesce((select value from meta where key = 'oldest_code'), '0') as integer);
 
 -- name: is_living
 select 1 from workers where id = :worker and stopped_ms is null and lost_ms is null;

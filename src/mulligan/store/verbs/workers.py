@@ -24,9 +24,10 @@ class Workers:
             self._run("add_worker_task", {"worker": worker, "task": task, "definition": definition})
         return worker
 
-    def beat(self, worker: int, now_ms: int) -> bool:
-        """Count a heartbeat; False when the worker was declared lost or stopped."""
-        return one(self._run("beat", {"worker": worker, "now": now_ms})) is not None
+    def beat(self, worker: int, now_ms: int) -> int | None:
+        """Count a heartbeat; returns the oldest schema that code must know, None when the worker was declared lost or stopped."""
+        found = one(self._run("beat", {"worker": worker, "now": now_ms}))
+        return None if found is None else int(found[0])
 
     def is_living(self, worker: int) -> Callable[[], bool]:
         """Look whether a worker has neither been stopped nor declared lost; returns what tells it."""
