@@ -77,6 +77,7 @@ class Faults(Chaos):
 
     def _go_silent(self) -> None:
         """Answer nothing, whatever the workers are in the middle of, until all of them have noticed."""
+        self._until_back()
         before = [worker.said.count(NOTICED) for worker in self._workers]
         silent = time.monotonic()
         self._proxy.go_silent()
@@ -84,8 +85,11 @@ class Faults(Chaos):
             until(lambda: worker.said.count(NOTICED) > count, "a worker notices the silence", NOTICED_S)  # noqa: B023 - run here
         self.report.noticed_s.append(time.monotonic() - silent)
         self._proxy.go_on()
+        self._until_back()
+
+    def _until_back(self) -> None:
         for worker in self._workers:
-            until(lambda: worker.said.count(BACK) == worker.said.count(NOTICED), "a worker is back", 30)  # noqa: B023
+            until(lambda: worker.said.count(BACK) == worker.said.count(NOTICED), "a worker is back", 30)  # noqa: B023 - run here
 
     def _cut(self, cut: Cut) -> int:
         before = len(self._proxy.cuts)

@@ -85,7 +85,7 @@ class PostgresDatabase:
         self._pooler = place.transaction_pooler
         self._local = threading.local()
         self._hurt: Hurt | None = None
-        self.watchdog = Watchdog(STATEMENT_S + 3.0)
+        self.watchdog = Watchdog(STATEMENT_S + 1.0)
         self._pool = ConnectionPool(
             conninfo(place),
             kwargs={"autocommit": True, "prepare_threshold": None if self._pooler else 0},
