@@ -16,13 +16,15 @@ from mulligan.sdk.ports import AMBIENT, Backend
 
 if TYPE_CHECKING:
     from mulligan.client import Client, Job, WorkItem, connect
-    from mulligan.core.errors import MulliganError, TaskFailed, WaitTimeout
+    from mulligan.core.errors import MulliganError, TaskCancelled, TaskFailed, WaitTimeout
     from mulligan.core.job import FailureClass, JobStatus
     from mulligan.core.retry import BATCH, NEVER, Policy, Retry
     from mulligan.core.signals import InfrastructureError, PermanentError, RateLimited, Snooze, Stopped, TransientError
+    from mulligan.sdk.calls import gather
     from mulligan.sdk.context import Context
     from mulligan.sdk.task import Task, task
     from mulligan.sdk.window import Window
+    from mulligan.sdk.workflow import Workflow, workflow
 
     TRANSIENT = FailureClass.TRANSIENT
     RATE_LIMITED = FailureClass.RATE_LIMITED
@@ -32,13 +34,15 @@ if TYPE_CHECKING:
     UNKNOWN = FailureClass.UNKNOWN
 
 _HOMES = {
-    "mulligan.core.errors": ("MulliganError", "TaskFailed", "WaitTimeout"),
+    "mulligan.core.errors": ("MulliganError", "TaskCancelled", "TaskFailed", "WaitTimeout"),
     "mulligan.core.job": ("FailureClass", "JobStatus"),
     "mulligan.core.retry": ("BATCH", "NEVER", "Policy", "Retry"),
     "mulligan.core.signals": ("InfrastructureError", "PermanentError", "RateLimited", "Snooze", "Stopped", "TransientError"),
     "mulligan.sdk.context": ("Context",),
     "mulligan.sdk.task": ("Task", "task"),
     "mulligan.sdk.window": ("Window",),
+    "mulligan.sdk.calls": ("gather",),
+    "mulligan.sdk.workflow": ("Workflow", "workflow"),
     "mulligan.client": ("Client", "Job", "WorkItem", "connect"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -67,13 +71,17 @@ __all__ = [
     "Snooze",
     "Stopped",
     "Task",
+    "TaskCancelled",
     "TaskFailed",
     "TransientError",
     "WaitTimeout",
     "Window",
     "WorkItem",
+    "Workflow",
     "connect",
+    "gather",
     "task",
+    "workflow",
 ]
 
 

@@ -30,8 +30,11 @@ from mulligan.supervisor.retention import retention_chore
 from mulligan.supervisor.safety import safety_chores
 from mulligan.supervisor.supervisor import Supervisor
 from mulligan.telemetry import Tell, silent
+from mulligan.worker.executors.bodies.executor import BodyExecutor
+from mulligan.worker.executors.interface import Executor
 from mulligan.worker.executors.process.executor import ProcessExecutor
 from mulligan.worker.executors.process.nursery import Nursery
+from mulligan.worker.executors.routing import RoutingExecutor
 from mulligan.worker.parts import Parts
 from mulligan.worker.reporting import Outcomes
 from mulligan.worker.submissions import Submissions
@@ -104,8 +107,10 @@ class Services:
 
         ready = [nursery] if nursery else []
 
-        def make_executor() -> ProcessExecutor:
-            return ProcessExecutor(
+        workflows = {each.name: tasks[each.name] for each in definitions if each.workflow}
+
+        def make_executor() -> Executor:
+            processes = ProcessExecutor(
                 sources,
                 processes=settings.processes or os.cpu_count() or 1,
                 async_slots=settings.async_slots,
@@ -117,6 +122,10 @@ class Services:
                 code=code,
                 tell=tell,
             )
+            if not workflows:
+                return processes
+            bodies = BodyExecutor(workflows, settings.grace, settings.kill, tell=tell)
+            return RoutingExecutor(processes, bodies, workflows.__contains__)
 
         waiting = FileWaiting()
         return Worker(

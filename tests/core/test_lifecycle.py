@@ -102,9 +102,44 @@ def test_every_move_of_the_table_can_happen() -> None:
     seen = {run(kind, ready_for(kind, status)) for kind, moves in MOVES.items() for status in moves}
     for kind in (Failed, Stopped, WorkerLost):
         seen |= {run(kind, an_item(STARTED), ONCE), run(kind, asked)}
+    interrupted = event_for(Failed, an_item(STARTED))._replace(interrupted=True)
+    for event in (interrupted, event_for(Stopped, an_item(STARTED)), event_for(WorkerLost, an_item(STARTED))):
+        seen.add((type(event), STARTED, replayed(an_item(STARTED), event).status))
     seen |= {run(Snoozed, asked), run(Snoozed, an_item(STARTED, snoozes=MAX_SNOOZES)), run(Released, again), run(Released, asked)}
     table = {(kind, before, after) for kind, moves in MOVES.items() for before, all_after in moves.items() for after in all_after}
     assert seen == table
+
+
+def replayed(item: Item, event: Event) -> Item:
+    found = decide(item, event, ONCE, NOW, 0.5, workflow=True)
+    assert found is not None
+    return found.after
+
+
+@pytest.mark.parametrize("kind", [Stopped, WorkerLost])
+def test_a_workflow_whose_worker_is_gone_is_replayed_at_once_and_charged_nothing(kind: type[Event]) -> None:
+    item = an_item(STARTED, due_ms=NOW - 500, claimed_ms=NOW - 100, attempt=3, charges=(1,))
+    found = decide(item, event_for(kind, item), ONCE, NOW, 0.5, workflow=True)
+    assert found is not None
+    assert found.attempt is not None
+    assert (found.after.status, found.after.reason, found.after.due_ms) == (PENDING, Reason.REPLAYED, NOW - 500)
+    assert (found.after.charges, found.attempt.charged, found.attempt.reason) == ((1,), None, Reason.REPLAYED)
+
+
+def test_a_workflow_that_takes_its_workers_down_a_thousand_times_ends() -> None:
+    item = an_item(STARTED, attempt=MAX_REPLAYS)
+    after = replayed(item, event_for(WorkerLost, item))
+    assert (after.status, after.reason) == (FAILURE, Reason.POISON)
+
+
+def test_a_workflow_that_somebody_wants_cancelled_is_not_replayed() -> None:
+    item = an_item(STARTED, cancel_ms=NOW - 1)
+    assert replayed(item, event_for(WorkerLost, item)).status is REVOKED
+
+
+def test_what_the_body_of_a_workflow_raises_is_judged_by_its_policy() -> None:
+    item = an_item(STARTED)
+    assert replayed(item, event_for(Failed, item)).reason is Reason.AT_MOST_ONCE
 
 
 def test_the_printed_page_names_every_event_status_and_reason() -> None:

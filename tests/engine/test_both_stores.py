@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mulligan.core.errors import MulliganError
 from mulligan.core.events import Snoozed, Stopped, Succeeded
 from mulligan.core.job import FailureClass, Item
-from mulligan.engine.commands import Target
+from mulligan.engine.asking import Target
 from mulligan.store.postgres import PostgresDatabase
 from mulligan.testing.factories import a_definition, a_failure, a_run, daily, items_of
 from mulligan.testing.harness import ASKER, Hand, Harness
@@ -145,7 +145,7 @@ class Player:
         return hand.save(item, kind, key.replace("\0", "") if kind == "step" else "", "1")
 
     def note_(self, pick: int, text: str, done: float) -> None:
-        from mulligan.engine.engine import Notes
+        from mulligan.engine.exchanging import Notes
 
         if self.held:
             hand, item = self.held[pick % len(self.held)]

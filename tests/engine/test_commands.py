@@ -16,7 +16,8 @@ from mulligan.core.errors import NotFound, OverwriteUnsafe, Refused, StoreError
 from mulligan.core.failure import RuleSet
 from mulligan.core.job import FAR_FUTURE_MS, Item, ItemKey, JobStatus, Outcome, Reason, Wait
 from mulligan.core.recovery import Verdict
-from mulligan.engine.commands import CANCEL_AT_ONCE, PAGE, Plan, Target
+from mulligan.engine.asking import Plan, Target
+from mulligan.engine.commands import CANCEL_AT_ONCE, PAGE
 from mulligan.engine.explain import Known, explain
 from mulligan.engine.submitting import CHUNK
 from mulligan.testing.factories import a_definition

@@ -9,7 +9,8 @@ from settling import PATIENT, run_in_order, settled, statuses
 
 from mulligan.core.job import FailureClass, ItemKey, JobStatus, Wait
 from mulligan.core.submission import NewItem
-from mulligan.engine.commands import PAGE, Target
+from mulligan.engine.asking import Target
+from mulligan.engine.commands import PAGE
 from mulligan.testing.factories import a_definition, daily
 from mulligan.testing.harness import ASKER, Hand, Harness
 

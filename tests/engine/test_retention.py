@@ -12,8 +12,8 @@ from mulligan.core.errors import NotFound, OverwriteUnsafe, Refused, RunIdConfli
 from mulligan.core.job import ItemKey, JobStatus
 from mulligan.core.recovery import Verdict
 from mulligan.core.submission import NewItem
-from mulligan.engine.commands import Target
-from mulligan.engine.engine import Notes
+from mulligan.engine.asking import Target
+from mulligan.engine.exchanging import Notes
 from mulligan.engine.judging import judge
 from mulligan.store.sqlite import SqliteDatabase
 from mulligan.supervisor import retention

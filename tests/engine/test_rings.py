@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from mulligan.core.job import FailureClass, ItemKey
-from mulligan.engine.commands import Target
+from mulligan.engine.asking import Target
 from mulligan.store.postgres import Place, PostgresDatabase
 from mulligan.testing.factories import a_definition, daily
 from mulligan.testing.harness import ASKER, Hand, Harness

@@ -15,7 +15,7 @@ from model import CHANCE, ENDED, POLICIES, WAITS, ModelItem, Tried, Version, exp
 
 from mulligan.core.events import Failed, Released, Snoozed, Stopped, Succeeded
 from mulligan.core.job import FailureClass, ItemKey
-from mulligan.engine.commands import Target
+from mulligan.engine.asking import Target
 from mulligan.store.postgres import PostgresDatabase
 from mulligan.testing.factories import a_failure, daily, items_of
 from mulligan.testing.harness import ASKER, Hand, Harness

@@ -16,7 +16,7 @@ import pytest
 from mulligan.core.errors import ArgumentsInvalid, NameTaken, OverwriteUnsafe, Refused, RunIdConflict, StoreError
 from mulligan.core.job import FAR_FUTURE_MS, ItemKey, JobStatus, Reason, Wait
 from mulligan.core.submission import NewItem
-from mulligan.engine.commands import Target
+from mulligan.engine.asking import Target
 from mulligan.engine.submitting import ABANDONED_MS, CHUNK, FORGOTTEN_MS
 from mulligan.testing.factories import a_definition, a_submission, daily, items_of
 from mulligan.testing.harness import ASKER, Harness

@@ -13,7 +13,7 @@ from sim_process import Killed, Process
 
 from mulligan.core.errors import MulliganError, StoreError
 from mulligan.core.job import TERMINAL, Item, ItemKey, JobStatus
-from mulligan.engine.commands import Asker, Plan, Target
+from mulligan.engine.asking import Asker, Plan, Target
 from mulligan.testing.clock import START_MS
 from mulligan.testing.factories import a_submission, daily, items_of
 

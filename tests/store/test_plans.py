@@ -20,8 +20,10 @@ from mulligan.testing.harness import Harness
 # ruff: noqa: E501 - a row of the table is a line
 TABLE = """
 abandoned_jobs | jobs_unsealed* | jobs_unsealed*
+add_arrivals | items_pkey jobs_pkey | items_pkey jobs_pkey
 add_attempts | - |
 add_audit | - | -
+add_calls_job | items_pkey jobs_pkey | items_pkey jobs_pkey
 add_definition | - | -
 add_event | - | -
 add_inputs | - | -
@@ -33,17 +35,24 @@ add_successor | - | -
 add_task | - | -
 add_worker | - | -
 add_worker_task | - | -
+any_arrival | arrivals_pkey | arrivals_pkey
 any_successor | successors_unique* | successors_next_job_next_number_key*
 apply_at_once | | items_pkey jobs_pkey
 apply_items | items_pkey |
 asked_to_stop | items_held | items_held
 beat | meta_pkey workers_pkey | meta_pkey workers_pkey
 begin_retention | - | -
+calls_at | calls_pkey | calls_pkey
+calls_below | below:ALL jobs_calls | jobs_calls
+calls_children | jobs_calls | jobs_calls
+calls_jobs | jobs_calls | jobs_calls
+calls_of_jobs | jobs_pkey | jobs_pkey
 cancelling_jobs | jobs_cancelling* | jobs_cancelling*
 checkpoint_definitions | checkpoints_pkey items_pkey | checkpoints_pkey items_pkey
-claimable | inputs_pkey items_ready jobs_cancelling* |
 claim_at_once | | attempts_pkey inputs_pkey items_pkey items_ready jobs_cancelling* jobs_pkey
+claimable | inputs_pkey items_ready jobs_cancelling* |
 close_worker | workers_pkey | workers_open
+count_items | jobs_pkey | jobs_pkey
 count_moves | jobs_pkey |
 count_refused | workers_pkey | workers_pkey
 count_running | items_held | items_held*
@@ -55,8 +64,10 @@ drop_job | jobs_pkey | jobs_unsealed
 drop_old_checkpoints | checkpoints_pkey | checkpoints_pkey
 drop_successor | successors_pkey | successors_pkey
 expired | items_deadline | items_deadline
+find_calls_job | items_pkey jobs_calls | items_pkey jobs_calls
 find_definition | definitions_unique | definitions_task_digest_key
-find_job_by_run_id | jobs_unique | jobs_task_run_id_key
+find_job_by_run_id | jobs_run | jobs_run
+find_parent | jobs_pkey | jobs_pkey
 find_published | definitions_unique tasks_unique | definitions_task_digest_key tasks_namespace_name_key
 find_successor | successors_pkey | successors_pkey
 find_task | definitions_pkey tasks_unique | definitions_pkey tasks_namespace_name_key
@@ -64,6 +75,7 @@ find_task_by_id | definitions_pkey tasks_pkey | definitions_pkey tasks_pkey
 find_worker | workers_unique | workers_instance_key
 first_failure | attempts_pkey items_status | attempts_pkey items_status
 first_wait | items_pkey | items_pkey
+flag_calls | jobs_calls jobs_pkey | jobs_calls jobs_pkey
 flag_job | jobs_pkey | jobs_pkey
 followers | successors_pkey | successors_pkey
 forgive_crashes | items_pkey | items_held
@@ -74,7 +86,9 @@ heads | items_ready tasks:ALL | items_ready tasks_pkey
 held_behind | behind:ALL items_pkey successors_pkey | items_pkey successors_pkey
 held_by | items_held | items_held
 in_order_unsuccessful | items_pkey successors:ALL successors_unique* | items_status successors_next_job_next_number_key* successors_pkey*
+is_calling | items_pkey | items_held
 is_living | workers_pkey | workers_pkey
+items_of_jobs | items_pkey | items_pkey
 job_limits | jobs_pkey | jobs_pkey
 job_results | attempts_pkey items_pkey | attempts_pkey items_pkey
 keep_windows | - | -
@@ -90,10 +104,12 @@ next_deadline | items_deadline | items_deadline*
 next_retry | items_status | items_status
 old_workers | workers_closed | workers_closed
 open_workers | workers_open* | workers_open*
-past_jobs | jobs_past | jobs_past
+past_jobs | jobs_past jobs_pkey | jobs_past jobs_pkey
 past_successes | inputs_pkey items_pkey | inputs_pkey items_pkey
 predecessors | successors_unique | successors_next_job_next_number_key
+prune_arrivals | arrivals_pkey | arrivals_pkey
 prune_attempts | attempts_pkey | attempts_pkey place
+prune_calls | calls_number | calls_number
 prune_checkpoints | checkpoints_pkey | checkpoints_pkey place
 prune_events | events_of_item | events_of_item place
 prune_inputs | inputs_pkey | inputs_pkey place
@@ -109,6 +125,8 @@ prune_workers | workers_pkey | workers_pkey
 pruning_jobs | jobs_pruning* | jobs_pruning*
 read_attempts | attempts_pkey | attempts_pkey
 read_audit | audit:ALL | audit_pkey*
+read_called | attempts_pkey calls_number items_pkey jobs_pkey tasks_pkey | attempts_pkey calls_number items_pkey jobs_pkey tasks_pkey
+read_calls | attempts_pkey calls_pkey items_pkey tasks_pkey | attempts_pkey calls_number items_pkey tasks_pkey
 read_checkpoints | checkpoints_pkey | checkpoints_pkey
 read_definition | definitions_pkey | definitions_pkey
 read_events | events_pkey | events_in_order
@@ -122,10 +140,13 @@ read_saved | checkpoints_pkey | checkpoints_pkey
 release_items | items_pkey | items_pkey
 released_job | jobs_pkey | jobs_pkey
 releasing_jobs | jobs_releasing* | jobs_releasing*
+reopen_calls | jobs_calls jobs_pkey | jobs_calls jobs_pkey
 rows_written | attempts_pkey | attempts_pkey
 running_of_job | items_held | items_held*
 save_checkpoint | items_pkey | items_held
+seal_calls | jobs_calls jobs_pkey | jobs_calls jobs_unsealed
 seal_job | jobs_pkey | jobs_unsealed
+set_calls | - | -
 set_current_definition | tasks_pkey | tasks_pkey
 set_paused | tasks_pkey | tasks_pkey
 set_progress | - | -
@@ -133,6 +154,7 @@ settle_at_once | | items_pkey jobs_pkey
 settle_items | items_pkey |
 start_items | attempts_pkey items_pkey |
 stop_worker | workers_pkey | workers_pkey
+take_arrivals | arrivals_pkey | arrivals_pkey
 tasks_with_workers | worker_tasks:ALL workers_pkey | worker_tasks_pkey workers_open*
 unflag_job | jobs_pkey | jobs_pkey
 waiting_of_job | items_pkey | items_pkey
@@ -147,6 +169,7 @@ MAY_SCAN = {
     "free_pages": "asks the file, and no table",
     "heads": "SQLite reads the tasks, which are as many as there is code",
     "held_behind": "what SQLite goes through is what it has found so far",
+    "calls_below": "goes through the jobs that it has found so far",
     "in_order_unsuccessful": "goes through what was put in order and has not succeeded since, for a retry that a person asks for",
     "list_workers": "the newest by their ids, 500 at most",
     "next_deadline": "the first entry of the index is enough",

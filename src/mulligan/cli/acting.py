@@ -19,7 +19,7 @@ from mulligan.client.job import Job
 from mulligan.client.started import Started
 from mulligan.core.errors import OverwriteUnsafe
 from mulligan.core.job import TERMINAL, WAITING, FailureClass, JobStatus
-from mulligan.engine.commands import Plan
+from mulligan.engine.asking import Plan
 
 Found = Job[Any] | WorkItem
 CLASS_HELP = f"All that match: with a failure class ({', '.join(FailureClass)})."

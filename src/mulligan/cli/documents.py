@@ -8,7 +8,7 @@ from typing import Any
 from mulligan.cli.words import by_status, iso
 from mulligan.client.items import Attempt, WorkItem
 from mulligan.client.job import Job
-from mulligan.engine.commands import Plan
+from mulligan.engine.asking import Plan
 from mulligan.engine.verify import Finding
 from mulligan.store.rows import AuditRow
 

@@ -16,11 +16,11 @@ from mulligan.client.job import Job
 from mulligan.client.started import Started
 from mulligan.config.settings import Settings, load_settings
 from mulligan.core.definition import Definition
-from mulligan.core.errors import ArgumentsInvalid, ConfigError
+from mulligan.core.errors import ArgumentsInvalid, ConfigError, NotFound
 from mulligan.core.job import ItemKey
 from mulligan.core.shown import shown
 from mulligan.core.submission import Options, Submission
-from mulligan.engine.commands import Asker, Target
+from mulligan.engine.asking import Asker, Target
 from mulligan.engine.explain import Known, explain
 from mulligan.engine.finding import check_details, find_job, missing_item
 from mulligan.engine.verify import Finding, verify
@@ -79,7 +79,10 @@ class Client:
 
     def job(self, id: str | int) -> Job[Any]:
         """Return a job by its id; raises NotFound."""
-        return Job(self, self._job_row(parse_job_id(id)))
+        row = self._job_row(parse_job_id(id))
+        if row.parent is not None:
+            raise NotFound(f"job {row.id} holds the calls of work item {row.parent}: look at that, or at work_items(parent=…)")
+        return Job(self, row)
 
     def jobs(self, limit: int = 100, **filters: Any) -> list[Job[Any]]:
         """Return jobs, newest first, 500 at most. Filters: status, task, run_id, label=(name, value), before (an id).
@@ -98,8 +101,9 @@ class Client:
     def work_items(self, **filters: Any) -> Iterator[WorkItem]:
         """Yield work items by job and number.
 
-        Filters: job, status, task, failure_class, run_id, key, window_start and window_end (dates, datetimes or ISO text; in
-        UTC without a zone), error (a piece of its text). Raises ArgumentsInvalid.
+        Calls of workflows are among them only by `parent`, the id of the workflow's item, or by their own ids.
+        Filters: job, parent, status, task, failure_class, run_id, key, window_start and window_end (dates, datetimes or ISO
+        text; in UTC without a zone), error (a piece of its text). Raises ArgumentsInvalid.
         """
         for each in self.services.store.listing.all_items(self._filters(filters)):
             yield WorkItem(self, each)
@@ -219,6 +223,8 @@ class Client:
                 check_details(session, plain["job"])
         elif "ids" not in plain:
             plain.setdefault("namespace", self.services.definitions.namespace)
+        if not {"job", "ids", "parent"} & set(plain):
+            plain["roots"] = True
         return plain
 
 

@@ -103,6 +103,10 @@ def _ids(value: Any, name: str) -> list[ItemKey]:
     return [parse_item_id(each) for each in _several(value, name)]
 
 
+def _parent(value: Any, _: str) -> ItemKey:
+    return parse_item_id(value)
+
+
 def _after(value: Any, name: str) -> ItemKey:
     if not isinstance(value, tuple) or len(value) != 2:
         raise ArgumentsInvalid(f"{name}: expected the key of a work item, not {shown(value)}")
@@ -135,4 +139,5 @@ _OF_ITEMS: dict[str, Callable[[Any, str], Any]] = {
     "window_end": _moment,
     "error": text,
     "after": _after,
+    "parent": _parent,
 }

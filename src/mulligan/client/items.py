@@ -13,7 +13,7 @@ from mulligan.core import labels
 from mulligan.core.errors import NotFound
 from mulligan.core.job import Attempt as AttemptRow
 from mulligan.core.job import FailureClass, Item, ItemKey, JobStatus, Outcome, Reason
-from mulligan.engine.commands import Target
+from mulligan.engine.asking import Target
 from mulligan.engine.finding import check_details
 from mulligan.sdk.window import Window
 from mulligan.store.listing import ItemDetail
@@ -71,6 +71,22 @@ class WorkItem:
     def key(self) -> str:
         """The item's key within the job: of a backfill its window's."""
         return self._detail.input.key
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return self._detail.task
+
+    @property
+    def parent(self) -> str | None:
+        """Id of the work item of the workflow that called it, if one did."""
+        with self._client.services.store.read() as session:
+            found = session.calls.parent(self._detail.item.job)
+        return None if found is None else str(found)
+
+    def calls(self, limit: int = 500) -> list[WorkItem]:
+        """Return what the workflow has called, oldest first, also before it was restarted."""
+        return [WorkItem(self._client, each) for each in self._client.details({"parent": self.id}, limit)]
 
     @property
     def window(self) -> Window | None:

@@ -15,12 +15,12 @@ from mulligan.client.filters import flag
 from mulligan.client.started import Started
 from mulligan.core import labels
 from mulligan.core.durations import Duration, seconds
-from mulligan.core.errors import NotFound, StoreAway, StoreBusy, TaskFailed, WaitTimeout, WindowInvalid
+from mulligan.core.errors import NotFound, StoreAway, StoreBusy, TaskCancelled, TaskFailed, WaitTimeout, WindowInvalid
 from mulligan.core.job import TERMINAL, Counts, JobStatus, job_status
 from mulligan.core.job import Job as JobRow
 from mulligan.core.schedule import instant_ms
 from mulligan.core.shown import shown
-from mulligan.engine.commands import Target
+from mulligan.engine.asking import Target
 from mulligan.engine.finding import check_details
 from mulligan.store.verbs.jobs import ResultRow
 
@@ -62,6 +62,11 @@ class Job(Generic[R]):
     def task(self) -> str:
         """Name of the task."""
         return self._row.task_name
+
+    @property
+    def kind(self) -> str:
+        """How it was submitted: `submit`, `map` or `backfill`."""
+        return self._row.kind
 
     @property
     def row(self) -> JobRow:
@@ -158,7 +163,8 @@ class Job(Generic[R]):
                 found.append(self._decode(row.result if row.result is not None else "null"))
                 continue
             message = labels.failure_message(row.reason, row.error_message)
-            failed = TaskFailed(f"{self.id}-{row.number}", row.error_type, row.failure_class, message)
+            kind = TaskCancelled if row.status is JobStatus.REVOKED else TaskFailed
+            failed = kind(f"{self.id}-{row.number}", row.error_type, row.failure_class, message)
             if not return_exceptions:
                 raise failed
             found.append(failed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mulligan.core.recovery import Judgement
-from mulligan.engine.commands import Plan
+from mulligan.engine.asking import Plan
 
 
 class Started(int):

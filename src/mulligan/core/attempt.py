@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from mulligan.core.replay import Past
+
 StopCause = Literal["cancel", "drain", "timeout"]
 
 
@@ -24,3 +26,7 @@ class AttemptInfo:
     """JSON of the newest cursor, or None."""
     steps: tuple[tuple[str, str], ...]
     """Key and JSON result of every saved step."""
+    round: int = 0
+    """Of a workflow: grows with each retry; see `replay.round_of`."""
+    calls: tuple[Past, ...] = ()
+    """Of a workflow: the calls that it has made so far."""

@@ -41,6 +41,16 @@ class Definition:
     code_digest: str = ""
     runbook: str | None = None
 
+    @property
+    def workflow(self) -> bool:
+        """Whether it is a workflow: its body has no effects of its own, and is replayed."""
+        return self.executor == "workflow"
+
+    @property
+    def once(self) -> bool:
+        """Whether a claim may be a start that must never be followed by another."""
+        return self.policy.at_most_once and not self.workflow
+
 
 def definition_to_json(definition: Definition) -> str:
     """Return a definition as JSON that `definition_from_json` makes an equal definition of."""

@@ -95,6 +95,12 @@ class SubmitInImport(Refused):
     code = "submit_while_importing"
 
 
+class ReplayMismatch(Refused):
+    """The body of a workflow makes another call than the one that succeeded at this place before."""
+
+    code = "replay_mismatch"
+
+
 class LeaseLost(MulliganError):
     """The attempt no longer belongs to the worker that speaks for it."""
 
@@ -181,3 +187,16 @@ class TaskFailed(MulliganError):
 
     def __reduce__(self) -> tuple[type[TaskFailed], tuple[str, str | None, str | None, str]]:
         return TaskFailed, (self.item_id, self.error_type, self.failure_class, self.message)
+
+
+class TaskCancelled(TaskFailed):
+    """A work item whose result was asked for was cancelled."""
+
+    code = "task_cancelled"
+
+    def __init__(self, item_id: str, error_type: str | None, failure_class: str | None, message: str) -> None:
+        super().__init__(item_id, error_type, failure_class, message)
+        self.args = (f"work item {item_id} was cancelled",)
+
+    def __reduce__(self) -> tuple[type[TaskFailed], tuple[str, str | None, str | None, str]]:
+        return TaskCancelled, (self.item_id, self.error_type, self.failure_class, self.message)

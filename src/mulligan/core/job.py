@@ -65,6 +65,7 @@ class Reason(StrEnum):
     RECOVERED = "recovered"
     RESTARTED = "restarted"
     OVERWRITTEN = "overwritten"
+    REPLAYED = "replayed"
 
 
 class Wait(StrEnum):
@@ -86,6 +87,12 @@ class ItemKey(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.job}-{self.number}"
+
+    @classmethod
+    def of(cls, text: str) -> ItemKey:
+        """Read a key as it is written."""
+        job, _, number = text.partition("-")
+        return cls(int(job), int(number))
 
 
 FAR_FUTURE_MS = 253402300799000
@@ -241,3 +248,5 @@ class Job:
     counts: Counts
     pruned_ms: int | None = None
     """When retention removed its details: its work items and all that belongs to them."""
+    parent: ItemKey | None = None
+    """The work item of a workflow whose calls it holds; such a job is not listed."""

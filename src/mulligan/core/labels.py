@@ -44,6 +44,7 @@ REASONS = {
     Reason.RECOVERED: "somebody asked to recover it: it goes on from its checkpoints",
     Reason.RESTARTED: "somebody asked to restart it: it begins anew",
     Reason.OVERWRITTEN: "somebody asked to overwrite it: it begins anew",
+    Reason.REPLAYED: "the worker was stopped or lost while its workflow ran: the body is replayed, which is charged to nothing",
 }
 
 

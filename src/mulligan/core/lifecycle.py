@@ -39,6 +39,8 @@ from mulligan.core.retry import Policy
 POISON_CRASHES = 3
 """So many deaths of the child process since the last checkpoint end a work item."""
 MAX_SNOOZES = 1000
+MAX_REPLAYS = 1000
+"""So many attempts of a generation may the body of a workflow need."""
 MAX_RETRY_AFTER_S = 6 * 3600.0
 """A Retry-After longer than this is taken for this, where the policy sets no max_delay of its own."""
 
@@ -48,10 +50,10 @@ SUCCESS, FAILURE, REVOKED = JobStatus.SUCCESS, JobStatus.FAILURE, JobStatus.REVO
 MOVES: dict[type[Event], dict[JobStatus, frozenset[JobStatus]]] = {
     Claimed: {PENDING: frozenset({STARTED}), RETRY: frozenset({STARTED})},
     Succeeded: {STARTED: frozenset({SUCCESS})},
-    Failed: {STARTED: frozenset({RETRY, FAILURE, REVOKED})},
+    Failed: {STARTED: frozenset({PENDING, RETRY, FAILURE, REVOKED})},
     Snoozed: {STARTED: frozenset({PENDING, FAILURE, REVOKED})},
-    Stopped: {STARTED: frozenset({RETRY, FAILURE, REVOKED})},
-    WorkerLost: {STARTED: frozenset({RETRY, FAILURE, REVOKED})},
+    Stopped: {STARTED: frozenset({PENDING, RETRY, FAILURE, REVOKED})},
+    WorkerLost: {STARTED: frozenset({PENDING, RETRY, FAILURE, REVOKED})},
     Released: {STARTED: frozenset({PENDING, RETRY, REVOKED})},
     CancelRequested: {
         PENDING: frozenset({REVOKED}),
@@ -78,10 +80,13 @@ class Transition(NamedTuple):
         return self.after.reason
 
 
-def decide(item: Item, event: Event, policy: Policy, now_ms: int, fraction: float) -> Transition | None:
+def decide(
+    item: Item, event: Event, policy: Policy, now_ms: int, fraction: float, *, workflow: bool = False
+) -> Transition | None:
     """Return what an event does to an item, or None when it came too late to do anything.
 
-    `policy` is the one of the item's generation, `fraction` a random number in [0, 1) for the jitter.
+    `policy` is the one of the item's generation, `fraction` a random number in [0, 1) for the jitter. The body of a `workflow`
+    has no effects of its own: where its worker is stopped or lost it is replayed, and nothing is charged.
     """
     match event:
         case Succeeded():
@@ -89,7 +94,11 @@ def decide(item: Item, event: Event, policy: Policy, now_ms: int, fraction: floa
         case Claimed():
             return _claimed(item, event, now_ms)
         case Failed() | Snoozed() | Stopped() | WorkerLost() | Released():
-            return _ended(item, event, policy, now_ms, fraction) if is_current(item, event.run) else None
+            if not is_current(item, event.run):
+                return None
+            if workflow and _is_interrupted(event) and item.cancel_ms is None:
+                return _replayed(item, event, now_ms)
+            return _ended(item, event, policy, now_ms, fraction)
         case CancelRequested():
             return _cancel_requested(item, now_ms)
         case DeadlinePassed():
@@ -106,6 +115,11 @@ def decide(item: Item, event: Event, policy: Policy, now_ms: int, fraction: floa
 def is_current(item: Item, run: Run) -> bool:
     """Return whether an attempt still owns its item: the fence that every write about an attempt must pass."""
     return item.status is STARTED and item.token == run.token and item.worker == run.worker
+
+
+def _is_interrupted(event: Unsuccessful | Released) -> bool:
+    """Return whether an attempt ended by what became of its worker."""
+    return isinstance(event, Stopped | WorkerLost) or (isinstance(event, Failed) and event.interrupted)
 
 
 def _ended(item: Item, event: Unsuccessful | Released, policy: Policy, now_ms: int, fraction: float) -> Transition:
@@ -243,7 +257,13 @@ def _next_due(item: Item, event: Failed, outcome: Outcome, delay_ms: int, now_ms
     since_ms = _since(item, now_ms)
     if delay_ms or since_ms > now_ms or not _failed_by_machine(event, outcome):
         return since_ms + delay_ms
-    return min(item.due_ms, now_ms)
+    return _place_kept(item, now_ms)
+
+
+def _place_kept(item: Item, now_ms: int) -> int:
+    """Return the due time of what goes back to where it stood in the queue."""
+    since_ms = _since(item, now_ms)
+    return since_ms if since_ms > now_ms else min(item.due_ms, now_ms)
 
 
 def _failed_by_machine(event: Failed, outcome: Outcome) -> bool:
@@ -305,6 +325,21 @@ def _snoozed(item: Item, event: Snoozed, now_ms: int) -> Transition:
         after = changed.but(status=PENDING, reason=reason, wait=Wait.SNOOZE, due_ms=due_ms)
     else:
         after = changed.but(status=FAILURE, reason=reason, failure_class=FailureClass.TIMEOUT, ended_ms=attempt.ended_ms)
+    return Transition(item, after, attempt)
+
+
+def _replayed(item: Item, event: Unsuccessful | Released, now_ms: int) -> Transition:
+    """Have the body of a workflow run again, soon; one that takes its workers down with it must end some day."""
+    outcome = Outcome.LOST if isinstance(event, WorkerLost) else Outcome.INTERRUPTED
+    changed = item.but(version=item.version + 1, worker=None, claimed_ms=None, deadline_ms=item.cutoff_ms)
+    if item.attempt >= MAX_REPLAYS:
+        attempt = _attempt(item, event.run, outcome, Reason.POISON, now_ms)
+        kind = FailureClass.INFRASTRUCTURE
+        return Transition(
+            item, changed.but(status=FAILURE, reason=Reason.POISON, failure_class=kind, ended_ms=attempt.ended_ms), attempt
+        )
+    attempt = _attempt(item, event.run, outcome, Reason.REPLAYED, now_ms)
+    after = changed.but(status=PENDING, reason=Reason.REPLAYED, wait=Wait.READY, due_ms=_place_kept(item, now_ms))
     return Transition(item, after, attempt)
 
 

@@ -17,7 +17,7 @@ class Verdict(StrEnum):
     UNSAFE = "UNSAFE"
 
 
-_CONCERN = {Verdict.SAFE: 0, Verdict.UNKNOWN: 1, Verdict.UNSAFE: 2}
+CONCERN = {Verdict.SAFE: 0, Verdict.UNKNOWN: 1, Verdict.UNSAFE: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def judge_overwrite(
     """
     then, why_then = _judge(stored, rows)
     now, why_now = _judge(declared, rows)
-    worse, why = (now, why_now) if _CONCERN[now] > _CONCERN[then] else (then, why_then)
+    worse, why = (now, why_now) if CONCERN[now] > CONCERN[then] else (then, why_then)
     evidence = [why]
     if then is not now:
         evidence.append(f"the task's flags changed since: then {then}, now {now}; the worse holds")

@@ -36,6 +36,8 @@ class Options:
     """An item that has not started by then fails with the reason `expired`."""
     labels: dict[str, str] = field(default_factory=dict)
     total_timeout_s: float | None = None
+    key: str | None = None
+    """By what a workflow knows a call whose place in its body is not fixed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,20 @@ class Submission:
     """How the JSON of a result becomes what the task returns, where the task's code is at hand."""
     accept_risk: bool = False
     """With only="all": overwrite windows that succeeded although it is not known to be safe."""
+
+
+class NewCall(NamedTuple):
+    """A call that the body of a workflow makes for the first time, or again because its workflow is retried."""
+
+    place: str
+    """Where the body makes it."""
+    digest: str
+    """Of its arguments."""
+    item: NewItem
+    definition: Definition
+    options: Options
+    again: str | None = None
+    """Id of the work item of the call that failed and shall run again; None for a new one."""
 
 
 def is_run_id(text: str) -> bool:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from mulligan.core.errors import NotFound, OverwriteUnsafe, Refused
 from mulligan.core.events import CancelRequested, Event, MadeDue, OverwriteRequested, RetryMode, RetryRequested
 from mulligan.core.job import TERMINAL, WAITING, Item, ItemKey, JobStatus
 from mulligan.core.recovery import Judgement, Verdict
+from mulligan.engine.asking import EXAMPLES, Asker, Plan, Target
+from mulligan.engine.calling import root_of
 from mulligan.engine.engine import Engine, held, jobs_behind
+from mulligan.engine.exchanging import Ends
 from mulligan.engine.finding import check_details, missing_item
 from mulligan.engine.generations import next_generations
 from mulligan.engine.judging import judge, warn
@@ -24,66 +26,7 @@ from mulligan.store.store import Session
 CANCEL_AT_ONCE = 5_000
 """Waiting items of a job revoked in the transaction that flags it; the rest follows in chunks."""
 PAGE = 2_000
-EXAMPLES = 20
 UNSUCCESSFUL = frozenset({JobStatus.FAILURE, JobStatus.REVOKED})
-NAMED = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Asker:
-    """Who asks, from where, and why; kept in the audit."""
-
-    actor: str = "unknown"
-    source: str = "python"
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a command is about: a job, single items, or all items that match a filter.
-
-    `generations` is what the asker saw of single items: an item that has moved on since is left alone.
-    """
-
-    job: int | None = None
-    items: tuple[ItemKey, ...] = ()
-    filters: Mapping[str, Any] | None = None
-    generations: tuple[int, ...] = ()
-
-    def __str__(self) -> str:
-        if self.job is not None and not self.items:
-            return f"job {self.job}"
-        if self.items:
-            return f"item {self.items[0]}" if len(self.items) == 1 else self._named()
-        return f"filter {json.dumps(self.filters, default=str, sort_keys=True)}"
-
-    def _named(self) -> str:
-        named = ", ".join(str(key) for key in self.items[:NAMED])
-        return f"items {named}" if len(self.items) <= NAMED else f"{len(self.items)} items: {named}, …"
-
-
-@dataclass(slots=True)
-class Plan:
-    """What a command did, or with `dry_run` would do."""
-
-    total: int = 0
-    """Work items started (or cancelled, or made due)."""
-    examples: list[str] = field(default_factory=list)
-    """The first of them."""
-    skipped: Counter[str] = field(default_factory=Counter)
-    """Items left alone, counted by why."""
-    warnings: list[str] = field(default_factory=list)
-    unsafe: int = 0
-    """Of an overwrite: how many items it is not known to be safe for."""
-    judgements: dict[str, Judgement] = field(default_factory=dict)
-    """The verdict on each of those, up to a limit."""
-
-    def add(self, part: Plan) -> None:
-        """Add what was done to a part of the items."""
-        self.total += part.total
-        self.examples += part.examples[: EXAMPLES - len(self.examples)]
-        self.skipped.update(part.skipped)
-        self.warnings += [each for each in part.warnings if each not in self.warnings]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +72,7 @@ class Commands:
         """
         if mode not in ("recover", "restart"):
             raise Refused(f"type {mode!r}: retry takes 'recover' or 'restart'")
+        target = self._with_roots(target, mode)
         plan = Plan()
 
         def choose(session: Session, items: Sequence[Item]) -> list[Event | None]:
@@ -168,6 +112,7 @@ class Commands:
         it where that is retried too or is in flight.
         An item that has moved on since it was seen or judged is left alone.
         """
+        self._refuse_calls(target)
         plan = Plan()
         seen = self._successes(target, window, plan)
         keys = list(seen)
@@ -185,6 +130,35 @@ class Commands:
             raise OverwriteUnsafe(_refusal(unsafe, len(keys)))
         self._overwrite({key: seen[key] for key in keys}, target, plan, asked, forward=forward)
         return plan
+
+    def _with_roots(self, target: Target, mode: RetryMode) -> Target:
+        """Return a target in which the workflow stands for each call of it: its body has to go on with what comes of the call.
+
+        Raises Refused where that workflow succeeded, or where a call alone is to be restarted.
+        """
+        if not target.items:
+            return target
+        with self._engine.store.read() as session:
+            roots = {key: root_of(session, key) for key in target.items}
+            called = {key: root for key, root in roots.items() if root != key}
+            if not called:
+                return target
+            there = {item.key: item for item in session.items.read(set(roots.values()))}
+        for key, root in called.items():
+            if mode == "restart":
+                raise Refused(f"work item {key} is a call of workflow {root} and not restarted by itself: restart {root}")
+            if root in there and there[root].status is JobStatus.SUCCESS:
+                raise Refused(f"work item {key} is a call of workflow {root}, which succeeded: to run it again, overwrite {root}")
+        seen = dict(zip(target.items, target.generations, strict=False))
+        items = tuple(dict.fromkeys(roots.values()))
+        generations = tuple(seen.get(key, there[key].generation) for key in items if key in seen or key in there)
+        return Target(items=items, generations=generations if target.generations else ())
+
+    def _refuse_calls(self, target: Target) -> None:
+        with self._engine.store.read() as session:
+            for key in target.items:
+                if (root := root_of(session, key)) != key:
+                    raise Refused(f"work item {key} is a call of workflow {root}: overwrite {root}, with all that it calls")
 
     def pause(self, task: str, asker: Asker, *, paused: bool) -> bool:
         """Pause or resume a task: nothing of it is started while it is paused. Returns whether that changed anything."""
@@ -214,9 +188,9 @@ class Commands:
 
     def _cancel_job(self, job: int, asker: Asker, plan: Plan, *, dry_run: bool) -> None:
         engine = self._engine
-        now_ms, ended = engine.clock.now_ms(), []  # type: int, list[int]
+        now_ms, ends = engine.clock.now_ms(), Ends()
         with engine.store.write() as session:
-            session.jobs.lock({job} | self._behind_waiting(session, job, 0))
+            session.jobs.lock({job} | self._brought_along(session, job, 0))
             row = session.jobs.read(job)
             if row is None:
                 raise NotFound(f"there is no job {job}")
@@ -226,55 +200,53 @@ class Commands:
                 return
             if session.jobs.flag_cancel(job, now_ms):
                 some = session.items.waiting_of(job, CANCEL_AT_ONCE) + session.items.running_of(job)
-                engine.settle_in(session, [(item, CancelRequested()) for item in some], now_ms, ended)
+                engine.settle_in(session, [(item, CancelRequested()) for item in some], now_ms, ends)
             else:
                 plan.total = 0
                 plan.skipped["cancellation was requested before, or the job has ended"] += 1
             asked = _Asked("cancel", asker, "not ended")
             self._audit(session, asked, Target(job=job), plan)
-        if ended:
-            engine.bell.wake_waiters()
+        ends.ring(engine.bell)
         first = 0
         while items := self._revoke_chunk(job, first):
             first = items[-1].number + 1
 
     def _revoke_chunk(self, job: int, first: int = 0) -> list[Item]:
-        now_ms, ended = self._engine.clock.now_ms(), []  # type: int, list[int]
+        now_ms, ends = self._engine.clock.now_ms(), Ends()
         with self._engine.store.write() as session:
-            session.jobs.lock({job} | self._behind_waiting(session, job, first))
+            session.jobs.lock({job} | self._brought_along(session, job, first))
             row = session.jobs.read(job)
             if row is None or row.cancel_ms is None or row.ended_ms is not None:
                 return []  # the cancel is through, and what waits again is wanted again
             items = session.items.waiting_of(job, CANCEL_AT_ONCE, first)
-            self._engine.settle_in(session, [(item, CancelRequested()) for item in items], now_ms, ended)
-        if ended:
-            self._engine.bell.wake_waiters()
+            self._engine.settle_in(session, [(item, CancelRequested()) for item in items], now_ms, ends)
+        ends.ring(self._engine.bell)
         return items
 
-    def _behind_waiting(self, session: Session, job: int, first: int) -> set[int]:
-        """Return the jobs of what comes after the waiting items of a job that are revoked together."""
-        waiting = session.items.waiting_of(job, CANCEL_AT_ONCE, first) if session.records.any_successor() else []
-        return jobs_behind(session, {item.key: False for item in waiting})
+    def _brought_along(self, session: Session, job: int, first: int) -> set[int]:
+        """Return the jobs of what moves with the items of a job that are cancelled together."""
+        items = session.items.waiting_of(job, CANCEL_AT_ONCE, first) + (session.items.running_of(job) if first == 0 else [])
+        return jobs_behind(session, {item.key: False for item in items}) | self._engine.calling.jobs_below(session, items)
 
     def _each(self, target: Target, plan: Plan, asked: _Asked, choose: Chooser) -> None:
         """Do what is asked to every item that `choose` gives an event for: a page in each transaction, with its audit."""
         self._check_there(target.items)
         for page, generations, last in self._pages_in_order(target) if asked.in_order else self._pages(target):
-            part, ended = Plan(), []  # type: Plan, list[int]
+            part, ends = Plan(), Ends()
             with self._engine.store.write() as session:
-                session.jobs.lock({key.job for key in page} | jobs_behind(session, dict.fromkeys(page, False)))
+                behind = jobs_behind(session, dict.fromkeys(page, False))
+                session.jobs.lock({key.job for key in page} | behind | session.calls.below(page))
                 items = session.items.read(page)
-                self._do(session, self._chosen(session, items, generations, part, choose), part, asked, ended)
+                self._do(session, self._chosen(session, items, generations, part, choose), part, asked, ends)
                 if part.total or (last and not plan.total):
                     self._audit(session, asked, target, part)
             plan.add(part)
-            if ended:
-                self._engine.bell.wake_waiters()
+            ends.ring(self._engine.bell)
         if plan.total and not asked.dry_run:
             self._engine.bell.wake_workers()
 
     def _do(
-        self, session: Session, chosen: list[tuple[Item, Event]], plan: Plan, asked: _Asked, ended: list[int]
+        self, session: Session, chosen: list[tuple[Item, Event]], plan: Plan, asked: _Asked, ends: Ends
     ) -> list[tuple[Item, Event]]:
         if asked.reopens:
             chosen = self._reopened(session, chosen, plan, asked)
@@ -283,7 +255,7 @@ class Commands:
         if asked.verb == "recover":
             self._warn(session, chosen, plan)
         if not asked.dry_run:
-            moves = self._engine.settle_in(session, chosen, self._engine.clock.now_ms(), ended)
+            moves = self._engine.settle_in(session, chosen, self._engine.clock.now_ms(), ends)
             moved = {each.before.key for each in moves}
             chosen = [(item, event) for item, event in chosen if item.key in moved]
         plan.total = len(chosen)
@@ -435,7 +407,7 @@ class Commands:
 
     def _overwrite(self, seen: Mapping[ItemKey, int], target: Target, plan: Plan, asked: _Asked, *, forward: bool) -> None:
         places = {key: place for place, key in enumerate(seen)}
-        ended: list[int] = []
+        ends = Ends()
         with self._engine.store.write() as session:
             session.jobs.lock({key.job for key in seen})
             found = sorted(session.items.read(seen), key=lambda each: places[each.key])
@@ -447,7 +419,7 @@ class Commands:
             chosen = self._reopened(session, every, plan, asked)
             if forward:
                 chosen = [(item, replace(event, held=place > 0)) for place, (item, event) in enumerate(chosen)]
-            done = self._do(session, list(chosen), plan, replace(asked, reopens=False), ended)
+            done = self._do(session, list(chosen), plan, replace(asked, reopens=False), ends)
             if forward and not asked.dry_run:
                 session.records.chain(list(itertools.pairwise(item.key for item, _ in done)))
             self._audit(session, asked, target, plan)

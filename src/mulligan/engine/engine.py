@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
 
 from mulligan.core.definition import Definition
 from mulligan.core.errors import StoreNewer
@@ -21,11 +19,12 @@ from mulligan.core.events import (
 )
 from mulligan.core.job import FAR_FUTURE_MS, TERMINAL, Item, ItemKey, JobStatus, Wait
 from mulligan.core.lifecycle import Transition, decide
+from mulligan.engine.calling import Calling
 from mulligan.engine.clock import Chance, Clock
 from mulligan.engine.definitions import Definitions, Published
-from mulligan.store.rows import CheckpointRow, Head, Input, Taken, WorkerRow
+from mulligan.engine.exchanging import Bell, Checkpoint, Claims, Ends, Exchange, NewWorker, Notes, Room
+from mulligan.store.rows import CheckpointRow, Head, Taken, WorkerRow
 from mulligan.store.store import Session, Store
-from mulligan.store.verbs.records import Saved
 
 PAGE = 500
 """Rows of one claim, and of one transaction in which a lost worker's items are taken back."""
@@ -38,105 +37,6 @@ ROUNDS = 10
 """How often a lost race is decided again before giving up; each lost round means that somebody else moved the item."""
 
 
-class Bell(Protocol):
-    """Wakes others up; a hint only, since everybody also looks by themselves."""
-
-    def wake_workers(self) -> None: ...
-
-    def wake_waiters(self) -> None: ...
-
-
-class Room(Protocol):
-    """How much a worker can take."""
-
-    def limit(self, task: int, once: bool) -> int:
-        """Return how many items of a task could be taken now."""
-        ...
-
-    def concurrency(self, task: int) -> int | None:
-        """Return how many items of a task may run at once on all workers together, or None."""
-        ...
-
-    def took(self, task: int, count: int) -> None:
-        """Note that items of a task were taken."""
-        ...
-
-
-class NewWorker(NamedTuple):
-    """A worker instance that begins."""
-
-    instance: str
-    """Random, never used again."""
-    name: str
-    pid: int
-    lock: str
-    lease_ms: int
-
-
-class Claim(NamedTuple):
-    """A work item that a worker has started, with all that running it takes."""
-
-    item: Item
-    input: Input
-    definition: Definition
-    run_id: str
-    tz: str
-    saved: Saved | None
-
-
-class _Claims(NamedTuple):
-    """What was read of claims while others waited for it."""
-
-    taken: Sequence[Taken]
-    definitions: Mapping[int, Definition]
-    saved: Mapping[ItemKey, Saved]
-
-    def claims(self) -> list[Claim]:
-        """Make of it what is run."""
-        made = []
-        for each in self.taken:
-            item = each.item
-            definition, saved = self.definitions[item.definition], self.saved.get(item.key)
-            made.append(Claim(item, each.input, definition, each.run_id, each.tz, saved))
-        return made
-
-
-class Checkpoint(NamedTuple):
-    """Something an attempt wants saved."""
-
-    item: Item
-    kind: str
-    key: str
-    value: str
-    definition: int
-
-
-@dataclass(slots=True)
-class Notes:
-    """What a worker has to write besides outcomes."""
-
-    checkpoints: list[Checkpoint] = field(default_factory=list)
-    logs: list[tuple[int, int, int, int, str]] = field(default_factory=list)
-    progress: list[tuple[int, int, int, float, float]] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return bool(self.checkpoints or self.logs or self.progress)
-
-
-@dataclass(slots=True)
-class Exchange:
-    """What came of an exchange between a worker and the store."""
-
-    claims: list[Claim]
-    saved: list[bool]
-    """For each checkpoint whether it was saved; False: the attempt no longer owns its item."""
-    refused: int
-    """Outcomes that came too late and changed nothing."""
-    next_due_ms: int | None
-    alive: bool
-    """False when the worker was declared lost: it must stop what it runs and start anew."""
-
-
 class Engine:
     """All moves of work items, over one store."""
 
@@ -146,6 +46,7 @@ class Engine:
         self.clock = clock
         self.chance = chance
         self.bell = bell
+        self.calling = Calling(self)
 
     def exchange(
         self,
@@ -154,33 +55,48 @@ class Engine:
         tasks: Sequence[int],
         room: Room | None,
         notes: Notes | None = None,
+        *,
+        replays: bool = False,
     ) -> Exchange:
-        """Settle what ended, save what was noted, and claim what there is room for, in one transaction."""
+        """Settle what ended, save what was noted, and claim what there is room for, in one transaction.
+
+        `replays`: whether bodies of workflows run in this worker, which wait for calls.
+        """
         now_ms = self.clock.now_ms()
-        jobs_ended: list[int] = []
-        taken = _Claims((), {}, {})
+        ends = Ends()
+        taken = Claims((), {}, {})
         next_due: int | None = None
         notes = notes or Notes()
         with self.store.write() as session:
             is_living = session.workers.is_living(worker)
             jobs = _jobs_of(ended, notes)
             if jobs:
-                session.jobs.lock(jobs | _brought_along(session, ended))
+                bodies = (each.item for each in notes.calls)
+                session.jobs.lock(jobs | self._brought_along(session, ended) | self.calling.jobs_below(session, bodies))
             saving = [self._save(session, worker, each, now_ms) for each in notes.checkpoints]
             heads = session.items.heads(tasks) if room is not None else None
-            refused, waits_again = self._settle(session, ended, now_ms, jobs_ended)
+            refused, waits_again = self._settle(session, ended, now_ms, ends)
             alive, saved = is_living(), [each() for each in saving]
             if alive:  # else the rest may be about items of others
                 self._note(session, notes, now_ms)
+                waits_again |= bool(notes.calls) and self.calling.add(session, worker, notes.calls, now_ms, ends)
             if too_late := refused + saved.count(False):
                 session.workers.count_refused(worker, too_late)
             if alive and room is not None and heads is not None:
                 if waits_again:  # and may be due already
                     heads = session.items.heads(tasks)
                 taken, next_due = self._claim(session, worker, heads(), room, now_ms)
-        if jobs_ended:
-            self.bell.wake_waiters()
-        return Exchange(taken.claims(), saved, refused, next_due, alive)
+            arrived = session.calls.arrived(worker) if replays else []
+        ends.ring(self.bell, worker)
+        claims = taken.claims()
+        for claim, each in zip(claims, taken.taken, strict=True):
+            self.calling.note(claim.item.job, holds_calls=each.is_call)
+        return Exchange(claims, saved, refused, next_due, alive, arrived)
+
+    def has_arrived(self, worker: int) -> bool:
+        """Return whether calls have ended which the bodies of workflows wait for that run in a worker."""
+        with self.store.read() as session:
+            return session.calls.any_arrived(worker)
 
     def peek(self, tasks: Sequence[int]) -> int | None:
         """Return the earliest due time of what waits for these tasks, without taking any."""
@@ -224,12 +140,12 @@ class Engine:
         keys: Iterable[ItemKey],
         event: Event | Callable[[Item], Event | None],
         now_ms: int,
-        jobs_ended: list[int],
+        ends: Ends,
     ) -> list[Transition]:
         """Apply one event to items inside a transaction; items that it comes too late for are left out."""
         items = session.items.read(keys)
         pairs = [(item, event(item) if callable(event) else event) for item in items]
-        return self._apply(session, [(item, each) for item, each in pairs if each is not None], now_ms, jobs_ended)[0]
+        return self._apply(session, [(item, each) for item, each in pairs if each is not None], now_ms, ends)[0]
 
     def reap(self, worker: WorkerRow) -> int:
         """Declare a worker lost and decide on what it ran; returns how many items that were.
@@ -250,29 +166,27 @@ class Engine:
             held = session.items.held_by(worker.id, ALL)
         if not any(item.once for item in held):
             return self.reap(worker)
-        now_ms, jobs_ended = self.clock.now_ms(), []  # type: int, list[int]
+        now_ms, ends = self.clock.now_ms(), Ends()
         lost = [(item, WorkerLost(Run(item.token, worker.id, now_ms), worker.name)) for item in held if not item.once]
         with self.store.write() as session:
-            moved = self._apply(session, lost, now_ms, jobs_ended)[0]
+            moved = self._apply(session, lost, now_ms, ends)[0]
         if moved:
             self.bell.wake_workers()
-        if jobs_ended:
-            self.bell.wake_waiters()
+        ends.ring(self.bell)
         return len(moved)
 
     def _take_back(self, worker: int, name: str) -> int:
         total = 0
         while True:
-            now_ms, jobs_ended = self.clock.now_ms(), []  # type: int, list[int]
+            now_ms, ends = self.clock.now_ms(), Ends()
             with self.store.write() as session:
                 items = session.items.held_by(worker, PAGE)
                 pairs = [(item, WorkerLost(Run(item.token, worker, now_ms), name)) for item in items]
-                self._apply(session, pairs, now_ms, jobs_ended)
+                self._apply(session, pairs, now_ms, ends)
                 if len(items) < PAGE:
                     session.workers.close(worker, now_ms)
             total += len(items)
-            if jobs_ended:
-                self.bell.wake_waiters()
+            ends.ring(self.bell)
             if len(items) < PAGE:
                 break
         if total:
@@ -281,15 +195,14 @@ class Engine:
 
     def expire(self) -> int:
         """Fail items that still wait after their deadline; returns how many."""
-        now_ms, jobs_ended = self.clock.now_ms(), []  # type: int, list[int]
+        now_ms, ends = self.clock.now_ms(), Ends()
         with self.store.read() as session:
             if not session.items.expired(now_ms, 1):
                 return 0
         with self.store.write() as session:
             items = session.items.expired(now_ms, CHORE_PAGE)
-            moved, _ = self._apply(session, [(item, DeadlinePassed()) for item in items], now_ms, jobs_ended)
-        if jobs_ended:
-            self.bell.wake_waiters()
+            moved, _ = self._apply(session, [(item, DeadlinePassed()) for item in items], now_ms, ends)
+        ends.ring(self.bell)
         return len(moved)
 
     def give_back(self, worker: int, known: Container[tuple[ItemKey, int]]) -> int:
@@ -302,46 +215,42 @@ class Engine:
         with self.store.write() as session:
             held = session.items.held_by(worker, ALL)
             unknown = [item for item in held if (item.key, item.token) not in known]
-            self._apply(session, [(item, Released(Run(item.token, worker, now_ms))) for item in unknown], now_ms, [])
+            self._apply(session, [(item, Released(Run(item.token, worker, now_ms))) for item in unknown], now_ms, Ends())
         return len(unknown)
 
-    def settle_in(
-        self, session: Session, pairs: Sequence[tuple[Item, Event]], now_ms: int, jobs_ended: list[int]
-    ) -> list[Transition]:
+    def settle_in(self, session: Session, pairs: Sequence[tuple[Item, Event]], now_ms: int, ends: Ends) -> list[Transition]:
         """Apply events to items that were read in this transaction."""
-        return self._apply(session, pairs, now_ms, jobs_ended)[0]
+        return self._apply(session, pairs, now_ms, ends)[0]
 
-    def _settle(
-        self, session: Session, ended: Sequence[tuple[Item, AttemptEvent]], now_ms: int, jobs_ended: list[int]
-    ) -> tuple[int, bool]:
+    def _settle(self, session: Session, ended: Sequence[tuple[Item, AttemptEvent]], now_ms: int, ends: Ends) -> tuple[int, bool]:
         """Settle what ended; returns how much came too late, and whether something waits again, or waits no longer."""
         if not ended:
             return 0, False
-        moved, late = self._apply_locked(session, ended, now_ms, jobs_ended)
+        moved, late = self._apply_locked(session, ended, now_ms, ends)
         return late, late > 0 or any(each.after.status is not JobStatus.SUCCESS or each.after.generation > 1 for each in moved)
 
     def _apply(
-        self, session: Session, pairs: Sequence[tuple[Item, Event]], now_ms: int, jobs_ended: list[int]
+        self, session: Session, pairs: Sequence[tuple[Item, Event]], now_ms: int, ends: Ends
     ) -> tuple[list[Transition], int]:
         """Lock the items' jobs, decide and write; returns what moved, and how much came too late."""
         if not pairs:
             return [], 0
-        session.jobs.lock({item.job for item, _ in pairs} | _brought_along(session, pairs))
-        return self._apply_locked(session, pairs, now_ms, jobs_ended)
+        session.jobs.lock({item.job for item, _ in pairs} | self._brought_along(session, pairs))
+        return self._apply_locked(session, pairs, now_ms, ends)
 
     def _apply_locked(
-        self, session: Session, pairs: Sequence[tuple[Item, Event]], now_ms: int, jobs_ended: list[int]
+        self, session: Session, pairs: Sequence[tuple[Item, Event]], now_ms: int, ends: Ends
     ) -> tuple[list[Transition], int]:
         """Decide and write; what was not as it had been read is read and decided again."""
         moved: list[Transition] = []
-        late = 0
+        late, told = 0, len(ends.jobs)
         for _ in range(ROUNDS):
             decided = [self._decide(session, item, event, now_ms) for item, event in pairs]
             wanted = [each for each in decided if each is not None]
             late += len(decided) - len(wanted)
             written, ended = session.items.apply(wanted, now_ms)
             moved += written
-            jobs_ended += ended
+            ends.jobs += ended
             if len(written) == len(wanted):
                 break
             done = {each.before.key for each in written}
@@ -349,13 +258,14 @@ class Engine:
             lost = [each.before.key for each in wanted if each.before.key not in done]
             pairs = [(item, events[item.key]) for item in session.items.read(lost)]
             late += len(lost) - len(pairs)
-        self._follow(session, moved, now_ms, jobs_ended)
+        self._follow(session, moved, now_ms, ends, ends.jobs[told:])
         return moved, late
 
     def _decide(self, session: Session, item: Item, event: Event, now_ms: int) -> Transition | None:
-        return decide(item, event, self.definitions.policy(session, item.definition), now_ms, self.chance())
+        definition = self.definitions.get(session, item.definition)
+        return decide(item, event, definition.policy, now_ms, self.chance(), workflow=definition.workflow)
 
-    def _follow(self, session: Session, moved: Sequence[Transition], now_ms: int, jobs_ended: list[int]) -> None:
+    def _follow(self, session: Session, moved: Sequence[Transition], now_ms: int, ends: Ends, jobs_ended: Sequence[int]) -> None:
         """Do what a move brings with it: events for people, old checkpoints dropped, a waiting successor made due or ended."""
         for each in moved:
             after = each.after
@@ -363,14 +273,16 @@ class Engine:
                 session.records.add_event("item_failed", after.key, after.generation, after.reason, now_ms)
             elif after.status is JobStatus.SUCCESS and after.generation > 1:
                 session.records.drop_old_checkpoints(after.key, after.keep_from)
+        calls = self.calling.follow(session, moved, now_ms, ends)
         for job in jobs_ended:
-            session.records.add_event("job_ended", job, None, None, now_ms)
+            if job not in calls:
+                session.records.add_event("job_ended", job, None, None, now_ms)
         again = [each.after for each in moved if each.after.generation > 1 and each.after.status in TERMINAL]
         if again and session.records.any_successor():
-            jobs_ended += self._keep_order(session, again, now_ms)
+            self._keep_order(session, again, now_ms, ends)
 
-    def _keep_order(self, session: Session, ended: Sequence[Item], now_ms: int) -> list[int]:
-        """Make due what comes after an item that succeeded, revoke what comes after one that did not; returns jobs that end.
+    def _keep_order(self, session: Session, ended: Sequence[Item], now_ms: int, ends: Ends) -> None:
+        """Make due what comes after an item that succeeded, revoke what comes after one that did not.
 
         Of what did not succeed the order is kept, for a retry.
         """
@@ -379,11 +291,15 @@ class Engine:
             if item.status is not JobStatus.SUCCESS:
                 unreached += session.records.held_behind(item.key)
             elif following := session.records.leave_order(item.key):
-                self.move(session, [following], _its_turn, now_ms, [])
-        jobs_ended: list[int] = []
+                self.move(session, [following], _its_turn, now_ms, ends)
         if unreached:
-            self.move(session, unreached, CancelRequested(), now_ms, jobs_ended)
-        return jobs_ended
+            self.move(session, unreached, CancelRequested(), now_ms, ends)
+
+    def _brought_along(self, session: Session, pairs: Sequence[tuple[Item, Event]]) -> set[int]:
+        """Return the jobs of what may move when items do: of what comes after them in their orders, of their calls."""
+        succeeds = {item.key: isinstance(event, Succeeded) for item, event in pairs if item.generation > 1}
+        behind = jobs_behind(session, succeeds) if succeeds else set()
+        return behind | self.calling.jobs_below(session, (item for item, _ in pairs))
 
     def _note(self, session: Session, notes: Notes, now_ms: int) -> None:
         if notes.logs:
@@ -410,7 +326,7 @@ class Engine:
             session.items.forgive_crashes(item.key, item.token, worker)
         return saved
 
-    def _claim(self, session: Session, worker: int, heads: Iterable[Head], room: Room, now_ms: int) -> tuple[_Claims, int | None]:
+    def _claim(self, session: Session, worker: int, heads: Iterable[Head], room: Room, now_ms: int) -> tuple[Claims, int | None]:
         taken: list[Taken] = []
         next_due: int | None = None
         for head in sorted(heads, key=lambda each: (each.priority, each.due_ms)):
@@ -433,21 +349,16 @@ class Engine:
             next_due = None
         return self._with_all_it_takes(session, taken), next_due
 
-    def _with_all_it_takes(self, session: Session, taken: Sequence[Taken]) -> _Claims:
+    def _with_all_it_takes(self, session: Session, taken: Sequence[Taken]) -> Claims:
         definitions = {id: self.definitions.get(session, id) for id in {each.definition for each in taken}}  # noqa: A001
         again = [each.item for each in taken if not each.is_first]
-        return _Claims(taken, definitions, session.records.saved(again) if again else {})
+        return Claims(taken, definitions, session.records.saved(again) if again else {})
 
 
 def _jobs_of(ended: Sequence[tuple[Item, AttemptEvent]], notes: Notes) -> set[int]:
     """Return the jobs whose items an exchange may change; checkpoints change what had crashed only."""
-    return {item.job for item, _ in ended} | {each.item.job for each in notes.checkpoints if each.item.crashes}
-
-
-def _brought_along(session: Session, pairs: Sequence[tuple[Item, Event]]) -> set[int]:
-    """Return the jobs of what comes after items in their orders, and may move when these do."""
-    succeeds = {item.key: isinstance(event, Succeeded) for item, event in pairs if item.generation > 1}
-    return jobs_behind(session, succeeds) if succeeds else set()
+    changed = {each.item.job for each in notes.checkpoints if each.item.crashes} | {each.item.job for each in notes.calls}
+    return {item.job for item, _ in ended} | changed
 
 
 def jobs_behind(session: Session, succeeds: Mapping[ItemKey, bool]) -> set[int]:

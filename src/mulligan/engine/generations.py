@@ -27,7 +27,7 @@ def next_generations(session: Session, definitions: Definitions, items: Sequence
     def begun(job: int, task: int) -> Generation:
         definition = definitions.get(session, newest[task])
         limit_ms = given.get(job, _limit_ms(definition))
-        return Generation(newest[task], definition.policy.at_most_once, None if limit_ms is None else now_ms + limit_ms)
+        return Generation(newest[task], definition.once, None if limit_ms is None else now_ms + limit_ms)
 
     of = {key: begun(*key) for key in {(item.job, item.task) for item in items}}  # the same for all items of a job and task
     return {item.key: of[item.job, item.task] for item in items}

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from mulligan.core.definition import Definition
 from mulligan.core.job import ItemKey, Outcome
-from mulligan.core.recovery import Judgement, judge_overwrite, recover_warnings
+from mulligan.core.recovery import CONCERN, Judgement, Verdict, judge_overwrite, recover_warnings
 from mulligan.engine.definitions import Definitions
 from mulligan.store.store import Session
 
 LATER_NAMED = 100
+CALLS_NAMED = 5
 
 
 def judge(session: Session, definitions: Definitions, keys: Sequence[ItemKey]) -> dict[ItemKey, Judgement]:
@@ -25,8 +26,27 @@ def judge(session: Session, definitions: Definitions, keys: Sequence[ItemKey]) -
         if key in windows and item.ended_ms is not None:
             later = _later(session, item.task, windows[key][0], item.ended_ms)
         rows = _since_last_success(written.get(key, []))
+        if task.workflow:
+            result[key] = _of_calls(session, definitions, key)
+            continue
         result[key] = judge_overwrite(definitions.get(session, item.definition), task, rows, later)
     return result | _judge_past(session, definitions, [key for key in keys if key not in items])
+
+
+def _of_calls(session: Session, definitions: Definitions, key: ItemKey) -> Judgement:
+    """Judge running a workflow again by what it called, ever: its body itself writes nothing."""
+    called = session.calls.items_of(session.calls.children([key]))
+    judged = judge(session, definitions, called)
+    if not judged:
+        return Judgement(Verdict.SAFE, ("the workflow called nothing",))
+    worst = max(judged.values(), key=lambda each: CONCERN[each.verdict]).verdict
+    if worst is Verdict.SAFE:
+        return Judgement(worst, (f"all {len(judged)} calls of the workflow are safe to run again",))
+    alike = [(call, each) for call, each in judged.items() if each.verdict is worst]
+    evidence = [f"call {call}: {'; '.join(each.evidence)}" for call, each in alike[:CALLS_NAMED]]
+    if len(alike) > CALLS_NAMED:
+        evidence.append(f"and {len(alike) - CALLS_NAMED} more calls")
+    return Judgement(worst, tuple(evidence))
 
 
 def written_since(attempts: Sequence[tuple[Outcome, int | None]]) -> int | None:

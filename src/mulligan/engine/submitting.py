@@ -217,7 +217,7 @@ class Submitting:
         return ItemDefaults(
             task=published.task,
             definition=published.definition,
-            once=definition.policy.at_most_once,
+            once=definition.once,
             priority=definition.priority if options.priority is None else options.priority,
             due_ms=due_ms,
             wait=Wait.SCHEDULE if due_ms > now_ms else Wait.READY,

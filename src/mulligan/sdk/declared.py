@@ -26,7 +26,7 @@ class Declared:
     @property
     def owner(self) -> str:
         """How errors call it."""
-        return f"task {self.options.name!r}"
+        return f"{'workflow' if self.options.executor == 'workflow' else 'task'} {self.options.name!r}"
 
     @cached_property
     def signature(self) -> Signature:

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 
+SINK: ContextVar[Callable[[str], None] | None] = ContextVar("mulligan_sink", default=None)
+"""Where the lines of this attempt go, if it does not have a standard error of its own."""
+
+
 class _StandardError:
     """Finds the stream at each line: it may be another one by then."""
 
     def msg(self, line: str) -> None:
+        sink = SINK.get()
+        if sink is not None:
+            sink(line + "\n")
+            return
         stream: TextIO | None = sys.stderr
         if stream is not None:
             stream.write(line + "\n")

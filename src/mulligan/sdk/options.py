@@ -73,11 +73,11 @@ class TaskKeywords(TypedDict, total=False):
     runbook: str | None
 
 
-def task_options(fn: Callable[..., Any], **given: Unpack[TaskKeywords]) -> TaskOptions:
-    """Check the options of a task; raises ConfigError that names the task and the option."""
+def task_options(fn: Callable[..., Any], *, workflow: bool = False, **given: Unpack[TaskKeywords]) -> TaskOptions:
+    """Check the options of a task or a workflow; raises ConfigError that names it and the option."""
     name = given.get("name")
     name = fn.__name__ if name is None else name
-    owner = f"task {name!r}"
+    owner = f"{'workflow' if workflow else 'task'} {name!r}"
     classify = given.get("classify")
     return TaskOptions(
         name=_name(name, owner),
@@ -94,7 +94,7 @@ def task_options(fn: Callable[..., Any], **given: Unpack[TaskKeywords]) -> TaskO
         concurrency=_concurrency(given.get("concurrency"), owner),
         priority=_priority(given.get("priority", 3), owner),
         memory_bytes=_memory(given.get("resources"), owner),
-        executor=_executor(given.get("executor"), inspect.iscoroutinefunction(fn), owner),
+        executor="workflow" if workflow else _executor(given.get("executor"), inspect.iscoroutinefunction(fn), owner),
         runbook=_text(given.get("runbook"), f"{owner}, runbook"),
     )
 
@@ -126,6 +126,7 @@ def call_options(
     expires: datetime | Duration | None = None,
     labels: Mapping[str, str] | None = None,
     total_timeout: Duration | None = None,
+    key: str | None = None,
 ) -> CallOptions:
     """Check the options for one call; raises ConfigError that names the task and the option."""
     if delay is not None and start_at is not None:
@@ -138,6 +139,7 @@ def call_options(
         expires_ms=_moment(expires, f"{owner}, expires") if isinstance(expires, datetime) else None,
         labels=_labels(labels or {}, owner),
         total_timeout_s=_limit(total_timeout, f"{owner}, total_timeout"),
+        key=None if key is None else _key(key, owner),
     )
     after_s = None if expires is None or isinstance(expires, datetime) else _limit(expires, f"{owner}, expires")
     return CallOptions(base, after_s)
@@ -269,6 +271,12 @@ def _run_id(value: object, owner: str) -> str:
     if isinstance(value, str) and is_run_id(value) and value == value.strip():
         return value
     raise ConfigError(f"{owner}, run_id: expected {RUN_IDS}, not {shown(value)}")
+
+
+def _key(value: object, owner: str) -> str:
+    if isinstance(value, str) and value.strip() and value.isprintable() and len(value) <= MAX_NAME:
+        return value
+    raise ConfigError(f"{owner}, key: expected a text of 1 to {MAX_NAME} printable characters, not {shown(value)}")
 
 
 def _moment(value: object, what: str) -> int:

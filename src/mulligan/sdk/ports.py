@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextvars import ContextVar
 from typing import Any, Literal, Protocol, Self, TypeVar
 
 from mulligan.core.attempt import StopCause
 from mulligan.core.job import Counts, JobStatus
-from mulligan.core.submission import Submission
+from mulligan.core.replay import Past
+from mulligan.core.submission import NewCall, Submission
 
 R = TypeVar("R")
 
@@ -49,6 +50,7 @@ class JobHandle(Protocol[R]):
         """Wait for the results of all work items, in their order; raises TaskFailed for the first that failed."""
         ...
 
+    def __await__(self) -> Generator[Any, None, R]: ...
     def work_items(self, **filters: Any) -> Sequence[Any]:
         """Return the work items that match."""
         ...
@@ -98,6 +100,26 @@ class Channel(Protocol):
 
     def on_stop(self, callback: Callable[[], None]) -> None:
         """Call back, once and from another thread, when the attempt is asked to stop."""
+        ...
+
+
+class Body(Channel, Protocol):
+    """The channel of a workflow's body, which makes calls and waits for them."""
+
+    def make(self, calls: Sequence[NewCall]) -> None:
+        """Have calls stored, and started as soon as somebody has room for them."""
+        ...
+
+    def wait(self, places: Iterable[str]) -> None:
+        """Wait until the calls made at these places have ended; raises Stopped when the attempt is asked to stop."""
+        ...
+
+    def ended(self, place: str) -> Past | None:
+        """Return the call made at a place if it has ended."""
+        ...
+
+    def when_ended(self, place: str, tell: Callable[[], None]) -> None:
+        """Call `tell` once, from another thread, when the call made at a place has ended, or at once if it has."""
         ...
 
 

@@ -16,6 +16,7 @@ from mulligan.core.errors import ArgumentsInvalid, ConfigError, SubmitInImport, 
 from mulligan.core.job import FailureClass
 from mulligan.core.schedule import Instant
 from mulligan.core.submission import NewItem, Only, Options, Submission
+from mulligan.sdk.calls import CallBackend
 from mulligan.sdk.context import Context
 from mulligan.sdk.declared import Declared
 from mulligan.sdk.options import OPTION_NAMES, CallOptions, TaskKeywords, call_options, task_options
@@ -53,7 +54,12 @@ class Task(Generic[P, R]):
         self.__name__, self.__qualname__, self.__module__ = fn.__name__, fn.__qualname__, fn.__module__
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call the function here and now, in the same attempt when inside a task."""
+        """Call the function here and now, in the same attempt when inside a task; in a workflow, have it run and wait for it.
+
+        What a workflow calls is retried as its policy says; raises TaskFailed when it has failed for good.
+        """
+        if isinstance(RUNNING.get(), CallBackend):
+            return self.submit(*args, **kwargs).result()
         return cast("R", _plain_call(self.declared, args, kwargs))
 
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
@@ -118,10 +124,12 @@ class Task(Generic[P, R]):
         expires: datetime | Duration | None = None,
         labels: Mapping[str, str] | None = None,
         total_timeout: Duration | None = None,
+        key: str | None = None,
     ) -> Self:
         """Return this task with options for the calls made on what is returned; raises ConfigError.
 
-        The same `run_id` and input give the same job. `expires`: a time, or how long after the submission; an item that
+        The same `run_id` and input give the same job. `key`: by what a workflow
+        knows a call whose place in its body is not fixed. `expires`: a time, or how long after the submission; an item that
         has not started by then fails. `delay` and `total_timeout` are durations, `start_at` is an aware datetime.
         """
         call = call_options(
@@ -133,6 +141,7 @@ class Task(Generic[P, R]):
             expires=expires,
             labels=labels,
             total_timeout=total_timeout,
+            key=key,
         )
         return type(self)(self.declared, call)
 
@@ -166,9 +175,9 @@ class Task(Generic[P, R]):
         values = signature.arguments.load(arguments)
         context = None if info is None else Context(info, channel)
         if signature.context is not None:
-            values[signature.context] = self._injected(context, "Context")
+            values[signature.context] = self.injected(context, "Context")
         if signature.window is not None:
-            values[signature.window] = self._injected(context and context.window, "Window")
+            values[signature.window] = self.injected(context and context.window, "Window")
         backend = TaskBackend(channel, context)
         if self.declared.options.executor == "async":
             return self._execute_async(values, backend)
@@ -185,7 +194,8 @@ class Task(Generic[P, R]):
         finally:
             RUNNING.reset(token)
 
-    def _injected(self, value: Any, kind: str) -> Any:
+    def injected(self, value: Any, kind: str) -> Any:
+        """Return what is injected; raises ArgumentsInvalid where the work item has none."""
         if value is None:
             raise ArgumentsInvalid(f"task {self.name!r}: takes a {kind}, but the work item has none; submit it again")
         return value
@@ -199,11 +209,13 @@ class AsyncTask(Task[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:  # type: ignore[override]
         """Call the function here and now; what it returns must be awaited."""
+        if isinstance(RUNNING.get(), CallBackend):
+            return _awaited(self.submit(*args, **kwargs))
         # Called like the function it is made of: that the base class returns R itself is true of plain functions only.
         return cast("Coroutine[Any, Any, R]", _plain_call(self.declared, args, kwargs))
 
 
-class _AcceptsAnything:
+class AcceptsAnything:
     """Not for use: a first parameter that takes this takes everything, so it is no Context."""
 
 
@@ -217,9 +229,9 @@ class Declaration:
         self._options = options
 
     @overload
-    def __call__(self, fn: Callable[Concatenate[_AcceptsAnything, Q], Coroutine[Any, Any, R]], /) -> AsyncTask[..., R]: ...
+    def __call__(self, fn: Callable[Concatenate[AcceptsAnything, Q], Coroutine[Any, Any, R]], /) -> AsyncTask[..., R]: ...
     @overload
-    def __call__(self, fn: Callable[Concatenate[_AcceptsAnything, Q], R], /) -> Task[..., R]: ...
+    def __call__(self, fn: Callable[Concatenate[AcceptsAnything, Q], R], /) -> Task[..., R]: ...
     @overload
     def __call__(self, fn: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
     @overload
@@ -243,6 +255,10 @@ class Declaration:
 
 
 task = Declaration({})
+
+
+async def _awaited(call: JobHandle[R]) -> R:
+    return await call
 
 
 def _plain_call(declared: Declared, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

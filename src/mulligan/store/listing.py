@@ -60,6 +60,8 @@ ITEM_FILTERS = {
         "failure_class": "i.failure_class = :failure_class",
         "run_id": "i.job in (select id from jobs where run_id = :run_id)",
         "key": "n.key = :key",
+        "parent": "i.job in (select id from jobs where parent_job = :parent_job and parent_number = :parent_number)",
+        "roots": "(select parent_job from jobs where id = i.job) is null",
         "window_start": "n.window_start_ms >= :window_start",
         "window_end": "n.window_end_ms <= :window_end",
         "error": f"{_PLACE_OF[dialect]}(a.error_message, :error) > 0",
@@ -84,9 +86,9 @@ _IN_ANY = {
 }
 
 _JOBS = """select j.id, t.namespace, j.task, t.name, j.run_id, j.kind, j.tz, j.labels, j.sealed, j.cancel_ms, j.created_ms,
-    j.ended_ms, j.pending, j.started, j.retry, j.success, j.failure, j.revoked, j.pruned_ms
+    j.ended_ms, j.pending, j.started, j.retry, j.success, j.failure, j.revoked, j.pruned_ms, j.parent_job, j.parent_number
 from jobs j join tasks t on t.id = j.task
-where (j.pruned_ms is null or j.named = 1)"""
+where (j.pruned_ms is null or j.named = 1) and j.parent_job is null"""
 _INPUTS = " join inputs n on n.job = i.job and n.number = i.number"
 _ATTEMPTS = """ left join attempts a on a.job = i.job and a.number = i.number and a.token = case when i.status = 'FAILURE'
     then (select max(token) from attempts where job = i.job and number = i.number) else i.token end"""
@@ -214,6 +216,10 @@ def _bound(name: str, value: Any) -> dict[str, Any]:
             return {"ids": json.dumps([list(each) for each in value])}
         case "label":
             return {"label_name": value[0], "label_value": value[1]}
+        case "roots":
+            return {}
+        case "parent":
+            return {"parent_job": value[0], "parent_number": value[1]}
         case "after":
             return {"after_job": value[0], "after_number": value[1]}
     return {name: value}

@@ -14,6 +14,7 @@ from mulligan.core.job import (
     Counts,
     FailureClass,
     Item,
+    ItemKey,
     Job,
     JobStatus,
     Outcome,
@@ -21,6 +22,7 @@ from mulligan.core.job import (
     Wait,
 )
 from mulligan.core.lifecycle import Transition, started
+from mulligan.core.replay import Past
 
 Row = Sequence[Any]
 ITEM_COLUMNS = 26
@@ -129,7 +131,7 @@ class Taken:
     __slots__ = ("_row", "_worker")
 
     def __init__(self, row: Row, worker: int) -> None:
-        """`row`: an item as it was, its input, since when it is claimed, run id and time zone of its job."""
+        """`row`: an item as it was, its input, since when it is claimed; its job: run id, time zone, whether it holds calls."""
         self._row = row
         self._worker = worker
 
@@ -160,6 +162,18 @@ class Taken:
     def tz(self) -> str:
         """Name of the time zone of its job."""
         return str(self._row[32])
+
+    @property
+    def is_call(self) -> bool:
+        """Whether a workflow called it."""
+        return bool(self._row[33])
+
+
+def past_of(row: Row) -> Past:
+    """Make a call of the twelve columns that the statements on calls return."""
+    place, job, number, task, digest, round_, status, reason, failure_class, *rest = row[:12]
+    key = str(ItemKey(job, number))
+    return Past(place, key, task, digest, round_, STATUS[status], _REASON[reason], _CLASS[failure_class], *rest)
 
 
 def changed_item(item: Item, expected: int) -> list[Any]:
@@ -230,7 +244,7 @@ def job_of(row: Row) -> Job:
     return Job(
         id=row[0], namespace=row[1], task=row[2], task_name=row[3], run_id=row[4], kind=row[5], tz=row[6],
         labels=json.loads(row[7]), sealed=bool(row[8]), cancel_ms=row[9], created_ms=row[10], ended_ms=row[11],
-        counts=Counts(*row[12:18]), pruned_ms=row[18],
+        counts=Counts(*row[12:18]), pruned_ms=row[18], parent=None if row[19] is None else ItemKey(row[19], row[20]),
     )  # fmt: skip
 
 

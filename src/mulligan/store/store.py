@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from mulligan.store.interface import Database, Run
 from mulligan.store.listing import Listing
 from mulligan.store.migrating import migrations
+from mulligan.store.verbs.calls import Calls
 from mulligan.store.verbs.items import Items
 from mulligan.store.verbs.items_at_once import ItemsAtOnce
 from mulligan.store.verbs.jobs import Jobs
@@ -24,6 +25,7 @@ class Session:
     def __init__(self, run: Run, *, at_once: bool) -> None:
         self.items = ItemsAtOnce(run) if at_once else Items(run)
         self.jobs = Jobs(run)
+        self.calls = Calls(run)
         self.tasks = Tasks(run)
         self.workers = Workers(run)
         self.records = Records(run)

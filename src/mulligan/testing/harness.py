@@ -12,10 +12,12 @@ from mulligan.core.definition import Definition
 from mulligan.core.events import AttemptEvent, Released, Run, Snoozed, Stopped, Succeeded
 from mulligan.core.job import Attempt, FailureClass, Item, ItemKey, Job
 from mulligan.core.submission import NewItem
+from mulligan.engine.asking import Asker
 from mulligan.engine.clock import Chance, system_chance
-from mulligan.engine.commands import Asker, Commands
+from mulligan.engine.commands import Commands
 from mulligan.engine.definitions import Definitions
-from mulligan.engine.engine import Checkpoint, Claim, Engine, Exchange, NewWorker, Notes
+from mulligan.engine.engine import Engine
+from mulligan.engine.exchanging import Checkpoint, Claim, Exchange, NewWorker, Notes
 from mulligan.engine.submitting import Submitting
 from mulligan.engine.verify import Finding, verify
 from mulligan.store.interface import Database

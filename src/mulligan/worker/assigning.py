@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from mulligan.core.attempt import AttemptInfo
 from mulligan.core.definition import Definition
-from mulligan.engine.engine import Claim
+from mulligan.core.replay import Past, round_of
+from mulligan.engine.exchanging import Claim
 from mulligan.worker.executors.interface import Assignment
 
 
-def assignment_of(id: int, claim: Claim, loaded: Definition, now_ms: int) -> Assignment:
+def assignment_of(id: int, claim: Claim, loaded: Definition, now_ms: int, calls: tuple[Past, ...] = ()) -> Assignment:
     """Return the assignment for a claim; `loaded` is the task as it is loaded here."""
     item, definition = claim.item, claim.definition
     timeout_s, cutoff = _time_limit(definition.timeout_s, item.cutoff_ms, now_ms)
@@ -16,7 +17,7 @@ def assignment_of(id: int, claim: Claim, loaded: Definition, now_ms: int) -> Ass
         id=id,
         task=definition.name,
         arguments=claim.input.arguments,
-        info=_info(claim) if loaded.context or loaded.window else None,
+        info=_info(claim, calls) if loaded.context or loaded.window or loaded.workflow else None,
         timeout_s=timeout_s,
         cutoff=cutoff,
         heartbeat_s=definition.heartbeat_timeout_s,
@@ -34,7 +35,7 @@ def _time_limit(timeout_s: float | None, cutoff_ms: int | None, now_ms: int) -> 
     return left_s, True
 
 
-def _info(claim: Claim) -> AttemptInfo:
+def _info(claim: Claim, calls: tuple[Past, ...]) -> AttemptInfo:
     item, window, saved = claim.item, claim.input.window, claim.saved
     return AttemptInfo(
         job=str(item.job),
@@ -46,4 +47,6 @@ def _info(claim: Claim) -> AttemptInfo:
         window=None if window is None else (*window, claim.tz),
         cursor=saved.cursor if saved else None,
         steps=tuple(saved.steps.items()) if saved else (),
+        round=round_of(item),
+        calls=calls,
     )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from mulligan.core.definition import Definition
 from mulligan.core.job import Item
-from mulligan.engine.engine import Claim, Engine
+from mulligan.engine.engine import Engine
+from mulligan.engine.exchanging import Claim
 from mulligan.telemetry import Tell
 from mulligan.worker.executors.interface import Executor
 from mulligan.worker.reporting import Outcomes

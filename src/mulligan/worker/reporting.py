@@ -11,8 +11,10 @@ from mulligan.core import events
 from mulligan.core.definition import Definition
 from mulligan.core.events import AttemptEvent, Run
 from mulligan.core.failure import Classification, Failure, Kind, RuleSet, classify, failure_to_json
-from mulligan.core.job import FailureClass, Item
-from mulligan.engine.engine import Claim
+from mulligan.core.job import FailureClass, Item, JobStatus, Reason
+from mulligan.core.replay import Past
+from mulligan.core.submission import NewCall
+from mulligan.engine.exchanging import Claim
 from mulligan.worker.executors.interface import Call, Failed, Returned, Snoozed, Stopped, Succeeded
 
 MESSAGE_LENGTH = 5_000
@@ -94,3 +96,11 @@ def unrecordable(item: Item, error: Exception) -> events.Failed:
         failure="",
         crashed=True,
     )
+
+
+def refused_call(call: NewCall, error: Exception) -> Past:
+    """Return what a call of a workflow comes to that cannot be stored."""
+    message = f"the call could not be stored: {type(error).__name__}: {error}"[:MESSAGE_LENGTH]
+    status, reason, kind = JobStatus.FAILURE, Reason.NOT_RETRIED, FailureClass.PERMANENT
+    name = call.definition.name
+    return Past(call.place, "none", name, call.digest, 0, status, reason, kind, None, type(error).__name__, message)

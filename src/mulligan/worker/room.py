@@ -16,21 +16,23 @@ class Room:
         self._executor = executor
         self._names = names
         self._loaded = loaded
-        self._taken = 0
+        self._taken = {True: 0, False: 0}
+        """Bodies of workflows, and everything else."""
         self._asked: dict[tuple[int, bool], int] = {}
         self._cut_short = False
 
     def limit(self, task: int, once: bool) -> int:
         name = self._names[task]
         room = self._executor.slots_for(name) if once else self._executor.room_for(name)
-        self._asked[task, once] = min(room - self._taken, PAGE)
-        return room - self._taken
+        room -= self._taken[self._loaded[name].workflow]
+        self._asked[task, once] = min(room, PAGE)
+        return room
 
     def concurrency(self, task: int) -> int | None:
         return self._loaded[self._names[task]].concurrency
 
     def took(self, task: int, count: int) -> None:
-        self._taken += count
+        self._taken[self._loaded[self._names[task]].workflow] += count
         self._cut_short = self._cut_short or count >= min(limit for (asked, _), limit in self._asked.items() if asked == task)
 
     def left(self) -> bool:

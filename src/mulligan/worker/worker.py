@@ -12,10 +12,12 @@ from mulligan.core.errors import StoreBusy, StoreError, StoreNewer, WorkerUnfit
 from mulligan.core.events import AttemptEvent
 from mulligan.core.job import Item, ItemKey
 from mulligan.engine.definitions import Published
-from mulligan.engine.engine import Checkpoint, Claim, Exchange, NewWorker, Notes
+from mulligan.engine.exchanging import Checkpoint, Claim, Exchange, NewWorker, Notes, Wanted
 from mulligan.worker.assigning import assignment_of
+from mulligan.worker.bodies import Bodies
 from mulligan.worker.executors.interface import (
     Call,
+    Calls,
     Failed,
     Logged,
     Progressed,
@@ -78,6 +80,7 @@ class Worker:
         self._store_is_down = False
         self._overdue = False
         self._progress: dict[int, tuple[float, float]] = {}
+        self._bodies = Bodies()
         self._chores = [Due(each) for each in parts.chores(lambda: self._worker)]
         self._submissions = parts.submissions
         self._waiting = parts.waiting
@@ -220,6 +223,7 @@ class Worker:
         if self._stops and not self._draining:
             self._draining = True
             self._tell("draining", running=len(self._running), unsettled=len(self._ended))
+            self._bodies.hand_back(self._executor)
         if self._stops > 1 and not self._handed_back:
             self._handed_back = True
             self._tell("handing back", running=len(self._running))
@@ -252,6 +256,8 @@ class Worker:
             self._flush_at = min(self._flush_at, self._clock.monotonic() + PROGRESS_FLUSH_S)
         elif isinstance(report, Call):
             self._call(running, report)
+        elif isinstance(report, Calls):
+            self._notes.calls += [Wanted(running.item, each) for each in report.calls]
 
     def _end(self, running: Running, report: Succeeded | Failed | Snoozed | Stopped | Returned) -> None:
         if self._progress:
@@ -261,6 +267,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - a strange outcome is the failure of its attempt, not of the worker
             event = unrecordable(running.item, error)
         self._ended.append((running.item, event))
+        self._bodies.drop(running.item.key)
         del self._running[report.id]
 
     def _note_log(self, running: Running, report: Logged) -> None:
@@ -295,14 +302,15 @@ class Worker:
         if flush:
             for id in list(self._progress):  # noqa: A001 - the executor's name for it
                 self._flush_progress(id)
-        if not self._ended and not self._calls and not flush and not (due and self._finds_work()):
+        if not self._ended and not self._calls and not self._notes.calls and not flush and not (due and self._finds_work()):
             return
         # A checkpoint makes no room, and many a task saves one after the other.
-        looks = due or (bool(self._ended) and not self._draining)
+        looks = due or (bool(self._ended or self._notes.calls) and not self._draining)
         room = Room(self._executor, self._names, self._loaded) if looks else None
         self._hinted = self._hinted and not looks
         try:
-            result = self._engine.exchange(self._worker, self._ended, list(self._names), room, self._notes)
+            replays = bool(self._bodies)
+            result = self._engine.exchange(self._worker, self._ended, list(self._names), room, self._notes, replays=replays)
         except StoreError:
             raise
         except Exception as trouble:  # noqa: BLE001 - whatever one attempt left, the others must not fall with it
@@ -320,6 +328,7 @@ class Worker:
             error = None if saved else "lease_lost: this attempt no longer owns its work item"
             self._executor.answer(id, call, "null" if saved else None, error)
         more = room is not None and room.left()
+        self._bodies.hear(result.arrived, self._executor)
         self._dispatch(result.claims)
         if result.claims:
             self._look_at = 0.0 if more else now + IDLE_S
@@ -330,6 +339,8 @@ class Worker:
         """Return whether something may be due, without holding up anybody who writes; else sleep until it is."""
         if self._hinted:  # then looking before taking it only costs time
             return True
+        if self._bodies and self._worker is not None and self._engine.has_arrived(self._worker):
+            return True
         next_due = self._engine.peek(list(self._names))
         if next_due is not None and next_due <= self._clock.now_ms():
             return True
@@ -339,30 +350,38 @@ class Worker:
     def _settle_one_by_one(self) -> None:
         """Settle each outcome by itself; one that the store will not take becomes a failure that says so."""
         assert self._worker is not None  # noqa: S101 - enlisted before the first step
+        worker = self._worker
         while self._ended:
             item, event = self._ended[0]
             try:
-                self._engine.exchange(self._worker, [(item, event)], [], None)
+                self._engine.exchange(worker, [(item, event)], [], None)
             except StoreError:
                 raise
             except Exception as error:  # noqa: BLE001 - see above
-                self._engine.exchange(self._worker, [(item, unrecordable(item, error))], [], None)
+                self._engine.exchange(worker, [(item, unrecordable(item, error))], [], None)
             del self._ended[0]
         for id, call in self._calls:  # noqa: A001 - the executor's name for it
             self._executor.answer(id, call, None, "result_invalid: the store could not keep this; see the worker's log")
-        self._calls, self._notes = [], Notes()
+        calls, self._calls, self._notes = self._notes.calls, [], Notes()
+        self._bodies.store_one_by_one(
+            calls, lambda each: self._engine.exchange(worker, [], [], None, Notes(calls=[each])), self._executor
+        )
 
     def _sleep_until(self, due_ms: int | None) -> None:
         wait_s = IDLE_S if due_ms is None else max(0.0, (due_ms - self._clock.now_ms()) / 1000)
         self._look_at = self._clock.monotonic() + min(wait_s, IDLE_S)
 
     def _dispatch(self, claims: Sequence[Claim]) -> None:
+        histories = self._engine.calling.histories(claims)
         batch, now_ms = [], self._clock.now_ms()
         for claim in claims:
             self._serial += 1
             name = self._names[claim.item.task]
             self._running[self._serial] = Running(claim, self._published[name].definition)
-            batch.append(assignment_of(self._serial, claim, self._loaded[name], now_ms))
+            loaded = self._loaded[name]
+            if loaded.workflow:
+                self._bodies.add(claim.item.key, self._serial)
+            batch.append(assignment_of(self._serial, claim, loaded, now_ms, histories.get(claim.item.key, ())))
         if batch:
             self._used = True
             self._executor.start(batch)
@@ -407,6 +426,7 @@ class Worker:
         self._tell("killing all", worker=self._parts.name, running=len(self._running))
         self._executor.close()
         self._running.clear()
+        self._bodies.clear()
         self._progress.clear()
         self._calls.clear()
         self._executor = self._parts.make_executor()

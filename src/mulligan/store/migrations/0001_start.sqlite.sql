@@ -52,7 +52,7 @@ create table jobs (
     task integer not null references tasks (id),
     run_id text not null,
     named integer not null check (named in (0, 1)),
-    kind text not null check (kind in ('submit', 'map', 'backfill')),
+    kind text not null check (kind in ('submit', 'map', 'backfill', 'calls')),
     input_digest text not null,
     tz text not null,
     labels text not null,
@@ -65,17 +65,24 @@ create table jobs (
     ended_ms integer,
     pruned_ms integer,
     pruned_to integer,
+    -- Of a job that holds the calls of a workflow: the work item whose they are, and from which generation on they count.
+    parent_job integer,
+    parent_number integer,
+    epoch integer,
     pending integer not null default 0 check (pending >= 0),
     started integer not null default 0 check (started >= 0),
     retry integer not null default 0 check (retry >= 0),
     success integer not null default 0 check (success >= 0),
     failure integer not null default 0 check (failure >= 0),
     revoked integer not null default 0 check (revoked >= 0),
-    unique (task, run_id),
+    check ((kind = 'calls') = (parent_job is not null)),
+    check ((parent_job is null) = (parent_number is null) and (parent_job is null) = (epoch is null)),
     check (ended_ms is null or (sealed = 1 and pending + started + retry = 0)),
     check (pruned_ms is null or ended_ms is not null),
     check (pruned_to is null or pruned_ms is not null)
 ) strict;
+create unique index jobs_run on jobs (task, run_id) where parent_job is null;
+create unique index jobs_calls on jobs (parent_job, parent_number, epoch) where parent_job is not null;
 create index jobs_cancelling on jobs (id) where cancel_ms is not null and ended_ms is null;
 create index jobs_unsealed on jobs (id) where sealed = 0;
 create index jobs_releasing on jobs (id) where release_ms is not null;
@@ -227,6 +234,25 @@ create table progress (
     total real not null,
     at_ms integer not null,
     primary key (job, number)
+) strict, without rowid;
+
+-- The calls of a workflow by where its body made them; what was called there last counts.
+create table calls (
+    job integer not null,
+    place text not null,
+    number integer not null,
+    digest text not null,
+    round integer not null,
+    primary key (job, place)
+) strict, without rowid;
+create unique index calls_number on calls (job, number);
+
+-- Calls that have ended, for the worker that runs the body which waits for them.
+create table arrivals (
+    worker integer not null,
+    job integer not null,
+    number integer not null,
+    primary key (worker, job, number)
 ) strict, without rowid;
 
 create table successors (

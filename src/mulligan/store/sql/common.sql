@@ -88,14 +88,44 @@ select id, instance, name, pid, started_ms, seen_ms, stopped_ms, lost_ms, refuse
 select distinct w.task from worker_tasks w join workers on workers.id = w.worker
 where workers.closed_ms is null and workers.stopped_ms is null and workers.lost_ms is null;
 
+-- name: add_calls_job
+-- The job that holds the calls of a workflow's item, under the same run id. Nothing returned means that there is one.
+insert into jobs (task, run_id, named, kind, input_digest, tz, labels, sealed, parent_job, parent_number, epoch, created_ms,
+    touched_ms)
+select i.task, j.run_id, 0, 'calls', '', j.tz, '{}', 0, i.job, i.number, i.keep_from, :now, :now
+from items i join jobs j on j.id = i.job where i.job = :job and i.number = :number
+on conflict (parent_job, parent_number, epoch) where parent_job is not null do nothing returning id;
+
+-- name: find_calls_job
+select j.id from items i join jobs j on j.parent_job = i.job and j.parent_number = i.number and j.epoch = i.keep_from
+where i.job = :job and i.number = :number;
+
+-- name: is_calling
+-- Whether an attempt of a workflow still owns its item and nobody wants it cancelled, so that it may make calls.
+select 1 from items where job = :job and number = :number and token = :token and worker = :worker and status = 'STARTED'
+    and cancel_ms is null;
+
+-- name: count_items
+select pending + started + retry + success + failure + revoked from jobs where id = :job;
+
+-- name: take_arrivals
+-- What has ended since it was asked for last, of the calls that the bodies wait for which a worker runs.
+delete from arrivals where worker = :worker returning job, number;
+
+-- name: any_arrival
+select 1 from arrivals where worker = :worker limit 1;
+
+-- name: find_parent
+select parent_job, parent_number from jobs where id = :job and parent_job is not null;
+
 -- name: find_job_by_run_id
-select id, input_digest, sealed, touched_ms from jobs where task = :task and run_id = :run_id;
+select id, input_digest, sealed, touched_ms from jobs where task = :task and run_id = :run_id and parent_job is null;
 
 -- name: add_job
 -- Nothing returned means that another submission has the run id.
 insert into jobs (task, run_id, named, kind, input_digest, tz, labels, sealed, total_ms, pending, created_ms, touched_ms, ended_ms)
 values (:task, :run_id, :named, :kind, :input_digest, :tz, :labels, :sealed, :total_ms, :pending, :now, :now, :ended_ms)
-on conflict (task, run_id) do nothing returning id;
+on conflict (task, run_id) where parent_job is null do nothing returning id;
 
 -- name: grow_job
 -- Nothing changed means that the submission was given up by others meanwhile.
@@ -108,7 +138,7 @@ where id = :job and sealed = 0 returning ended_ms;
 
 -- name: abandoned_jobs
 -- Submissions that nobody has added to for a while.
-select id from jobs where sealed = 0 and touched_ms < :before order by id limit 100;
+select id from jobs where sealed = 0 and touched_ms < :before and parent_job is null order by id limit 100;
 
 -- name: drop_job
 delete from jobs where id = :job and sealed = 0;
@@ -126,7 +156,7 @@ delete from events where job = :job and :job in (select id from jobs where seale
 
 -- name: read_job
 select j.id, t.namespace, j.task, t.name, j.run_id, j.kind, j.tz, j.labels, j.sealed, j.cancel_ms, j.created_ms, j.ended_ms,
-    j.pending, j.started, j.retry, j.success, j.failure, j.revoked, j.pruned_ms
+    j.pending, j.started, j.retry, j.success, j.failure, j.revoked, j.pruned_ms, j.parent_job, j.parent_number
 from jobs j join tasks t on t.id = j.task
 where j.id = :job and (j.pruned_ms is null or j.named = 1);
 

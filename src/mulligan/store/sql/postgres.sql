@@ -64,7 +64,7 @@ with locked as materialized (
         from taken group by job) s
     where jobs.id = any (array[s.job])
 )
-select t.*, j.run_id, j.tz from taken t join jobs j on j.id = any (array[t.job]);
+select t.*, j.run_id, j.tz, j.parent_job is not null from taken t join jobs j on j.id = any (array[t.job]);
 
 -- name: settle_at_once
 -- What deciding on Succeeded does, for many rows at once: the columns that no other event leaves alone, the attempts, the counters
@@ -234,7 +234,7 @@ cross join lateral (
     where job = (e ->> 0)::bigint and number = (e ->> 1)::bigint and generation >= (e ->> 2)::bigint offset 0) c;
 
 -- name: read_jobs
-select id, run_id, tz from jobs where id = any (array(select value::bigint from jsonb_array_elements_text(:jobs::jsonb)));
+select id, run_id, tz, parent_job is not null from jobs where id = any (array(select value::bigint from jsonb_array_elements_text(:jobs::jsonb)));
 
 -- name: job_limits
 -- Jobs that were submitted with a total_timeout of their own, which holds for every generation of their items.
@@ -331,7 +331,10 @@ for update skip locked;
 -- name: past_jobs
 -- Jobs that ended before a moment, the oldest first; those that somebody is busy with have their turn later.
 select id, named, success + failure + revoked, 0 from jobs
-where ended_ms < :before and ended_ms is not null and pruned_ms is null and release_ms is null order by ended_ms, id limit :limit
+where ended_ms < :before and ended_ms is not null and pruned_ms is null and release_ms is null
+    -- The calls of a workflow are needed for as long as it can be retried.
+    and not exists (select 1 from jobs p where p.id = jobs.parent_job and p.pruned_ms is null)
+order by ended_ms, id limit :limit
 for update skip locked;
 
 -- name: past_successes
@@ -365,6 +368,88 @@ from jsonb_array_elements(:keys::jsonb) k
 cross join lateral (
     select job, number, task, window_start_ms, definition, rows, ended_ms from past_windows
     where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) p;
+
+-- name: calls_jobs
+-- The jobs that hold the calls of some workflows' items; keys are job, number and the generation from which on they count.
+select j.parent_job, j.parent_number, j.id
+from jsonb_array_elements(:keys::jsonb) k join jobs j on j.parent_job = (k ->> 0)::bigint and j.parent_number = (k ->> 1)::bigint
+    and j.epoch = (k ->> 2)::bigint;
+
+-- name: calls_below
+-- The jobs that hold the calls of some workflows' items, and those of the workflows among these calls, and so on.
+with recursive below (id) as (
+    select j.id from jsonb_array_elements(:keys::jsonb) k join jobs j on j.parent_job = (k ->> 0)::bigint and j.parent_number = (k ->> 1)::bigint
+    union
+    select j.id from below b join jobs j on j.parent_job = b.id)
+select id from below;
+
+-- name: calls_children
+select j.id from jsonb_array_elements(:keys::jsonb) k join jobs j on j.parent_job = (k ->> 0)::bigint and j.parent_number = (k ->> 1)::bigint;
+
+-- name: items_of_jobs
+select job, number from items where job = any (array(select value::bigint from jsonb_array_elements_text(:jobs::jsonb))) order by job, number;
+
+-- name: calls_of_jobs
+-- Which of these jobs hold the calls of a workflow.
+select id from jobs where id = any (array(select value::bigint from jsonb_array_elements_text(:jobs::jsonb))) and parent_job is not null;
+
+-- name: set_calls
+insert into calls (job, place, number, digest, round)
+select :job, v ->> 0, (v ->> 1)::bigint, v ->> 2, (v ->> 3)::bigint from jsonb_array_elements(:rows::jsonb) v where true
+on conflict (job, place) do update set number = excluded.number, digest = excluded.digest, round = excluded.round;
+
+-- name: calls_at
+select place, number, digest, round from calls where job = :job and place = any (array(select jsonb_array_elements_text(:places::jsonb)));
+
+-- name: read_calls
+-- All calls of some workflows, with how they ended.
+select c.place, i.job, i.number, t.name, c.digest, c.round, i.status, i.reason, i.failure_class, a.result, a.error_type,
+    a.error_message, c.job
+from calls c join items i on i.job = c.job and i.number = c.number join tasks t on t.id = i.task
+left join attempts a on a.job = i.job and a.number = i.number and a.token = case when i.status = 'FAILURE'
+    then (select max(token) from attempts where job = i.job and number = i.number) else i.token end
+where c.job = any (array(select value::bigint from jsonb_array_elements_text(:jobs::jsonb)));
+
+-- name: read_called
+-- The same of single calls, with whose they are.
+select c.place, i.job, i.number, t.name, c.digest, c.round, i.status, i.reason, i.failure_class, a.result, a.error_type,
+    a.error_message, j.parent_job, j.parent_number
+from jsonb_array_elements(:keys::jsonb) k join calls c on c.job = (k ->> 0)::bigint and c.number = (k ->> 1)::bigint
+join items i on i.job = c.job and i.number = c.number join tasks t on t.id = i.task join jobs j on j.id = c.job
+left join attempts a on a.job = i.job and a.number = i.number and a.token = case when i.status = 'FAILURE'
+    then (select max(token) from attempts where job = i.job and number = i.number) else i.token end;
+
+-- name: add_arrivals
+-- Calls that have ended, for the workers that run the bodies which wait for them; where none does, the next one reads them all.
+insert into arrivals (worker, job, number)
+select p.worker, j.id, (k ->> 1)::bigint
+from jsonb_array_elements(:keys::jsonb) k join jobs j on j.id = (k ->> 0)::bigint and j.parent_job is not null
+join items p on p.job = j.parent_job and p.number = j.parent_number
+where p.worker is not null
+on conflict (worker, job, number) do nothing returning worker;
+
+-- name: seal_calls
+-- Of workflows that have ended: no call is added any more.
+update jobs set sealed = 1, ended_ms = case when pending + started + retry = 0 then coalesce(ended_ms, :now) end
+where id = any (array(select j.id from jsonb_array_elements(:keys::jsonb) k join jobs j on j.parent_job = (k ->> 0)::bigint and j.parent_number = (k ->> 1)::bigint)) and sealed = 0;
+
+-- name: reopen_calls
+-- Of workflows that run again: their calls are wanted again.
+update jobs set sealed = 0, ended_ms = null, cancel_ms = null
+where id = any (array(select j.id from jsonb_array_elements(:keys::jsonb) k join jobs j on j.parent_job = (k ->> 0)::bigint and j.parent_number = (k ->> 1)::bigint
+    and j.epoch = (k ->> 2)::bigint));
+
+-- name: flag_calls
+-- Of workflows that somebody wants cancelled: claims honour the flag from this commit on.
+update jobs set cancel_ms = :now, sealed = 1, ended_ms = case when pending + started + retry = 0 then coalesce(ended_ms, :now) end
+where id = any (array(select j.id from jsonb_array_elements(:keys::jsonb) k join jobs j on j.parent_job = (k ->> 0)::bigint and j.parent_number = (k ->> 1)::bigint)) and cancel_ms is null and ended_ms is null
+returning id;
+
+-- name: prune_calls
+delete from calls where (job, number) in (select (k ->> 0)::bigint, (k ->> 1)::bigint from jsonb_array_elements(:keys::jsonb) k);
+
+-- name: prune_arrivals
+delete from arrivals where worker = any (array(select value::bigint from jsonb_array_elements_text(:workers::jsonb)));
 
 -- name: prune_attempts
 -- Found by their places, one item after the other, whatever the statistics say of a table that is growing or shrinking.

@@ -184,7 +184,7 @@ from jsonb_each(:rows) v join checkpoints c on c.job = v.value ->> 0 and c.numbe
 where c.generation >= v.value ->> 2;
 
 -- name: read_jobs
-select id, run_id, tz from jobs where id in (select value from json_each(:jobs));
+select id, run_id, tz, parent_job is not null from jobs where id in (select value from json_each(:jobs));
 
 -- name: job_limits
 -- Jobs that were submitted with a total_timeout of their own, which holds for every generation of their items.
@@ -259,7 +259,10 @@ select id, named, success + failure + revoked, pruned_to from jobs where pruned_
 -- name: past_jobs
 -- Jobs that ended before a moment, the oldest first.
 select id, named, success + failure + revoked, 0 from jobs
-where ended_ms < :before and ended_ms is not null and pruned_ms is null and release_ms is null order by ended_ms, id limit :limit;
+where ended_ms < :before and ended_ms is not null and pruned_ms is null and release_ms is null
+    -- The calls of a workflow are needed for as long as it can be retried.
+    and not exists (select 1 from jobs p where p.id = jobs.parent_job and p.pruned_ms is null)
+order by ended_ms, id limit :limit;
 
 -- name: past_successes
 -- What the ledger needs to know of items that succeeded for a window.
@@ -284,6 +287,88 @@ on conflict (task, window_start_ms, window_end_ms) do update set
 -- name: windows_past
 select p.job, p.number, p.task, p.window_start_ms, p.definition, p.rows, p.ended_ms
 from jsonb_each(:keys) k join past_windows p on p.job = k.value ->> 0 and p.number = k.value ->> 1;
+
+-- name: calls_jobs
+-- The jobs that hold the calls of some workflows' items; keys are job, number and the generation from which on they count.
+select j.parent_job, j.parent_number, j.id
+from jsonb_each(:keys) k join jobs j on j.parent_job = k.value ->> 0 and j.parent_number = k.value ->> 1
+    and j.epoch = k.value ->> 2;
+
+-- name: calls_below
+-- The jobs that hold the calls of some workflows' items, and those of the workflows among these calls, and so on.
+with recursive below (id) as (
+    select j.id from jsonb_each(:keys) k join jobs j on j.parent_job = k.value ->> 0 and j.parent_number = k.value ->> 1
+    union
+    select j.id from below b join jobs j on j.parent_job = b.id)
+select id from below;
+
+-- name: calls_children
+select j.id from jsonb_each(:keys) k join jobs j on j.parent_job = k.value ->> 0 and j.parent_number = k.value ->> 1;
+
+-- name: items_of_jobs
+select job, number from items where job in (select value from json_each(:jobs)) order by job, number;
+
+-- name: calls_of_jobs
+-- Which of these jobs hold the calls of a workflow.
+select id from jobs where id in (select value from json_each(:jobs)) and parent_job is not null;
+
+-- name: set_calls
+insert into calls (job, place, number, digest, round)
+select :job, v.value ->> 0, v.value ->> 1, v.value ->> 2, v.value ->> 3 from jsonb_each(:rows) v where true
+on conflict (job, place) do update set number = excluded.number, digest = excluded.digest, round = excluded.round;
+
+-- name: calls_at
+select place, number, digest, round from calls where job = :job and place in (select value from json_each(:places));
+
+-- name: read_calls
+-- All calls of some workflows, with how they ended.
+select c.place, i.job, i.number, t.name, c.digest, c.round, i.status, i.reason, i.failure_class, a.result, a.error_type,
+    a.error_message, c.job
+from calls c join items i on i.job = c.job and i.number = c.number join tasks t on t.id = i.task
+left join attempts a on a.job = i.job and a.number = i.number and a.token = case when i.status = 'FAILURE'
+    then (select max(token) from attempts where job = i.job and number = i.number) else i.token end
+where c.job in (select value from json_each(:jobs));
+
+-- name: read_called
+-- The same of single calls, with whose they are.
+select c.place, i.job, i.number, t.name, c.digest, c.round, i.status, i.reason, i.failure_class, a.result, a.error_type,
+    a.error_message, j.parent_job, j.parent_number
+from jsonb_each(:keys) k join calls c on c.job = k.value ->> 0 and c.number = k.value ->> 1
+join items i on i.job = c.job and i.number = c.number join tasks t on t.id = i.task join jobs j on j.id = c.job
+left join attempts a on a.job = i.job and a.number = i.number and a.token = case when i.status = 'FAILURE'
+    then (select max(token) from attempts where job = i.job and number = i.number) else i.token end;
+
+-- name: add_arrivals
+-- Calls that have ended, for the workers that run the bodies which wait for them; where none does, the next one reads them all.
+insert into arrivals (worker, job, number)
+select p.worker, j.id, k.value ->> 1
+from jsonb_each(:keys) k join jobs j on j.id = k.value ->> 0 and j.parent_job is not null
+join items p on p.job = j.parent_job and p.number = j.parent_number
+where p.worker is not null
+on conflict (worker, job, number) do nothing returning worker;
+
+-- name: seal_calls
+-- Of workflows that have ended: no call is added any more.
+update jobs set sealed = 1, ended_ms = case when pending + started + retry = 0 then coalesce(ended_ms, :now) end
+where id in (select j.id from jsonb_each(:keys) k join jobs j on j.parent_job = k.value ->> 0 and j.parent_number = k.value ->> 1) and sealed = 0;
+
+-- name: reopen_calls
+-- Of workflows that run again: their calls are wanted again.
+update jobs set sealed = 0, ended_ms = null, cancel_ms = null
+where id in (select j.id from jsonb_each(:keys) k join jobs j on j.parent_job = k.value ->> 0 and j.parent_number = k.value ->> 1
+    and j.epoch = k.value ->> 2);
+
+-- name: flag_calls
+-- Of workflows that somebody wants cancelled: claims honour the flag from this commit on.
+update jobs set cancel_ms = :now, sealed = 1, ended_ms = case when pending + started + retry = 0 then coalesce(ended_ms, :now) end
+where id in (select j.id from jsonb_each(:keys) k join jobs j on j.parent_job = k.value ->> 0 and j.parent_number = k.value ->> 1) and cancel_ms is null and ended_ms is null
+returning id;
+
+-- name: prune_calls
+delete from calls where (job, number) in (select k.value ->> 0, k.value ->> 1 from jsonb_each(:keys) k);
+
+-- name: prune_arrivals
+delete from arrivals where worker in (select value from json_each(:workers));
 
 -- name: prune_attempts
 delete from attempts where (job, number) in (select value ->> 0, value ->> 1 from jsonb_each(:keys));

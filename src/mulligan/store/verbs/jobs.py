@@ -169,7 +169,7 @@ class Jobs:
     def run_ids(self, jobs: Iterable[int]) -> dict[int, tuple[str, str]]:
         """Return run id and time zone of jobs."""
         rows = self._run("read_jobs", {"jobs": json.dumps(list(jobs))})
-        return {job: (run_id, tz) for job, run_id, tz in rows}
+        return {job: (run_id, tz) for job, run_id, tz, _ in rows}
 
     def limits(self, jobs: Iterable[int]) -> dict[int, int]:
         """Return the total_timeout in ms of those jobs that were submitted with one of their own."""

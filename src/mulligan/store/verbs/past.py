@@ -17,6 +17,7 @@ DETAILS = (
     "prune_progress",
     "prune_successors",
     "prune_events",
+    "prune_calls",
     "prune_inputs",
     "prune_items",
 )
@@ -109,7 +110,7 @@ class Past:
     def remove_workers(self, before_ms: int, limit: int) -> int:
         """Remove worker instances that hold nothing since a moment; returns how many."""
         found = [row[0] for row in self._run("old_workers", {"before": before_ms, "limit": limit})]
-        for name in ("prune_worker_tasks", "prune_workers") if found else ():
+        for name in ("prune_arrivals", "prune_worker_tasks", "prune_workers") if found else ():
             self._run(name, {"workers": json.dumps(found)})
         return len(found)
 

@@ -8,6 +8,8 @@ from typing import Literal, NamedTuple, Protocol
 
 from mulligan.core.attempt import AttemptInfo, StopCause
 from mulligan.core.failure import Failure
+from mulligan.core.replay import Past
+from mulligan.core.submission import NewCall
 
 
 class Assignment(NamedTuple):
@@ -103,6 +105,14 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Calls:
+    """The body of a workflow makes calls; it hears of each by `arrived` when that has ended."""
+
+    id: int
+    calls: Sequence[NewCall]
+
+
+@dataclass(frozen=True, slots=True)
 class Progressed:
     """The attempt told how far it is."""
 
@@ -119,7 +129,7 @@ class Logged:
     text: str
 
 
-Report = Started | Succeeded | Failed | Snoozed | Stopped | Returned | Call | Progressed | Logged
+Report = Started | Succeeded | Failed | Snoozed | Stopped | Returned | Call | Calls | Progressed | Logged
 
 
 class Executor(Protocol):
@@ -152,6 +162,10 @@ class Executor(Protocol):
 
     def answer(self, id: int, call: int, value: str | None, error: str | None) -> None:
         """Answer a Call with JSON, or with an error as `code: message`, which is raised in the task as that error."""
+        ...
+
+    def arrived(self, id: int, call: Past) -> None:
+        """Tell the body of a workflow that a call which it made has ended."""
         ...
 
     def files(self) -> Sequence[int]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from mulligan.core.attempt import StopCause
 from mulligan.core.failure import Kind, failure_from_json
+from mulligan.core.replay import Past
 from mulligan.telemetry import Tell, silent
 from mulligan.worker.executors.interface import (
     Assignment,
@@ -133,6 +134,9 @@ class ProcessExecutor:
             attempt.open_calls -= 1
             attempt.touched = time.monotonic()
             self._brood.send(attempt.child, wire.frame(wire.ANSWER, id, call, value, error))
+
+    def arrived(self, id: int, call: Past) -> None:
+        """Do nothing: no process waits for calls."""
 
     def files(self) -> Sequence[int]:
         """Return the one file descriptor to wait for."""

@@ -1,0 +1,55 @@
+"""Which bodies of workflows run in this worker, and what they are told of their calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from mulligan.core.errors import StoreError
+from mulligan.core.job import ItemKey
+from mulligan.core.replay import Past
+from mulligan.engine.exchanging import Wanted
+from mulligan.worker.executors.interface import Executor
+from mulligan.worker.reporting import refused_call
+
+
+class Bodies:
+    """The executor's names for the bodies that run here, by their work items."""
+
+    def __init__(self) -> None:
+        self._ids: dict[ItemKey, int] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._ids)
+
+    def add(self, key: ItemKey, id: int) -> None:
+        """Note that a body runs."""
+        self._ids[key] = id
+
+    def drop(self, key: ItemKey) -> None:
+        """Note that a body, if it was one, runs no more."""
+        self._ids.pop(key, None)
+
+    def clear(self) -> None:
+        """Note that none runs any more."""
+        self._ids.clear()
+
+    def hear(self, arrived: Sequence[tuple[ItemKey, Past]], executor: Executor) -> None:
+        """Tell the bodies which of their calls have ended."""
+        for key, call in arrived:
+            if key in self._ids:
+                executor.arrived(self._ids[key], call)
+
+    def hand_back(self, executor: Executor) -> None:
+        """Stop them all: to replay them elsewhere is better than to wait for hours until their calls have ended."""
+        for each in self._ids.values():
+            executor.stop(each, "drain")
+
+    def store_one_by_one(self, calls: Sequence[Wanted], store: Callable[[Wanted], object], executor: Executor) -> None:
+        """Store calls each by itself; one that the store will not take has failed, and its body hears of that."""
+        for wanted in calls:
+            try:
+                store(wanted)
+            except StoreError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever one call is, the others must not fall with it
+                self.hear([(wanted.item.key, refused_call(wanted.call, error))], executor)

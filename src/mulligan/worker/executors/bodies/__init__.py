@@ -1,0 +1,1 @@
+"""Runs the bodies of workflows in threads of the worker."""
