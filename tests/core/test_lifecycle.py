@@ -26,7 +26,7 @@ from mulligan.core.events import (
     WorkerLost,
 )
 from mulligan.core.job import FAR_FUTURE_MS, TERMINAL, WAITING, FailureClass, Item, JobStatus, Outcome, Reason, Wait
-from mulligan.core.lifecycle import MAX_SNOOZES, MOVES, POISON_CRASHES, Transition, decide, is_current
+from mulligan.core.lifecycle import MAX_REPLAYS, MAX_SNOOZES, MOVES, POISON_CRASHES, Transition, decide, is_current
 from mulligan.core.lifecycle_table import lifecycle_table
 from mulligan.core.retry import BATCH, NEVER, Policy, Retry
 from mulligan.testing.clock import START_MS

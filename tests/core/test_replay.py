@@ -57,7 +57,6 @@ def test_only_what_has_succeeded_or_still_may_binds_the_body(changed: tuple[str,
 
 
 def test_a_round_is_one_more_for_each_retry_by_policy_or_by_a_person() -> None:
-    rounds = [
-        round_of(an_item(generation=generation, charges=charges)) for generation, charges in ((1, ()), (1, (1, 2)), (2, ()))
-    ]
+    given = [(1, ()), (1, (1, 2)), (2, ()), (2, (1,))]
+    rounds = [round_of(an_item(generation=generation, charges=charges)) for generation, charges in given]
     assert rounds == sorted(set(rounds))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from mulligan.core.errors import StoreError
 from mulligan.core.job import ItemKey
-from mulligan.core.replay import Past
+from mulligan.core.replay import Past, round_of
 from mulligan.engine.exchanging import Wanted
 from mulligan.worker.executors.interface import Executor
 from mulligan.worker.reporting import refused_call
@@ -52,4 +52,4 @@ class Bodies:
             except StoreError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever one call is, the others must not fall with it
-                self.hear([(wanted.item.key, refused_call(wanted.call, error))], executor)
+                self.hear([(wanted.item.key, refused_call(wanted.call, round_of(wanted.item), error))], executor)

@@ -98,9 +98,9 @@ def unrecordable(item: Item, error: Exception) -> events.Failed:
     )
 
 
-def refused_call(call: NewCall, error: Exception) -> Past:
+def refused_call(call: NewCall, round: int, error: Exception) -> Past:
     """Return what a call of a workflow comes to that cannot be stored."""
     message = f"the call could not be stored: {type(error).__name__}: {error}"[:MESSAGE_LENGTH]
     status, reason, kind = JobStatus.FAILURE, Reason.NOT_RETRIED, FailureClass.PERMANENT
     name = call.definition.name
-    return Past(call.place, "none", name, call.digest, 0, status, reason, kind, None, type(error).__name__, message)
+    return Past(call.place, "none", name, call.digest, round, status, reason, kind, None, type(error).__name__, message)

@@ -78,7 +78,9 @@ select n.job, n.number from inputs n left join items i on i.job = n.job and i.nu
 -- a generation was begun that no line of the audit accounts for
 select i.job, i.number from items i
 where i.generation > 1 and not exists (
-    select 1 from audit a where a.action in ('recover', 'restart', 'overwrite') and a.changed > 0);
+    select 1 from audit a where a.action in ('recover', 'restart', 'overwrite') and a.changed > 0)
+    -- A call is run again with its workflow, which its policy may retry by itself.
+    and not exists (select 1 from jobs j where j.id = i.job and j.parent_job is not null);
 
 -- name: I24_order
 -- an item waits for one before it that is not in flight
@@ -92,6 +94,26 @@ select i.job, i.number from items i join (
     select job, number from successors union select next_job, next_number from successors) s
     on s.job = i.job and s.number = i.number
 where i.status = 'SUCCESS';
+
+-- name: I25_calls
+-- what a workflow has called at a place is not there
+select c.job, c.number from calls c left join items i on i.job = c.job and i.number = c.number where i.job is null
+union all
+select i.job, i.number from items i join jobs j on j.id = i.job join jobs p on p.id = j.parent_job
+left join items w on w.job = j.parent_job and w.number = j.parent_number
+where p.pruned_ms is null and w.job is null;
+
+-- name: I25_running
+-- a workflow has succeeded although a call of it has not ended
+select w.job, w.number from items w
+join jobs j on j.parent_job = w.job and j.parent_number = w.number and j.epoch = w.keep_from
+where w.status = 'SUCCESS' and j.pending + j.started + j.retry > 0;
+
+-- name: I25_sealed
+-- a workflow that has ended may still make calls, or one that has not may make none
+select w.job, w.number from items w
+join jobs j on j.parent_job = w.job and j.parent_number = w.number and j.epoch = w.keep_from
+where (j.sealed = 1) <> (w.status in ('SUCCESS', 'FAILURE', 'REVOKED') or w.cancel_ms is not null);
 
 -- name: I22_orphans
 -- a row belongs to an item or a job that is not there

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mulligan.core.attempt import StopCause
 from mulligan.core.errors import LeaseLost
+from mulligan.core.job import JobStatus
 from mulligan.core.replay import Past
 from mulligan.core.signals import Stopped
 from mulligan.core.submission import NewCall
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 class BodyChannel:
     """Implements `sdk.ports.Body`; the worker's loop calls `answer`, `arrived`, `stop` and `close`, the body all else."""
 
-    def __init__(self, id: int, timeout_s: float | None, report: Callable[[Report], None]) -> None:
+    def __init__(self, id: int, round: int, timeout_s: float | None, report: Callable[[Report], None]) -> None:
         self._id = id
+        self._round = round
         self._report = report
         self._until = None if timeout_s is None else time.monotonic() + timeout_s
         self._changed = threading.Condition()
@@ -57,7 +59,10 @@ class BodyChannel:
 
     def make(self, calls: Sequence[NewCall]) -> None:
         """Have calls stored and started."""
-        self._refuse_stopped()
+        with self._changed:
+            self._refuse_stopped()
+            for each in calls:
+                self._ended.pop(each.place, None)
         self._report(Calls(self._id, calls))
 
     def wait(self, places: Iterable[str]) -> None:
@@ -134,7 +139,9 @@ class BodyChannel:
             box.put((value, error))
 
     def arrived(self, call: Past) -> None:
-        """Note that a call has ended; the first that is heard of it counts."""
+        """Note that a call has ended, with success or in this round: what failed before is not what the body waits for."""
+        if not call.ended or (call.status is not JobStatus.SUCCESS and call.round != self._round):
+            return
         with self._changed:
             if call.place in self._ended:
                 return

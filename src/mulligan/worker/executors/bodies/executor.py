@@ -94,13 +94,13 @@ class BodyExecutor:
     def start(self, batch: Sequence[Assignment]) -> None:
         """Run these bodies."""
         for each in batch:
-            channel = BodyChannel(each.id, each.timeout_s, self._report)
+            assert each.info is not None  # noqa: S101 - the body of a workflow is always given it
+            channel = BodyChannel(each.id, each.info.round, each.timeout_s, self._report)
             until = None if each.timeout_s is None else time.monotonic() + each.timeout_s
             running = _Running(each, channel, time.time_ns() // 1_000_000, until)
             self._running[each.id] = running
-            for past in each.info.calls if each.info else ():
-                if past.ended:
-                    channel.arrived(past)
+            for past in each.info.calls:
+                channel.arrived(past)
             running.thread = _thread(self._run, running)
 
     def stop(self, id: int, cause: StopCause) -> None:
