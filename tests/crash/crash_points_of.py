@@ -8,12 +8,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from crash_story import Asked, Served, Story, World
+from crash_story import Asked, Called, Served, Story, World
 
 from mulligan.store.postgres import Place
 from mulligan.testing.postgres import PostgresServer
 
-KINDS = {"operator who asks": Asked, " server: ": Served}
+KINDS = {"operator who asks": Asked, " server: ": Served, " workflow: ": Called}
 """Stories by who dies in them; everybody else dies in the first one."""
 
 
@@ -39,7 +39,7 @@ def a_world(store: str, url: str | None = None) -> Iterator[World]:
 def recorded(store: str, url: str | None = None) -> dict[str, int]:
     """Return the names of all points, and how often a process passed each at most."""
     passes: dict[str, int] = {}
-    for kind in (Story, Asked, Served):
+    for kind in (Story, Asked, Served, Called):
         with a_world(store, url) as world:
             record = world.folder / "points"
             kind(world, record=record).run()
@@ -50,8 +50,17 @@ def recorded(store: str, url: str | None = None) -> dict[str, int]:
 
 
 def cases(passes: dict[str, int], *, first: bool = False) -> list[str]:
-    """Return where to kill: at the first, the second and the last pass of each point, or at the first only."""
-    return [f"{count} {name}" for name, most in passes.items() for count in sorted({1} if first else {1, min(2, most), most})]
+    """Return where to kill: at the first, the second and the last pass of each point, or at the first only.
+
+    In the story of a workflow at every pass: each of its calls is a place of its own.
+    """
+    return [f"{count} {name}" for name, most in passes.items() for count in _counts(name, most, first=first)]
+
+
+def _counts(name: str, most: int, *, first: bool) -> list[int]:
+    if first:
+        return [1]
+    return list(range(1, most + 1)) if name.startswith("workflow: ") else sorted({1, min(2, most), most})
 
 
 def tell(store: str, at: str, url: str | None = None) -> bool:

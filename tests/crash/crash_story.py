@@ -100,6 +100,55 @@ class Story:
         assert len(self.world.client.jobs(run_id="inside-g")) == 1, self.at
 
 
+class Called:
+    """A workflow of twenty calls whose worker dies at a point; another one goes on, and it comes to the same."""
+
+    def __init__(self, world: World, at: str | None = None, record: Path | None = None) -> None:
+        self.world = world
+        self.at = at
+        self.mark = world.folder / "killed"
+        self._set = {"CRASH_ROLE": "workflow", "CRASH_MARK": str(self.mark)}
+        self._set |= {"CRASH_AT": at} if at else {}
+        self._set |= {"CRASH_RECORD": str(record)} if record else {}
+
+    @property
+    def killed(self) -> bool:
+        """Whether the point was reached, and something died there."""
+        return self.mark.exists()
+
+    def run(self) -> None:
+        """Run it to its end; where a call that may run once was lost, a person has it go on."""
+        job = self.world.client.submit(crash_tasks.twenty, self.world.path())
+        self._worker()
+        until(lambda: self._goes_on() and job.refresh().status in TERMINAL, f"the workflow ends ({self.at})", TIMEOUT_S)
+        if job.status is JobStatus.FAILURE:
+            assert "nobody knows whether it did" in str(job.error_message), (self.at, job.error_message)
+            assert job.retry() == 1, self.at
+            until(lambda: self._goes_on() and job.refresh().status in TERMINAL, f"it ends after all ({self.at})", TIMEOUT_S)
+        assert job.result() == [f"call {number}" for number in range(20)], self.at
+        self.world.workers[-1].stop()
+        self.world.check()
+        lines = Counter(self.world.lines())
+        for number in range(1, 20, 2):
+            assert lines[f"begin once call {number} 1"] <= 1, (self.at, lines)
+        assert len(job.work_items()[0].calls()) == 20, self.at
+
+    def _goes_on(self) -> bool:
+        if self.world.workers[-1].process.poll() is not None:
+            self.world.check()
+            self._worker()
+        return True
+
+    def _worker(self) -> None:
+        os.environ.update(self._set)
+        try:
+            path = f"{SITE}{os.pathsep}{HERE}"
+            self.world.worker(TASKS, wait=False, python_path=path, lease=3, processes=1)
+        finally:
+            for name in self._set:
+                del os.environ[name]
+
+
 class Asked:
     """A command of an operator that dies at a point; asked again, it is done once."""
 

@@ -6,7 +6,7 @@ import os
 import threading
 from pathlib import Path
 
-from mulligan import Context, Policy, Retry, Snooze, TransientError, Window, task
+from mulligan import Context, Policy, Retry, Snooze, TransientError, Window, task, workflow
 
 MANY = Policy({("TRANSIENT", "INFRASTRUCTURE", "UNKNOWN", "TIMEOUT"): Retry(20, 0, jitter=None)})
 
@@ -120,3 +120,8 @@ def failing_once(file: str, key: str) -> str:
     if first:
         raise TransientError("the first attempt fails")
     return key
+
+
+@workflow(retries=MANY)
+def twenty(file: str) -> list[str]:
+    return [once(file, f"call {number}") if number % 2 else again(file, f"call {number}") for number in range(20)]

@@ -20,6 +20,8 @@ SAMPLE = (
     "1 worker: after commit of a claim",
     "2 worker: before commit of a checkpoint",
     "1 server: after commit of a removal",
+    "9 workflow: after commit of a call",
+    "8 workflow: before commit of the end of an attempt",
 )
 
 
@@ -28,7 +30,7 @@ def test_a_process_that_dies_at_this_point_loses_and_doubles_nothing(at: str) ->
     assert tell("sqlite", at), "nothing came to this point"
 
 
-@pytest.mark.parametrize("at", SAMPLE[1:3])
+@pytest.mark.parametrize("at", [*SAMPLE[1:3], *SAMPLE[4:]])
 def test_the_same_on_postgresql(at: str, postgres_url: str) -> None:
     assert tell("postgres", at, postgres_url), "nothing came to this point"
 

@@ -16,6 +16,7 @@ TELLING = {
     "stop_worker": "a worker that ends",
     "lose_worker": "a worker that is lost",
     "close_worker": "a lost worker that holds nothing more",
+    "set_calls": "a call",
     "start_items": "a claim",
     "claim_at_once": "a claim",
     "add_attempts": "the end of an attempt",
