@@ -52,16 +52,16 @@ def _of(who: str, given: argparse.Namespace, server: str | None) -> Iterator[tup
     name = NAMES[who]
     starts = []
     for turn in range(given.runs):
-        with _empty(who, given.folder, server) as (contender, _):
+        with empty(who, given.folder, server) as (contender, _):
             starts.append(_start_s(contender))
         print(f"{name}: start {turn + 1} took {starts[-1]:.2f} s", file=sys.stderr, flush=True)
     yield f"{name}: s from the start of a worker until the end of its first item is seen", spread(starts), "< 0.5"
-    with _empty(who, given.folder, server) as (contender, url):
+    with empty(who, given.folder, server) as (contender, url):
         yield from _idle(name, contender, given.seconds, stores.postmaster(url) if server and ENTRIES[who].postgres else None)
 
 
 @contextlib.contextmanager
-def _empty(who: str, place: Path | None, server: str | None) -> Iterator[tuple[Contender, str]]:
+def empty(who: str, place: Path | None, server: str | None) -> Iterator[tuple[Contender, str]]:
     """Give Mulligan in an empty store, and the URL of its database."""
     with contextlib.ExitStack() as around:
         folder = around.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=place, ignore_cleanup_errors=True))

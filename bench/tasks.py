@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from bench import bodies
-from mulligan import Context, Window, task
+from mulligan import Context, Window, task, workflow
 
 
 @task(retries=2)
@@ -42,3 +43,26 @@ def grid(window: Window) -> None:  # noqa: ARG001 - what an item is for
 @task
 def sleep(number: int) -> None:  # noqa: ARG001 - what an item is for
     time.sleep(bodies.SLEEP_S)
+
+
+@task(retries=2)
+def until(go: str) -> None:
+    while not Path(go).exists():
+        time.sleep(0.01)
+
+
+@workflow
+def fan(count: int) -> int:
+    return len(plain.map(range(count)).results())
+
+
+@workflow
+def chain(count: int) -> int:
+    for number in range(count):
+        plain(number)
+    return count
+
+
+@workflow
+def waiting(go: str) -> None:
+    until(go)

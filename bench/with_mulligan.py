@@ -53,6 +53,14 @@ class Mulligan:
         """Run one item that saves steps."""
         self._client.submit(tasks.steps, count).wait()
 
+    def call(self, task: Any, *args: Any) -> Any:
+        """Submit one call and wait for its result."""
+        return self._client.submit(task, *args).result()
+
+    def map(self, task: Any, elements: Sequence[Any]) -> Any:
+        """Submit a job with an item for each element, and return it."""
+        return self._client.map(task, elements)
+
     def close(self) -> None:
         """Close the store."""
         self._client.services.close()
