@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mulligan.core.job import FailureClass, JobStatus
     from mulligan.core.retry import BATCH, NEVER, Policy, Retry
     from mulligan.core.signals import InfrastructureError, PermanentError, RateLimited, Snooze, Stopped, TransientError
+    from mulligan.sdk.artifacts import Artifact
     from mulligan.sdk.context import Context
     from mulligan.sdk.task import Task, task
     from mulligan.sdk.window import Window
@@ -36,6 +37,7 @@ _HOMES = {
     "mulligan.core.job": ("FailureClass", "JobStatus"),
     "mulligan.core.retry": ("BATCH", "NEVER", "Policy", "Retry"),
     "mulligan.core.signals": ("InfrastructureError", "PermanentError", "RateLimited", "Snooze", "Stopped", "TransientError"),
+    "mulligan.sdk.artifacts": ("Artifact",),
     "mulligan.sdk.context": ("Context",),
     "mulligan.sdk.task": ("Task", "task"),
     "mulligan.sdk.window": ("Window",),
@@ -53,6 +55,7 @@ __all__ = [
     "TIMEOUT",
     "TRANSIENT",
     "UNKNOWN",
+    "Artifact",
     "Client",
     "Context",
     "FailureClass",

@@ -115,6 +115,7 @@ class Services:
                 asynchronous=asynchronous.__contains__,
                 nursery=ready.pop() if ready else None,
                 code=code,
+                artifacts=settings.artifacts,
                 tell=tell,
             )
 

@@ -88,6 +88,10 @@ class Channel(Protocol):
         """Tell that the attempt is alive; cheap enough for every call on the context."""
         ...
 
+    def artifacts(self) -> str:
+        """Return where artifacts with relative paths lie: an absolute path, or a URL; empty where nobody has said."""
+        ...
+
     def stopping(self) -> StopCause | None:
         """Return why the attempt was asked to stop, or None."""
         ...

@@ -46,4 +46,5 @@ def _info(claim: Claim) -> AttemptInfo:
         window=None if window is None else (*window, claim.tz),
         cursor=saved.cursor if saved else None,
         steps=tuple(saved.steps.items()) if saved else (),
+        keep_from=item.keep_from,
     )
