@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mulligan.core.retry import BATCH, NEVER, Policy, Retry
     from mulligan.core.signals import InfrastructureError, PermanentError, RateLimited, Snooze, Stopped, TransientError
     from mulligan.sdk.artifacts import Artifact
+    from mulligan.sdk.command import Command, CommandFailed
     from mulligan.sdk.context import Context
     from mulligan.sdk.task import Task, task
     from mulligan.sdk.window import Window
@@ -38,6 +39,7 @@ _HOMES = {
     "mulligan.core.retry": ("BATCH", "NEVER", "Policy", "Retry"),
     "mulligan.core.signals": ("InfrastructureError", "PermanentError", "RateLimited", "Snooze", "Stopped", "TransientError"),
     "mulligan.sdk.artifacts": ("Artifact",),
+    "mulligan.sdk.command": ("Command", "CommandFailed"),
     "mulligan.sdk.context": ("Context",),
     "mulligan.sdk.task": ("Task", "task"),
     "mulligan.sdk.window": ("Window",),
@@ -57,6 +59,8 @@ __all__ = [
     "UNKNOWN",
     "Artifact",
     "Client",
+    "Command",
+    "CommandFailed",
     "Context",
     "FailureClass",
     "InfrastructureError",

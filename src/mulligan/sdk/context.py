@@ -7,11 +7,12 @@ import hashlib
 import inspect
 import json
 import operator
+import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import cached_property
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from mulligan.core.attempt import AttemptInfo, StopCause
@@ -24,6 +25,9 @@ from mulligan.sdk.window import Window
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
+    from mulligan.core.durations import Duration
+    from mulligan.core.job import FailureClass
+    from mulligan.sdk.command import Command
     from mulligan.sdk.publishing import Publishing
 
 P = ParamSpec("P")
@@ -176,6 +180,32 @@ class Context:
         maker = Maker(info.run_id, info.key, item, self.idempotency_key, info.keep_from, info.generation, info.attempt)
         made_of = digests(inputs if isinstance(inputs, Mapping) else list(inputs))
         return Publishing(locate(path, self._channel.artifacts(), names), maker, made_of, self._alive, self.log)
+
+    def run(
+        self,
+        argv: Sequence[str | os.PathLike[str]],
+        *,
+        exit_codes: Mapping[int, FailureClass] = MappingProxyType({}),
+        cwd: str | os.PathLike[str] | None = None,
+        env: Mapping[str, str | None] | None = None,
+        input: str | bytes | None = None,
+        check: bool = True,
+        on_stop: Callable[[str], object] | None = None,
+        timeout: Duration | None = None,
+    ) -> Command:
+        """Run a program to its end, with its output in the attempt's log; in a coroutine write `await ctx.run(…)`.
+
+        Raises CommandFailed where it ends with anything but 0, unless `check` is off: `exit_codes` says of which failure class
+        a code is, such as `{75: TRANSIENT}`; of other codes the task's classify and the rules say it. `env` are changes to
+        the environment, None removes a variable. When the attempt is asked to stop, and after `timeout`, the program gets
+        SIGTERM, and `on_stop` is called with the end of its output, from another thread. No shell is involved.
+        """
+        from mulligan.sdk.command import Command, runs_in_loop
+
+        self._alive()
+        options = {"exit_codes": exit_codes, "cwd": cwd, "env": env, "input": input}
+        command = Command(self._channel, argv, {**options, "check": check, "on_stop": on_stop, "timeout": timeout})
+        return command if runs_in_loop() else command.run()
 
     def _saved_step(self, key: str) -> str | None:
         """Return what was saved of a step, if all artifacts that it names are still there."""
