@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import os
 import shlex
@@ -124,6 +123,8 @@ class Command:
         return self._end()
 
     async def _run_async(self) -> Command:
+        import asyncio
+
         if self._done:
             return self
         self._start()
@@ -267,8 +268,11 @@ class _Reader(threading.Thread):
 
 def runs_in_loop() -> bool:
     """Return whether the caller is a coroutine, or what one has called."""
+    loops = sys.modules.get("asyncio.events")  # where nobody has imported it no loop runs, and it is slow to import
+    if loops is None:
+        return False
     try:
-        asyncio.get_running_loop()
+        loops.get_running_loop()
     except RuntimeError:
         return False
     return True

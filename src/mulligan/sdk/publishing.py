@@ -6,7 +6,6 @@ there and where it is staged, and then that is moved. Whoever finds a manifest w
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -129,9 +128,13 @@ class Publishing:
             place.clear(self._tag)
 
     async def __aenter__(self) -> Self:
+        import asyncio
+
         return await asyncio.to_thread(self.__enter__)
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        import asyncio
+
         await asyncio.to_thread(self.__exit__, kind, error, trace)
 
     def _publish(self, place: Place) -> None:
