@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -271,6 +272,13 @@ def test_an_absolute_path_and_a_url_need_no_root(tmp_path: Path) -> None:
     assert publish(channel, "y", path=f"file://{tmp_path}/a/y.bin").fetch() == tmp_path / "a" / "y.bin"
     with pytest.raises(ConfigError, match="no setting `artifacts`"):
         publish(channel, "z")
+
+
+def test_without_fsspec_urls_are_refused_and_paths_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+    with pytest.raises(ConfigError, match=r"pip install 'mulligan\[fsspec\]'"):
+        publish(KeepingChannel(), "x", path="s3://bucket/x")
+    assert publish(KeepingChannel(), "x", path=f"{tmp_path}/x").size == 1
 
 
 def test_a_missing_package_is_named() -> None:

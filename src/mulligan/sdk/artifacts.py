@@ -42,7 +42,7 @@ class Artifact:
         is found again. Raises ArtifactMissing, and ArtifactConflict where the content is not what it was.
         """
         if folder is None:
-            folder = Path(tempfile.gettempdir()) / f"mulligan-artifacts-{os.getuid()}" / self.sha256
+            folder = _own_folder() / self.sha256
         copy = Path(folder) / PurePosixPath(self.uri).name
         if not self.uri.startswith("file://"):
             Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -122,6 +122,15 @@ def locate(path: str, root: str, names: Mapping[str, str | None]) -> str:
     if not target.parent.resolve().is_relative_to(Path(root).resolve()):
         raise ArgumentsInvalid(f"artifact {shown(path)}: a link leads out of {root}")
     return str(target)
+
+
+def _own_folder() -> Path:
+    """The folder of copies, which nobody else may write into: a copy is verified when it is asked for, not when it is read."""
+    folder = Path(tempfile.gettempdir()) / f"mulligan-artifacts-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise ConfigError(f"{folder} belongs to somebody else: name another folder to fetch artifacts to")
+    return folder
 
 
 def _filled(path: str, names: Mapping[str, str | None]) -> Iterator[str]:

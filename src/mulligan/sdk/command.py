@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import traceback
+import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
@@ -153,7 +154,8 @@ class Command:
         self._readers = [_Reader(process.stdout, lambda: sys.stdout), _Reader(process.stderr, lambda: sys.stderr)]
         if self._input is not None:
             threading.Thread(target=_feed, args=(process.stdin, self._input), daemon=True).start()
-        self._channel.on_stop(self._stop)
+        stop = weakref.WeakMethod(self._stop)  # an attempt may run thousands of commands, and its channel forgets nobody
+        self._channel.on_stop(lambda: (found := stop()) and found())
 
     def _wait(self) -> None:
         """Wait until it has ended, and been read."""

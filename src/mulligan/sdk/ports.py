@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextvars import ContextVar
 from typing import Any, Literal, Protocol, Self, TypeVar
 
@@ -37,7 +37,11 @@ class JobHandle(Protocol[R]):
         """Read the job again."""
         ...
 
-    def wait(self, timeout: float | None = None, progress: bool = False) -> Self:
+    def __await__(self) -> Generator[Any, None, R]:
+        """Wait in a coroutine for what `result` gives."""
+        ...
+
+    def wait(self, timeout: float | None = None, progress: bool | Literal["always"] = False) -> Self:
         """Wait until the job has ended, however it did; raises WaitTimeout after `timeout` seconds."""
         ...
 
