@@ -25,6 +25,7 @@ from mulligan.core.errors import (
 )
 from mulligan.core.signals import Stopped
 from mulligan.sdk import places
+from mulligan.sdk.artifacts import lost
 from mulligan.sdk.places import place_of
 from s3_server import S3Server
 
@@ -339,6 +340,16 @@ def test_a_saved_step_is_repeated_when_its_artifact_is_lost(
     context(on_disk, 3).step(step, "first")
     assert file.read_text() == "first"
     assert "a saved step is repeated, since its artifact is lost" in capsys.readouterr().err
+
+
+def test_an_artifact_is_lost_when_it_is_gone_has_another_size_or_was_replaced(channel: KeepingChannel) -> None:
+    artifact = publish(channel, "model")
+    saved = json.dumps({"made": [{"uri": artifact.uri, "sha256": artifact.sha256, "size": 5}], "sha256": "of something else"})
+    assert lost(saved) is None
+    assert "has 5 bytes, and had 7" in str(lost(saved.replace('"size": 5', '"size": 7')))
+    publish(channel, "other", generation=2, keep_from=2)
+    assert "was replaced" in str(lost(saved))
+    assert "is not there" in str(lost(saved.replace("model.bin", "none.bin")))
 
 
 def remove(channel: KeepingChannel) -> None:

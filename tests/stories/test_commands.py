@@ -50,7 +50,9 @@ def test_its_output_is_its_result_and_in_the_log_of_the_attempt(world: World) ->
     assert sorted(job.work_items()[0].logs().split("\n")) == ["", "to stderr", "to stdout"]
 
 
-def test_a_cancelled_attempt_ends_its_program_and_what_that_started_elsewhere(world: World) -> None:
+def test_a_cancelled_attempt_ends_its_program_at_once_and_what_that_started_elsewhere(file_world: World) -> None:
+    world = file_world
+    world.worker(TASKS, grace=600)
     for task in (command_tasks.submits_elsewhere, command_tasks.awaits_long):
         job = world.client.submit(task, world.path(task.name))
         until(lambda job=job: "submitted" in job.work_items()[0].logs(), "the program runs")
