@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from mulligan.core.job import FailureClass, JobStatus
     from mulligan.core.retry import BATCH, NEVER, Policy, Retry
     from mulligan.core.signals import InfrastructureError, PermanentError, RateLimited, Snooze, Stopped, TransientError
+    from mulligan.sdk.artifacts import Artifact
     from mulligan.sdk.calls import gather
+    from mulligan.sdk.command import Command, CommandFailed
     from mulligan.sdk.context import Context
     from mulligan.sdk.task import Task, task
     from mulligan.sdk.window import Window
@@ -38,6 +40,8 @@ _HOMES = {
     "mulligan.core.job": ("FailureClass", "JobStatus"),
     "mulligan.core.retry": ("BATCH", "NEVER", "Policy", "Retry"),
     "mulligan.core.signals": ("InfrastructureError", "PermanentError", "RateLimited", "Snooze", "Stopped", "TransientError"),
+    "mulligan.sdk.artifacts": ("Artifact",),
+    "mulligan.sdk.command": ("Command", "CommandFailed"),
     "mulligan.sdk.context": ("Context",),
     "mulligan.sdk.task": ("Task", "task"),
     "mulligan.sdk.window": ("Window",),
@@ -57,7 +61,10 @@ __all__ = [
     "TIMEOUT",
     "TRANSIENT",
     "UNKNOWN",
+    "Artifact",
     "Client",
+    "Command",
+    "CommandFailed",
     "Context",
     "FailureClass",
     "InfrastructureError",

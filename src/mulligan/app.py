@@ -120,11 +120,12 @@ class Services:
                 asynchronous=asynchronous.__contains__,
                 nursery=ready.pop() if ready else None,
                 code=code,
+                artifacts=settings.artifacts,
                 tell=tell,
             )
             if not workflows:
                 return processes
-            bodies = BodyExecutor(workflows, settings.grace, settings.kill, tell=tell)
+            bodies = BodyExecutor(workflows, settings.grace, settings.kill, artifacts=settings.artifacts, tell=tell)
             return RoutingExecutor(processes, bodies, workflows.__contains__)
 
         waiting = FileWaiting()

@@ -6,7 +6,7 @@ from collections.abc import Coroutine, Iterator
 from datetime import date, datetime, timedelta
 from typing import Any, assert_type
 
-from mulligan import BATCH, PERMANENT, TRANSIENT, Context, FailureClass, Policy, Retry, Window, task
+from mulligan import BATCH, PERMANENT, TRANSIENT, Artifact, Command, Context, FailureClass, Policy, Retry, Window, task
 from mulligan.sdk.ports import JobHandle
 
 
@@ -30,13 +30,27 @@ def with_context(ctx: Context, x: int) -> list[str]:
     ctx.checkpoint({"page": 3})
     ctx.progress(1, 2)
     ctx.output(rows=3)
+    with ctx.artifact("models/{run_id}/model.bin", inputs=["data"]) as made:
+        assert_type(made.exists, bool)
+    assert_type(made.artifact, Artifact)
+    assert_type(ctx.run(["true"], exit_codes={75: TRANSIENT}).stdout, str)
     ctx.log.info("loaded", rows=3)
     return [str(value)]
 
 
 @task
 async def asynchronous(x: int) -> str:
+    assert_type(await plain.submit(x), float)
     return str(x)
+
+
+@task
+async def runs(ctx: Context) -> str:
+    done = await ctx.run(["true"])
+    assert_type(done, Command)
+    async with ctx.artifact("x") as made:
+        made.path.touch()
+    return done.stdout
 
 
 @task(retries=Retry(max_attempts=5, delay="1m"), classify={SchemaChanged: PERMANENT, "a.B": TRANSIENT, 3: TRANSIENT})

@@ -53,6 +53,16 @@ class WorkItem:
     def __repr__(self) -> str:
         return f"<work item {self.id} {self.key}: {self.label}>"
 
+    def _repr_html_(self) -> str:
+        from mulligan.client.display import item_html
+
+        return item_html(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002 - they are filtered
+        from mulligan.client.display import bundle
+
+        return bundle(repr(self), self._repr_html_())
+
     @property
     def id(self) -> str:
         return str(self._detail.item.key)

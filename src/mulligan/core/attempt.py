@@ -26,6 +26,8 @@ class AttemptInfo:
     """JSON of the newest cursor, or None."""
     steps: tuple[tuple[str, str], ...]
     """Key and JSON result of every saved step."""
+    keep_from: int = 1
+    """What was made in this generation or later ones is gone on from."""
     round: int = 0
     """Of a workflow: grows with each retry; see `replay.round_of`."""
     calls: tuple[Past, ...] = ()

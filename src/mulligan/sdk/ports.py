@@ -38,7 +38,11 @@ class JobHandle(Protocol[R]):
         """Read the job again."""
         ...
 
-    def wait(self, timeout: float | None = None, progress: bool = False) -> Self:
+    def __await__(self) -> Generator[Any, None, R]:
+        """Wait in a coroutine for what `result` gives."""
+        ...
+
+    def wait(self, timeout: float | None = None, progress: bool | Literal["always"] = False) -> Self:
         """Wait until the job has ended, however it did; raises WaitTimeout after `timeout` seconds."""
         ...
 
@@ -50,7 +54,6 @@ class JobHandle(Protocol[R]):
         """Wait for the results of all work items, in their order; raises TaskFailed for the first that failed."""
         ...
 
-    def __await__(self) -> Generator[Any, None, R]: ...
     def work_items(self, **filters: Any) -> Sequence[Any]:
         """Return the work items that match."""
         ...
@@ -88,6 +91,10 @@ class Channel(Protocol):
 
     def touch(self) -> None:
         """Tell that the attempt is alive; cheap enough for every call on the context."""
+        ...
+
+    def artifacts(self) -> str:
+        """Return where artifacts with relative paths lie: an absolute path, or a URL; empty where nobody has said."""
         ...
 
     def stopping(self) -> StopCause | None:

@@ -47,6 +47,7 @@ def _info(claim: Claim, calls: tuple[Past, ...]) -> AttemptInfo:
         window=None if window is None else (*window, claim.tz),
         cursor=saved.cursor if saved else None,
         steps=tuple(saved.steps.items()) if saved else (),
+        keep_from=item.keep_from,
         round=round_of(item),
         calls=calls,
     )

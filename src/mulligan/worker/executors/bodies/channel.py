@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 class BodyChannel:
     """Implements `sdk.ports.Body`; the worker's loop calls `answer`, `arrived`, `stop` and `close`, the body all else."""
 
-    def __init__(self, id: int, round: int, timeout_s: float | None, report: Callable[[Report], None]) -> None:
+    def __init__(
+        self, id: int, round: int, timeout_s: float | None, report: Callable[[Report], None], artifacts: str = ""
+    ) -> None:
         self._id = id
         self._round = round
+        self._artifacts = artifacts
         self._report = report
         self._until = None if timeout_s is None else time.monotonic() + timeout_s
         self._changed = threading.Condition()
@@ -112,6 +115,10 @@ class BodyChannel:
     def log(self, line: str) -> None:
         """Add a line to the attempt's log."""
         self._report(Logged(self._id, line))
+
+    def artifacts(self) -> str:
+        """Return where artifacts with relative paths lie."""
+        return self._artifacts
 
     def touch(self) -> None:
         """Do nothing: a workflow has no limit without a sign of life."""

@@ -64,8 +64,15 @@ class BodyExecutor:
     """
 
     def __init__(
-        self, workflows: Mapping[str, Any], grace_s: float = 5.0, kill_s: float = 2.0, slots: int = SLOTS, tell: Tell = silent
+        self,
+        workflows: Mapping[str, Any],
+        grace_s: float = 5.0,
+        kill_s: float = 2.0,
+        slots: int = SLOTS,
+        artifacts: str = "",
+        tell: Tell = silent,
     ) -> None:
+        self._artifacts = artifacts
         self._workflows = workflows
         self._grace_s, self._kill_s = grace_s, kill_s
         self._slots = slots
@@ -95,7 +102,7 @@ class BodyExecutor:
         """Run these bodies."""
         for each in batch:
             assert each.info is not None  # noqa: S101 - the body of a workflow is always given it
-            channel = BodyChannel(each.id, each.info.round, each.timeout_s, self._report)
+            channel = BodyChannel(each.id, each.info.round, each.timeout_s, self._report, self._artifacts)
             until = None if each.timeout_s is None else time.monotonic() + each.timeout_s
             running = _Running(each, channel, time.time_ns() // 1_000_000, until)
             self._running[each.id] = running
