@@ -17,10 +17,12 @@ from mulligan.sdk.ports import AMBIENT, Backend
 if TYPE_CHECKING:
     from mulligan.client import Client, Job, WorkItem, connect
     from mulligan.core.errors import MulliganError, TaskFailed, WaitTimeout
+    from mulligan.core.failure import RuleSet
     from mulligan.core.job import FailureClass, JobStatus
     from mulligan.core.retry import BATCH, NEVER, Policy, Retry
     from mulligan.core.signals import InfrastructureError, PermanentError, RateLimited, Snooze, Stopped, TransientError
     from mulligan.sdk.context import Context
+    from mulligan.sdk.retrying import retry, retrying
     from mulligan.sdk.task import Task, task
     from mulligan.sdk.window import Window
 
@@ -37,6 +39,7 @@ _HOMES = {
     "mulligan.core.retry": ("BATCH", "NEVER", "Policy", "Retry"),
     "mulligan.core.signals": ("InfrastructureError", "PermanentError", "RateLimited", "Snooze", "Stopped", "TransientError"),
     "mulligan.sdk.context": ("Context",),
+    "mulligan.sdk.retrying": ("retry", "retrying"),
     "mulligan.sdk.task": ("Task", "task"),
     "mulligan.sdk.window": ("Window",),
     "mulligan.client": ("Client", "Job", "WorkItem", "connect"),
@@ -73,6 +76,8 @@ __all__ = [
     "Window",
     "WorkItem",
     "connect",
+    "retry",
+    "retrying",
     "task",
 ]
 
@@ -102,4 +107,17 @@ def _default_backend() -> Backend:
     return backend
 
 
+def _default_rules() -> tuple[RuleSet, RuleSet]:
+    """Return the rules that hold here, read once: those of the project's file and the built-in ones."""
+    global _rules  # noqa: PLW0603 - a cache beside the defaults that AMBIENT is set to
+    if _rules is None:
+        from mulligan.config.rules import rules_of
+        from mulligan.config.settings import load_settings
+
+        _rules = rules_of(load_settings().rules)
+    return _rules
+
+
+_rules: tuple[RuleSet, RuleSet] | None = None
 AMBIENT.factory = _default_backend
+AMBIENT.rules = _default_rules

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mulligan.config.rules import default_rules, load_rules
+from mulligan.config.rules import rules_of
 from mulligan.config.settings import FOLDER, Settings
 from mulligan.core import labels
 from mulligan.core.failure import RuleSet
@@ -67,8 +67,7 @@ class Services:
 
     def rules(self) -> tuple[RuleSet, RuleSet]:
         """Return the project's failure rules and the built-in ones."""
-        path = self.settings.rules
-        return (load_rules(Path(path)) if path else RuleSet()), default_rules()
+        return rules_of(self.settings.rules)
 
     def listen(self) -> Hints | None:
         """Listen for hints that a job has ended; None where there are none."""

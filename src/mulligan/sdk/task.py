@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
 
 from mulligan.core.attempt import AttemptInfo
@@ -24,6 +25,7 @@ from mulligan.sdk.submitting import TaskBackend
 from mulligan.sdk.window import Window
 
 if TYPE_CHECKING:
+    from mulligan.sdk.calling import TaskCalls
     from mulligan.sdk.signature import Signature
 
 P = ParamSpec("P")
@@ -53,8 +55,19 @@ class Task(Generic[P, R]):
         self.__name__, self.__qualname__, self.__module__ = fn.__name__, fn.__qualname__, fn.__module__
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call the function here and now, in the same attempt when inside a task."""
-        return cast("R", _plain_call(self.declared, args, kwargs))
+        """Call the function here and now: outside of jobs under its own policy, inside a task in the same attempt.
+
+        Under its policy it is tried again in this process and waited for; what is raised is the error of the last attempt.
+        """
+        here = _called_here(self)
+        return cast("R", _plain_call(self.declared, args, kwargs) if here is None else here(args, kwargs))
+
+    @cached_property
+    def here(self) -> TaskCalls:
+        """How it is called where no attempt runs; raises TaskError."""
+        from mulligan.sdk.calling import TaskCalls
+
+        return TaskCalls(self)
 
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Submit one call as a job. Raises ArgumentsInvalid, ValueTooLarge, TaskError."""
@@ -198,9 +211,10 @@ class AsyncTask(Task[P, R]):
     """A task made of an `async def`."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:  # type: ignore[override]
-        """Call the function here and now; what it returns must be awaited."""
+        """Call the function here and now, as a plain task is called; what it returns must be awaited."""
         # Called like the function it is made of: that the base class returns R itself is true of plain functions only.
-        return cast("Coroutine[Any, Any, R]", _plain_call(self.declared, args, kwargs))
+        here = _called_here(self)
+        return cast("Coroutine[Any, Any, R]", _plain_call(self.declared, args, kwargs) if here is None else here(args, kwargs))
 
 
 class _AcceptsAnything:
@@ -243,6 +257,11 @@ class Declaration:
 
 
 task = Declaration({})
+
+
+def _called_here(task: Task[..., Any]) -> TaskCalls | None:
+    """Return how a task is called in process, or None where an attempt runs that the call is a part of."""
+    return task.here if RUNNING.get() is None and AMBIENT.rules is not None else None
 
 
 def _plain_call(declared: Declared, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
