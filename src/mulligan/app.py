@@ -126,7 +126,7 @@ class Services:
                 lock=presence.lock,
                 hints=presence.listen("worker"),
                 waiting=waiting,
-                submissions=Submissions(self._submit_inside, waiting.wake),
+                submissions=Submissions(self.submit_inside, waiting.wake),
                 outcomes=Outcomes(project, default),
                 chores=self._chores,
                 tell=tell,
@@ -143,7 +143,8 @@ class Services:
     def _chores(self, own: Callable[[], int | None]) -> list[Chore]:
         return safety_chores(self.engine, self.commands, self.submitting, self.presence, own)
 
-    def _submit_inside(self, payload: str, caller: str) -> str:
+    def submit_inside(self, payload: str, caller: str) -> str:
+        """Store what a running task submits, and return its job as JSON; `caller` is the id of its work item."""
         taken = self.submitting.take(submission_from_json(payload, caller))
         with self.store.read() as session:
             job = session.jobs.read(taken.job)

@@ -107,13 +107,13 @@ class Call:
         """Run one attempt of a plain function; one that takes too long is left behind in its thread."""
         channel = HereChannel(self, trial, limit)
         if limit is None:
-            return self._within(channel)
+            return self.within(channel)
 
         def abandon() -> None:
             channel.stop("timeout")
             trial.abandoned(limit)
 
-        return in_thread(limit, lambda: self._within(channel), abandon)
+        return in_thread(limit, lambda: self.within(channel), abandon)
 
     async def attempt_async(self, trial: Trial, limit: Limit | None) -> Any:
         """Run one attempt of an `async def`."""
@@ -124,7 +124,8 @@ class Call:
         finally:
             RUNNING.reset(token)
 
-    def _within(self, channel: HereChannel) -> Any:
+    def within(self, channel: HereChannel) -> Any:
+        """Run one attempt of a plain function in this thread, however long it takes."""
         backend, context = self._surroundings(channel)
         token = RUNNING.set(backend)
         try:

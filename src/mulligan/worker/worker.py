@@ -115,8 +115,12 @@ class Worker:
     @property
     def done(self) -> bool:
         """Whether it was stopped and has nothing left to do."""
-        settled = not self._running and not self._ended and not self._notes
-        return self._draining and (settled or self._stops > 2)
+        return self._draining and (not self.unsettled or self._stops > 2)
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether something runs here, or has ended and is not in the store yet."""
+        return bool(self._running or self._ended or self._notes)
 
     def close(self) -> None:
         """Kill what still runs, and leave; safe to call twice."""
