@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -315,6 +319,43 @@ def test_a_plain_attempt_that_takes_too_long_is_left_behind_and_can_save_nothing
     release.set()
     assert told.wait(30)
     assert [type(each) for each in late] == [Stopped, LeaseLost]
+
+
+def test_an_interrupt_while_an_attempt_with_a_limit_runs_ends_the_call_and_tells_the_attempt(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = threading.Event()
+
+    @task(retries=2, timeout=60)
+    def interrupting(ctx: Context) -> None:
+        ctx.on_stop(lambda: (made.append(str(ctx.stopping)), told.set())[0])
+        _thread.interrupt_main()
+        release.wait(30)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupting()
+    assert told.wait(30)
+    assert made == ["cancel"]
+    assert lines(capsys) == []
+
+
+def test_the_classes_of_a_script_are_known_as_workers_know_them(tmp_path: Path) -> None:
+    script = tmp_path / "my_script.py"
+    script.write_text(
+        "from mulligan import TRANSIENT, task\n"
+        "class Mine(PermissionError): ...\n"
+        "class Other(PermissionError): ...\n"
+        "raised = [Mine('a'), Other('b')]\n"
+        "@task(retries=2, classify={Mine: TRANSIENT, 'my_script.Other': TRANSIENT})\n"
+        "def f():\n"
+        "    if raised: raise raised.pop()\n"
+        "    print('done')\n"
+        "f()\n",
+        "utf-8",
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=environment, check=False)
+    assert done.stdout == "done\n", done.stderr
 
 
 def test_a_task_that_always_takes_too_long_ends_in_a_timeout_error() -> None:

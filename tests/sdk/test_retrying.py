@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
+import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -291,3 +296,21 @@ def test_an_interrupt_ends_it_at_once() -> None:
     with pytest.raises(KeyboardInterrupt):
         retry(Failing(KeyboardInterrupt()), timeout=60)
     assert failing.calls == 1
+
+
+def test_the_example_prints_the_lines_of_the_lesson() -> None:
+    example = Path(__file__).parents[2] / "examples" / "retry.py"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, env=environment, check=True)
+    first, second, last = done.stderr.splitlines()
+    assert re.fullmatch(r"attempt=1 transient='503 Service Unavailable' sleeping=0\.1\ds", first)
+    assert re.fullmatch(r"attempt=2 transient='503 Service Unavailable' sleeping=0\.2\ds", second)
+    assert last == "success value: b'data'"
+
+
+def test_an_asynchronous_call_has_a_limit_for_all_its_attempts() -> None:
+    async def stuck() -> None:
+        await asyncio.sleep(60)
+
+    with pytest.raises(TimeoutError, match="total time limit"):
+        asyncio.run(retry(stuck, total_timeout=0.02))

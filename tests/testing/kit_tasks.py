@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 from mulligan import BATCH, TRANSIENT, Context, Snooze, Window, task
 from mulligan.testing import VirtualClock
 
@@ -71,3 +74,16 @@ def snoozing(ctx: Context) -> int:
 @task(retries=1)
 def wrong() -> int:
     raise ValueError("bad value")
+
+
+@task(retries=5)
+def inner(counted: str) -> None:
+    with Path(counted).open("a") as file:
+        file.write("called\n")
+    raise ConnectionResetError("no")
+
+
+@task
+def calling_in_threads(counted: str) -> str:
+    with ThreadPoolExecutor() as pool:
+        return type(pool.submit(inner, counted).exception()).__name__

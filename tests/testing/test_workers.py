@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from kit_tasks import asynchronous, ingest, once
+from kit_tasks import asynchronous, calling_in_threads, ingest, once
 
 from mulligan import task
 from mulligan.core.errors import ConfigError, TaskError
@@ -34,6 +34,13 @@ def test_it_works_on_the_store_that_is_named(tmp_path: Path) -> None:
         assert once.submit(7).result() == 7
     with worker(once, database=url) as client:
         assert client.job(1).result() == 7
+
+
+def test_in_a_child_process_a_call_is_plain_in_whatever_thread_it_is_made(tmp_path: Path) -> None:
+    counted = tmp_path / "counted"
+    with worker(calling_in_threads, temporary=True):
+        assert calling_in_threads.submit(str(counted)).result() == "ConnectionResetError"
+    assert counted.read_text("utf-8") == "called\n"
 
 
 def test_what_fails_in_the_block_comes_through() -> None:

@@ -14,7 +14,7 @@ LOOKED_AT = 4_000
 _IN_URL = re.compile(r"(://[^\s/:@]*:)[^\s/@]+(@)")
 _BEARER = re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{6,}", re.IGNORECASE)
 _NAMED = re.compile(
-    r"""((?:\w*(?:password|passwd|secret|token|api[_-]?key|access[_-]?key|credential|signature)|authorization)["']?\s*[=:]\s*)"""
+    r"""((?:password|passwd|secret|token|api[_-]?key|access[_-]?key|credentials?|signature|authorization)["']?\s*[=:]\s*)"""
     r"""(?:"[^"]*"?|'[^']*'?|[^\s,;&'")}\]]+)""",
     re.IGNORECASE,
 )

@@ -109,9 +109,10 @@ class Call:
         if limit is None:
             return self.within(channel)
 
-        def abandon() -> None:
-            channel.stop("timeout")
-            trial.abandoned(limit)
+        def abandon(late: bool) -> None:
+            channel.stop("timeout" if late else "cancel")
+            if late:
+                trial.abandoned(limit)
 
         return in_thread(limit, lambda: self.within(channel), abandon)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import Any, Literal, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
 from mulligan.core.attempt import StopCause
-from mulligan.core.failure import RuleSet
 from mulligan.core.job import Counts, JobStatus
 from mulligan.core.submission import Submission
+
+if TYPE_CHECKING:
+    from mulligan.core.failure import RuleSet
 
 R = TypeVar("R")
 

@@ -185,7 +185,7 @@ def _limited(plan: Plan, func: Callable[..., Any], args: tuple[Any, ...], kwargs
     def attempt(limit: Limit | None) -> Any:
         if limit is None:
             return func(*args, **kwargs)
-        return in_thread(limit, lambda: func(*args, **kwargs), lambda: trial.abandoned(limit))
+        return in_thread(limit, lambda: func(*args, **kwargs), lambda late: trial.abandoned(limit) if late else None)
 
     value = run(trial, attempt)
     if type(value) is CoroutineType:

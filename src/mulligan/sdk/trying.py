@@ -226,10 +226,11 @@ async def run_async(trial: Trial, attempt: Callable[[Limit | None], Awaitable[T]
         await trial.pause()
 
 
-def in_thread(limit: Limit, function: Callable[[], T], abandon: Callable[[], None]) -> T:
-    """Call a function in a thread and wait for its end; when it takes too long, call `abandon` and raise AttemptTimeout.
+def in_thread(limit: Limit, function: Callable[[], T], abandon: Callable[[bool], None]) -> T:
+    """Call a function in a thread and wait for its end; when it takes too long, raise AttemptTimeout.
 
-    Python cannot end a thread: it goes on by itself, and does not keep the process alive.
+    Python cannot end a thread: it goes on by itself, and does not keep the process alive. `abandon` is called before, with
+    True when it took too long, and with False when the wait for it was interrupted.
     """
     ended = threading.Event()
     outcome: list[tuple[Any, BaseException | None]] = []
@@ -242,14 +243,15 @@ def in_thread(limit: Limit, function: Callable[[], T], abandon: Callable[[], Non
             outcome.append((None, error))
         ended.set()
 
-    threading.Thread(target=call, daemon=True, name="mulligan attempt").start()
+    thread = threading.Thread(target=call, daemon=True, name="mulligan attempt")
     try:
+        thread.start()
         in_time = ended.wait(limit.seconds)
     except BaseException:
-        abandon()
+        abandon(False)
         raise
     if not in_time:
-        abandon()
+        abandon(True)
         raise limit.exceeded()
     value, error = outcome.pop()
     if error is not None:
