@@ -147,6 +147,9 @@ def test_processes_that_die_three_times_are_poison(bare: Run, pipeline: str) -> 
 def test_a_task_without_retries_runs_once(bare: Run, pipeline: str) -> None:
     done = bare("dryrun", f"{pipeline}:once", "--fail", "lost", "--json")
     assert done.data["reason"] == "outcome_unknown"
+    assert attempts(done)[0]["outcome"] == "LOST"
+    stopped = bare("dryrun", f"{pipeline}:once", "--fail", "stopped", "--json")
+    assert attempts(stopped)[0]["outcome"] == "INTERRUPTED"
     assert "runs at most once" in bare("dryrun", f"{pipeline}:once", "--fail", "503").out
 
 

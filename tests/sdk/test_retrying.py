@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,18 @@ def test_failure_classes_may_be_named(clock: TurnedClock) -> None:
     with pytest.raises(TimeoutError):
         retry(failing, retry_on=(TRANSIENT, RATE_LIMITED), base_delay=1)
     assert clock.waits[1] == 90
+
+
+def test_exceptions_and_failure_classes_may_be_named_together(clock: TurnedClock) -> None:
+    failing = Failing(ConnectionResetError("transient"), ValueError("named"))
+    assert retry(failing, retry_on=(ValueError, TRANSIENT)) == "data"
+    assert failing.calls == 3
+
+
+def test_an_attempt_with_a_limit_sees_the_context_of_its_caller() -> None:
+    whose: ContextVar[str] = ContextVar("whose", default="nobody's")
+    whose.set("the caller's")
+    assert retry(whose.get, timeout=60) == "the caller's"
 
 
 @pytest.mark.parametrize("wrong", [KeyboardInterrupt, "TRANSIENT", 3, (ValueError, "x"), int])

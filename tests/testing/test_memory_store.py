@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from kit_tasks import asynchronous, did, ingest, nightly, once, parent, snoozing, windowed, wrong
+from kit_tasks import asynchronous, calling_in_threads, did, ingest, nightly, once, parent, snoozing, windowed, wrong
 
 from mulligan import JobStatus
 from mulligan.core.errors import ConfigError, MulliganError, TaskError
@@ -94,14 +95,24 @@ def test_a_cancelled_job_is_not_run(kept: MemoryStore) -> None:
 
 
 def test_what_is_retried_for_ever_is_told_of(kept: MemoryStore) -> None:
-    once.map(range(5))
+    job = once.map(range(5))
     with pytest.raises(MulliganError, match="still something to do"):
         kept.run_until_quiet(once, most=3)
     with pytest.raises(ConfigError, match="name the tasks"):
         kept.run_until_quiet()
     with pytest.raises(TaskError):
         kept.run_until_quiet(print)  # type: ignore[arg-type]
-    kept.run_until_quiet(once)
+    assert kept.run_until_quiet(once) == 2
+    assert job.refresh().status is JobStatus.SUCCESS
+    assert len(did) == 5
+
+
+def test_a_call_in_a_thread_of_an_attempt_is_plain_as_in_a_worker(kept: MemoryStore, tmp_path: Path) -> None:
+    counted = tmp_path / "counted"
+    job = calling_in_threads.submit(str(counted))
+    kept.run_until_quiet(calling_in_threads)
+    assert job.result() == "ConnectionResetError"
+    assert counted.read_text("utf-8") == "called\n"
 
 
 def test_submissions_go_where_they_went_before_once_it_is_closed() -> None:

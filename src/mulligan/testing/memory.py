@@ -71,15 +71,18 @@ class MemoryStore:
         AMBIENT.rules = None
         try:
             worker.begin()
-            while self._go_on(worker, executor, loaded):
-                if executor.started >= most:
-                    raise MulliganError(f"{executor.started:,} attempts were run, and there is still something to do")
-            worker.stop()
+            going = True
+            while going and executor.started < most:
+                going = self._go_on(worker, executor, loaded)
+            for _ in range(2):  # the second time it hands back what has not begun
+                worker.stop()
             while not worker.done:
                 worker.step()
         finally:
             AMBIENT.rules = before
             worker.close()
+        if going and self._next_due(loaded) is not None:
+            raise MulliganError(f"{executor.started:,} attempts were run, and there is still something to do")
         return executor.started
 
     def verify(self) -> list[Finding]:
