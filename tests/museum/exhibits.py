@@ -89,9 +89,8 @@ BUGS = (
         "an outcome is forgotten when the store is away",
         "Orion #184, LabKey #5363",
         WORKER,
-        "            result = self._engine.exchange(self._worker, self._ended, list(self._names), room, self._notes, replays=replays)\n",
-        "            ended, self._ended = self._ended, []\n"
-        "            result = self._engine.exchange(self._worker, ended, list(self._names), room, self._notes, replays=replays)\n",
+        "exchange(self._worker, self._ended, list(self._names), room, self._notes, replays=replays)\n",
+        "exchange(self._worker, self._ended, list(self._names), room, self._notes, replays=replays)\n",
     ),
     Bug(
         "the count of a job is not changed by a claim",

@@ -6,7 +6,21 @@ from collections.abc import Coroutine, Iterator
 from datetime import date, datetime, timedelta
 from typing import Any, assert_type
 
-from mulligan import BATCH, PERMANENT, TRANSIENT, Artifact, Command, Context, FailureClass, Policy, Retry, Window, task
+from mulligan import (
+    BATCH,
+    PERMANENT,
+    TRANSIENT,
+    Artifact,
+    Command,
+    Context,
+    FailureClass,
+    Policy,
+    Retry,
+    Window,
+    retry,
+    retrying,
+    task,
+)  # fmt: skip
 from mulligan.sdk.ports import JobHandle
 
 
@@ -150,3 +164,35 @@ async def calling(ctx: Context, window: Window) -> None:
     assert_type(windowed(window), int)
     assert_type(window.key, str)
     assert_type(ctx.time_left, float | None)
+
+
+@retrying
+def decorated(x: int, *, name: str = "") -> float:
+    return float(x)
+
+
+@retrying(max_attempts=5, base_delay="1s", retry_on=(OSError, TRANSIENT), timeout=3)
+async def decorated_asynchronous(x: int) -> str:
+    return str(x)
+
+
+@retrying()
+def decorated_with_nothing() -> None: ...
+
+
+def find_number() -> int:
+    return 1
+
+
+async def find_text() -> str:
+    return ""
+
+
+async def retrying_calls() -> None:
+    assert_type(retry(find_number), int)
+    assert_type(retry(find_number, 5, 1.0, 20.0, OSError, timeout="1m", total_timeout=timedelta(hours=1)), int)
+    assert_type(retry(lambda: plain(1), retry_on=lambda error: isinstance(error, OSError)), float)
+    assert_type(await retry(find_text, retries=BATCH), str)
+    assert_type(decorated(1, name="a"), float)
+    assert_type(await decorated_asynchronous(x=1), str)
+    decorated_with_nothing()

@@ -32,3 +32,13 @@ class AttemptInfo:
     """Of a workflow: grows with each retry; see `replay.round_of`."""
     calls: tuple[Past, ...] = ()
     """Of a workflow: the calls that it has made so far."""
+
+
+def time_limit(timeout_s: float | None, cutoff_ms: int | None, now_ms: int) -> tuple[float | None, bool]:
+    """Return how many seconds an attempt that begins now may take, and whether that is what is left until the cutoff."""
+    if cutoff_ms is None:
+        return timeout_s, False
+    left_s = max(0.0, (cutoff_ms - now_ms) / 1000)
+    if timeout_s is not None and timeout_s <= left_s:
+        return timeout_s, False
+    return left_s, True

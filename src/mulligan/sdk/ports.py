@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextvars import ContextVar
-from typing import Any, Literal, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
 from mulligan.core.attempt import StopCause
 from mulligan.core.job import Counts, JobStatus
 from mulligan.core.replay import Past
 from mulligan.core.submission import NewCall, Submission
+
+if TYPE_CHECKING:
+    from mulligan.core.failure import RuleSet
 
 R = TypeVar("R")
 
@@ -137,6 +140,9 @@ class Ambient:
         self.factory: Callable[[], Backend] | None = None
         self.importing: str | None = None
         """The source that is being imported by a worker, while it is: submitting is refused then."""
+        self.rules: Callable[[], tuple[RuleSet, RuleSet]] | None = None
+        """Gives the project's failure rules and the built-in ones. None where attempts of a worker run: there a task that is
+        called is a plain call, whatever thread it is called in."""
 
 
 AMBIENT = Ambient()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,14 +22,11 @@ if TYPE_CHECKING:
 class BodyChannel:
     """Implements `sdk.ports.Body`; the worker's loop calls `answer`, `arrived`, `stop` and `close`, the body all else."""
 
-    def __init__(
-        self, id: int, round: int, timeout_s: float | None, report: Callable[[Report], None], artifacts: str = ""
-    ) -> None:
+    def __init__(self, id: int, round: int, time_left: Callable[[], float | None], report: Callable[[Report], None]) -> None:
         self._id = id
         self._round = round
-        self._artifacts = artifacts
         self._report = report
-        self._until = None if timeout_s is None else time.monotonic() + timeout_s
+        self.time_left = time_left
         self._changed = threading.Condition()
         self._ended: dict[str, Past] = {}
         self._tell: dict[str, list[Callable[[], None]]] = {}
@@ -41,8 +37,11 @@ class BodyChannel:
         self._closed = False
         self._coroutine: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
         self.rows: int | None = None
+        self.artifacts_at = ""
         self.waits = 0
         """How many waits for calls go on: while there is one, the body needs no slot."""
+        self.asks = 0
+        """How many waits for answers of the worker go on."""
 
     def call(self, name: Literal["step", "cursor", "submit"], payload: str) -> str:
         """Ask the worker and wait for its answer; raises the error it answers with."""
@@ -53,9 +52,12 @@ class BodyChannel:
             self._answers[number] = box
             if self._closed:
                 raise LeaseLost("this attempt has ended")
+            self.asks += 1
         self._report(Call(self._id, number, name, payload))
         value, error = box.get()
-        del self._answers[number]
+        with self._changed:
+            self.asks -= 1
+            del self._answers[number]
         if error is not None or value is None:
             raise LeaseLost((error or "the worker gave no answer").partition(": ")[2])
         return value
@@ -118,7 +120,7 @@ class BodyChannel:
 
     def artifacts(self) -> str:
         """Return where artifacts with relative paths lie."""
-        return self._artifacts
+        return self.artifacts_at
 
     def touch(self) -> None:
         """Do nothing: a workflow has no limit without a sign of life."""
@@ -126,10 +128,6 @@ class BodyChannel:
     def stopping(self) -> StopCause | None:
         """Return why the attempt was asked to stop, or None."""
         return self._cause
-
-    def time_left(self) -> float | None:
-        """Return the seconds until the end of the workflow's time, or None."""
-        return None if self._until is None else max(0.0, self._until - time.monotonic())
 
     def on_stop(self, callback: Callable[[], None]) -> None:
         """Call back when the attempt is asked to stop."""
