@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from mulligan import BATCH, TRANSIENT, Context, Snooze, Window, task
+from mulligan import BATCH, TRANSIENT, Context, Snooze, Window, task, workflow
 from mulligan.testing import VirtualClock
 
 did: list[str] = []
@@ -87,3 +88,30 @@ def inner(counted: str) -> None:
 def calling_in_threads(counted: str) -> str:
     with ThreadPoolExecutor() as pool:
         return type(pool.submit(inner, counted).exception()).__name__
+
+
+@task(retries=(5, 300, 600))
+def part(number: int) -> int:
+    did.append(f"part {number}")
+    return number
+
+
+@workflow(retries=2)
+def whole(count: int) -> int:
+    parts = [part.submit(number) for number in range(count)]
+    return sum(each.result() for each in parts) + part(100)
+
+
+@workflow
+async def whole_async(count: int) -> list[str]:
+    return list(await asyncio.gather(*(asynchronous(str(number)) for number in range(count))))
+
+
+@task(retries=2)
+def missing() -> int:
+    raise NotImplementedError("not written yet")
+
+
+@workflow
+def calls_missing() -> int:
+    return missing()

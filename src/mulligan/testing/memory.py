@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from types import TracebackType
@@ -99,8 +98,7 @@ class MemoryStore:
     def _go_on(self, worker: Worker, executor: InlineExecutor, bodies: BodyExecutor, loaded: dict[str, Task[..., Any]]) -> bool:
         """Step once; where there is nothing to do, let time pass to what is due next. Returns False when nothing is."""
         worker.step()
-        while not bodies.at_rest:
-            threading.Event().wait(0.0005)
+        bodies.settle()
         if executor.busy or bodies.busy or worker.unsettled:
             return True
         due_ms = self._next_due(loaded)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from queue import SimpleQueue
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     import asyncio
 
 
+TURNS = 100
+"""Turns of an event loop after which its coroutines wait for something outside of it."""
+
+
 class BodyChannel:
     """Implements `sdk.ports.Body`; the worker's loop calls `answer`, `arrived`, `stop` and `close`, the body all else."""
 
@@ -27,7 +32,8 @@ class BodyChannel:
         self._round = round
         self._report = report
         self.time_left = time_left
-        self._changed = threading.Condition()
+        self._changed = threading.Lock()
+        self._wakers: list[Callable[[], None]] = []
         self._ended: dict[str, Past] = {}
         self._tell: dict[str, list[Callable[[], None]]] = {}
         self._answers: dict[int, SimpleQueue[tuple[str | None, str | None]]] = {}
@@ -72,18 +78,17 @@ class BodyChannel:
 
     def wait(self, places: Iterable[str]) -> None:
         """Wait until the calls made at these places have ended; raises Stopped."""
-        missing = [place for place in places if place not in self._ended]
-        if not missing:
-            return
-        with self._changed:
-            self.waits += 1
-            try:
-                for place in missing:
-                    while place not in self._ended:
-                        self._refuse_stopped()
-                        self._changed.wait()
-            finally:
-                self.waits -= 1
+        for place in places:
+            while place not in self._ended:
+                self._refuse_stopped()
+                woken = threading.Event()
+                with self._changed:
+                    self._wakers.append(woken.set)
+                self.when_ended(place, woken.set)
+                if self._cause is None:
+                    woken.wait()
+                with self._changed:
+                    self._wakers.remove(woken.set)
 
     def ended(self, place: str) -> Past | None:
         """Return the call made at a place if it has ended."""
@@ -153,7 +158,6 @@ class BodyChannel:
             self._ended[call.place] = call
             told = self._tell.pop(call.place, [])
             self.waits -= len(told)
-            self._changed.notify_all()
         for tell in told:
             tell()
 
@@ -164,13 +168,31 @@ class BodyChannel:
                 return
             self._cause = cause
             callbacks, self._callbacks = self._callbacks, []
-            self._changed.notify_all()
+            wakers = list(self._wakers)
             coroutine = self._coroutine
+        for wake in wakers:
+            wake()
         if coroutine is not None:
             loop, task = coroutine
             loop.call_soon_threadsafe(task.cancel)
         if callbacks:
             threading.Thread(target=_call_all, args=(callbacks,), daemon=True).start()
+
+    def settle(self) -> None:
+        """Wait until the coroutines of an `async def` body have done what they can do for now."""
+        if self._coroutine is None:
+            return
+        loop, done = self._coroutine[0], threading.Event()
+
+        def pass_(turns: int) -> None:
+            if turns:
+                loop.call_soon(pass_, turns - 1)
+            else:
+                done.set()
+
+        with contextlib.suppress(RuntimeError):  # its loop has ended, and the body with it
+            loop.call_soon_threadsafe(pass_, TURNS)
+            done.wait(1.0)
 
     def close(self) -> None:
         """Answer nobody any more."""

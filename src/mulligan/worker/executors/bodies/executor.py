@@ -171,6 +171,13 @@ class BodyExecutor:
         ]
         return min(times, default=None)
 
+    def settle(self) -> None:
+        """Wait until every body has ended, or waits for a call or an answer; for who runs them step by step."""
+        for each in list(self._running.values()):
+            each.channel.settle()
+        while not self.at_rest:
+            threading.Event().wait(0.0005)
+
     @property
     def at_rest(self) -> bool:
         """Whether every body has ended, or waits for a call or an answer."""
