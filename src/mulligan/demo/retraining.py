@@ -1,10 +1,12 @@
 """Nightly retraining: the flights of some weeks → a model of their delays → its scores → one row in a registry.
 
-    mulligan dev examples/retraining.py                                            # in one terminal
-    python examples/retraining.py 2013-03-01                                       # in another: prints what was registered
+    mulligan dev retraining.py                 # in one terminal
+    python retraining.py 2013-03-01            # in another: prints the version that was registered
 
 It needs `pip install 'mulligan[demo]'`. Kill anything at any time: each run makes one model, and registers it once.
 """
+
+from __future__ import annotations
 
 import json
 import sqlite3
@@ -17,7 +19,7 @@ import pandas as pd
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.metrics import mean_absolute_error
 
-from mulligan import BATCH, Artifact, Context, task
+from mulligan import BATCH, Artifact, Context, task, workflow
 from mulligan.demo.data import find
 
 NUMBERS = ["month", "day", "hour", "distance", "carrier", "origin"]
@@ -77,13 +79,13 @@ def register(ctx: Context, model: Artifact, scores: dict[str, float], registry: 
     return int(version)
 
 
-@task(retries=BATCH, timeout="30m", offline=True)
-def retrain(ctx: Context, day: str, registry: str, days: int = 28, depth: int = 5) -> int:
-    """Do all of it in one work item, each part a saved step; return the version of the model."""
-    features = ctx.step(load_features, day, days)
-    model = ctx.step(train, features, depth)
-    scores = ctx.step(evaluate, model, features)
-    return ctx.step(register, model, scores, registry)
+@workflow(retries=2)
+def retrain(day: str, registry: str, days: int = 28, depth: int = 5) -> int:
+    """Do all of it, each part a work item of its own; return the version of the model."""
+    features = load_features(day, days)
+    model = train(features, depth)
+    scores = evaluate(model, features)
+    return register(model, scores, registry)
 
 
 def split(features: Artifact) -> tuple[pd.DataFrame, pd.DataFrame]:
