@@ -21,10 +21,10 @@ def called(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_workflow_is_shown_with_the_tree_of_its_calls_and_what_failed_among_them(called: Path) -> None:
     lines = checked(called, "show", "1-0").splitlines()
     tree = lines[lines.index("calls of work item 1-0") + 1 :]
-    assert "loud 2-0  Failed  [bold red]boo[/]" in tree[0]
-    assert "add 2-1  Success" in tree[1]
+    assert "loud()  2-0  Failed  [bold red]boo[/]" in tree[0]
+    assert "add(a=0)  2-1  Success" in tree[1]
     assert tree[20].endswith("and 12 more, 12 of them with success")
-    assert checked(called, "show", "1").count("add 2-") == 19
+    assert checked(called, "show", "1").count("  2-") == 19
 
 
 def test_a_call_says_whose_it_is_and_has_no_job_of_its_own(called: Path) -> None:

@@ -9,14 +9,34 @@ import sys
 from pathlib import Path
 
 import pytest
+from story_harness import World, until
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "flow.py"
+WORKFLOW = ROOT / "examples" / "report.py"
 MULLIGAN = [sys.executable, "-m", "mulligan.cli.main"]
 
 
-def test_the_readme_shows_the_example_as_it_is() -> None:
-    assert EXAMPLE.read_text("utf-8") in (ROOT / "README.md").read_text("utf-8")
+@pytest.mark.parametrize("example", [EXAMPLE, WORKFLOW], ids=["task", "workflow"])
+def test_the_readme_shows_the_examples_as_they_are(example: Path) -> None:
+    assert example.read_text("utf-8") in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_workflow_of_the_readme_survives_a_kill_and_counts_nothing_twice_that_was_done(file_world: World) -> None:
+    first = file_world.worker(WORKFLOW)
+    job = file_world.client.submit("report", names=["one", "three", "five", "seven"])
+
+    def counted() -> list[str]:
+        return [each.key for each in job.work_items()[0].calls(status="SUCCESS")]
+
+    until(lambda: len(counted()) == 1, "the first is counted")
+    first.kill()
+    file_world.worker(WORKFLOW)
+    assert job.result() == 17
+    calls = job.work_items()[0].calls()
+    assert [len(each.attempts()) for each in calls if each.key == "count-1"] == [1]
+    assert len(calls) == 5
+    file_world.check()
 
 
 @pytest.mark.timeout(120)

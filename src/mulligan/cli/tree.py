@@ -15,6 +15,8 @@ from mulligan.core.job import Counts, JobStatus
 SHOWN = 20
 """So many calls of one workflow are drawn."""
 DEEP = 5
+ARGUMENTS = 30
+"""Of the arguments of a call so many characters are shown."""
 
 
 def draw(item: WorkItem, width: int, *, fancy: bool, lead: str = "", depth: int = 0) -> Iterator[Text]:
@@ -42,7 +44,8 @@ def _chosen(item: WorkItem, counts: Counts) -> list[WorkItem]:
 
 
 def _line(call: WorkItem, lead: str, width: int) -> Text:
-    line = Text(lead, "dim").append(f"{one_line(call.task)} ", "bold").append(f"{call.id}  ", "dim")
+    arguments = cut(one_line(", ".join(f"{name}={value!r}" for name, value in call.args.items())), ARGUMENTS)
+    line = Text(lead, "dim").append(one_line(call.task), "bold").append(f"({arguments})  {call.id}  ", "dim")
     line.append(call.label, STYLES[call.status])
     if call.generation > 1:
         line.append(f"  (generation {call.generation})", "dim")

@@ -161,6 +161,7 @@ class Client:
                 project=project,
                 default=default,
                 now_ms=services.clock.now_ms(),
+                calls=found.call_counts(),
             )
         return explain(known)
 

@@ -10,8 +10,8 @@ from mulligan.core import labels
 from mulligan.core.definition import Definition
 from mulligan.core.durations import words
 from mulligan.core.failure import RuleSet, classify, failure_from_json
-from mulligan.core.job import WAITING, Attempt, Item, JobStatus, Outcome, Reason, Wait
-from mulligan.core.retry import Policy, describe
+from mulligan.core.job import WAITING, Attempt, Counts, Item, JobStatus, Outcome, Reason, Wait
+from mulligan.core.retry import describe
 from mulligan.engine.engine import held
 
 
@@ -27,6 +27,8 @@ class Known(NamedTuple):
     project: RuleSet
     default: RuleSet
     now_ms: int
+    calls: Counts = Counts()
+    """Of a workflow: what it has called."""
 
 
 def explain(known: Known) -> str:
@@ -40,7 +42,7 @@ def _lines(known: Known) -> Iterator[str]:
     yield f"Because {labels.REASONS[item.reason]} [{item.reason}]."
     yield ""
     yield "Policy of this generation:"
-    yield from _policy(known.definition.policy)
+    yield from _policy(known.definition)
     yield from _limits(known)
     generation = 0
     for attempt in known.attempts:
@@ -56,7 +58,13 @@ def _lines(known: Known) -> Iterator[str]:
     yield from _next(known)
 
 
-def _policy(policy: Policy) -> Iterator[str]:
+def _policy(definition: Definition) -> Iterator[str]:
+    policy = definition.policy
+    if definition.workflow:
+        yield "  where its worker is stopped or lost, its body is replayed; what it called and was done is not done again"
+        if policy.at_most_once:
+            yield "  what the body itself raises is not retried (declare retries= to change that)"
+            return
     if policy.at_most_once:
         yield "  at most once: nothing is retried by itself, whatever happens (declare retries= to change that)"
         return
@@ -146,10 +154,19 @@ def _next(known: Known) -> Iterator[str]:
         yield f"{why} To run it after all: mulligan retry {item.key}"
     elif item.status is JobStatus.STARTED:
         yield f"Attempt {item.attempt} is running since {_time(item.claimed_ms or known.now_ms)}."
+        yield from _called(known)
     elif item.reason is Reason.CANCEL_TOO_LATE:
         yield "It had succeeded before the cancellation reached it, and stays so."
     else:
         yield f"Nothing is left to do. To run it again: mulligan overwrite {item.key}"
+
+
+def _called(known: Known) -> Iterator[str]:
+    calls, open_ = known.calls, known.calls.total - known.calls.ended
+    if open_:
+        parts = ((calls.started, "running"), (calls.retry, "waiting for a retry"), (calls.pending, "waiting to start"))
+        said = ", ".join(f"{count:,} {what}" for count, what in parts if count)
+        yield f"It waits for {open_:,} of the {calls.total:,} work items that it has called: {said}."
 
 
 def _waiting(known: Known) -> Iterator[str]:
