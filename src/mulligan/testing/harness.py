@@ -11,13 +11,14 @@ from typing import Any
 from mulligan.core.definition import Definition
 from mulligan.core.events import AttemptEvent, Released, Run, Snoozed, Stopped, Succeeded
 from mulligan.core.job import Attempt, FailureClass, Item, ItemKey, Job
-from mulligan.core.submission import NewItem
+from mulligan.core.replay import Past
+from mulligan.core.submission import NewCall, NewItem
 from mulligan.engine.asking import Asker
 from mulligan.engine.clock import Chance, system_chance
 from mulligan.engine.commands import Commands
 from mulligan.engine.definitions import Definitions
 from mulligan.engine.engine import Engine
-from mulligan.engine.exchanging import Checkpoint, Claim, Exchange, NewWorker, Notes
+from mulligan.engine.exchanging import Checkpoint, Claim, Exchange, NewWorker, Notes, Wanted
 from mulligan.engine.submitting import Submitting
 from mulligan.engine.verify import Finding, verify
 from mulligan.store.interface import Database
@@ -188,10 +189,12 @@ class Hand:
             raise LookupError("nothing is due")
         return found[0]
 
-    def exchange(self, *ended: tuple[Item, AttemptEvent], limit: int = 0, notes: Notes | None = None) -> Exchange:
-        """Settle and claim in one transaction."""
+    def exchange(
+        self, *ended: tuple[Item, AttemptEvent], limit: int = 0, notes: Notes | None = None, replays: bool = False
+    ) -> Exchange:
+        """Settle and claim in one transaction; with `replays`, hear of calls that have ended."""
         room = _Room(limit) if limit else None
-        result = self._engine.exchange(self.id, list(ended), self.tasks, room, notes)
+        result = self._engine.exchange(self.id, list(ended), self.tasks, room, notes, replays=replays)
         for item, _ in ended:
             self.held.pop(item.key, None)
         self.held.update({each.item.key: each for each in result.claims})
@@ -221,6 +224,14 @@ class Hand:
         """Save a checkpoint; returns whether it was accepted."""
         notes = Notes(checkpoints=[Checkpoint(item, kind, key, value, definition or item.definition)])
         return self.exchange(notes=notes).saved[0]
+
+    def call(self, item: Item, *calls: NewCall) -> Exchange:
+        """Have the body of a workflow make calls."""
+        return self.exchange(notes=Notes(calls=[Wanted(item, each) for each in calls]))
+
+    def arrived(self) -> dict[str, Past]:
+        """Hear of calls that have ended, by their places."""
+        return {call.place: call for _, call in self.exchange(replays=True).arrived}
 
     def beat(self) -> bool:
         """Count a heartbeat."""
