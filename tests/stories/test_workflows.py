@@ -14,6 +14,7 @@ from story_harness import HERE, Trace, World, outcomes, until
 from mulligan import JobStatus, TaskFailed
 from mulligan.core.errors import OverwriteUnsafe, Refused
 from mulligan.core.job import Outcome, Reason
+from mulligan.worker.executors.bodies.executor import SLOTS
 
 TASKS = HERE / "workflow_tasks.py"
 
@@ -44,6 +45,11 @@ def test_workflows_call_workflows(running: World) -> None:
         return 101 + sum(n + 1 for n in range(count)) + sum(n + 2 for n in range(count))
 
     assert running.client.submit(flows.sums_of_sums, 3).result() == one(3) + one(4) + one(1)
+
+
+def test_more_workflows_than_may_run_at_once_wait_for_others_of_their_kind_and_none_is_stuck(running: World) -> None:
+    job = running.client.map(flows.outer, range(3 * SLOTS))
+    assert job.results() == [number + 2 for number in range(3 * SLOTS)]
 
 
 def test_an_async_workflow_has_many_calls_under_way_at_once(running: World) -> None:

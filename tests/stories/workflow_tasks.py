@@ -176,3 +176,13 @@ def too_long(file: str, go: str) -> str:
 def leaves_behind(file: str, go: str) -> str:
     held.submit(file, "a", go)
     return "returned"
+
+
+@workflow
+def inner(number: int) -> int:
+    return add(number, 1)
+
+
+@workflow
+def outer(number: int) -> int:
+    return inner(number) + 1

@@ -115,3 +115,8 @@ def missing() -> int:
 @workflow
 def calls_missing() -> int:
     return missing()
+
+
+@workflow
+def outermost(count: int) -> int:
+    return whole(count) + 1

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from kit_tasks import asynchronous, calls_missing, did, part, whole, whole_async
+from kit_tasks import asynchronous, calls_missing, did, outermost, part, whole, whole_async
 
 from mulligan import JobStatus, TaskFailed
 from mulligan.testing import MemoryStore, store
@@ -35,6 +35,15 @@ def test_a_workflow_whose_call_failed_for_good_is_retried_with_that_call_alone(k
     kept.run_until_quiet(whole, part)
     assert job.result() == 103
     assert sorted(did) == ["part 0", "part 1", "part 100", "part 2"]
+
+
+def test_a_workflow_that_another_one_calls_is_retried_by_its_own_policy(kept: MemoryStore) -> None:
+    job = outermost.submit(1)
+    kept.fail(part, "503*6,ok")
+    kept.run_until_quiet(outermost, whole, part)
+    assert job.result() == 101
+    inner = job.work_items()[0].calls()[0]
+    assert [str(each.outcome) for each in inner.attempts()] == ["FAILED", "SUCCEEDED"]
 
 
 def test_an_async_workflow_runs_in_memory_too(kept: MemoryStore) -> None:
