@@ -42,6 +42,21 @@ def reads_of(store: Store, text: str, values: dict[str, Any] | None = None) -> s
     return set(_postgres(store, text, given))
 
 
+def conditions(store: Store, name: str, index: str) -> list[str]:
+    """Return on which conditions a named statement goes into an index of PostgreSQL."""
+    text = statements(store.database.dialect)[name]
+    values = {each: _value(each) for each in PARAMETER.findall(re.sub(r"--[^\n]*|'[^']*'", "", text))}
+    with store.read():
+        rows = list(store.database.text_in_reader(f"explain (format json) {text}", values))
+    todo, found = [rows[0][0][0]["Plan"]], []
+    while todo:
+        node = todo.pop()
+        todo += node.get("Plans", [])
+        if node.get("Index Name") == index:
+            found.append(str(node.get("Index Cond", "")))
+    return found
+
+
 def _value(parameter: str) -> Any:
     if parameter in BATCHES:
         return json.dumps(BATCHES[parameter])

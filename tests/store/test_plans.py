@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from plans import Read, reads, reads_of
+from plans import Read, conditions, reads, reads_of
 from shelf import work_in_every_state
 
 from mulligan.store.interface import Database
@@ -262,6 +262,18 @@ def test_what_failed_in_any_job_is_found_without_what_has_not(world: Harness) ->
     for asked in listed(world, {"status": "FAILURE"}):
         read = {each.index: each.sought for each in asked if each.table == "items"}
         assert read in ({"items_pkey": True}, {"items_status": False}), read
+
+
+@pytest.mark.parametrize("name", ["claim_at_once", "settle_at_once", "apply_at_once"])
+def test_a_session_that_planned_while_the_store_was_empty_finds_each_item_by_its_job_and_its_number(
+    name: str, a_place: Callable[[], Place]
+) -> None:
+    database = PostgresDatabase(a_place())
+    with Harness(database=database) as world:
+        for asked in conditions(world.store, name, "items_pkey"):
+            assert "job" in asked
+            assert "number" in asked, f"goes through the whole job for each item: {asked}"
+    database.close()
 
 
 def test_statistics_of_a_large_store_do_not_lead_claims_astray() -> None:

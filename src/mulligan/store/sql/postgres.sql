@@ -55,7 +55,7 @@ with locked as materialized (
             else greatest(:now, (select ended_ms from attempts a where a.job = items.job and a.number = items.number
                                  order by a.token desc limit 1)) end
     from found f
-    where items.job = any (array[f.job]) and items.number = any (array[f.number]) and items.version = f.version
+    where items.job = any (array[f.job]) and items.number between f.number and f.number and items.version = f.version
     returning f.*, items.claimed_ms as since_ms
 ), counted as (
     update jobs set pending = jobs.pending - s.pending, retry = jobs.retry - s.retry, started = jobs.started + s.pending + s.retry
@@ -80,7 +80,7 @@ with moved as (
             (e ->> 15)::bigint as pid
         from jsonb_array_elements(:rows::jsonb) e
     ) v
-    where items.job = any (array[v.job]) and items.number = any (array[v.number]) and items.version = v.version
+    where items.job = any (array[v.job]) and items.number between v.number and v.number and items.version = v.version
         and items.status = 'STARTED'
     returning v.*
 ), added as (
@@ -117,7 +117,7 @@ with moved as (
             e ->> 20 as reason, e ->> 21 as failure_class, (e ->> 22)::bigint as ended_ms, e ->> 23 as before
         from jsonb_array_elements(:rows::jsonb) e
     ) v
-    where items.job = any (array[v.job]) and items.number = any (array[v.number]) and items.version = v.expected
+    where items.job = any (array[v.job]) and items.number between v.number and v.number and items.version = v.expected
     returning v.it, v.job, v.number, v.before, v.status
 ), added as (
     insert into attempts (job, number, token, generation, attempt, worker, outcome, reason, claimed_ms, started_ms, ended_ms,
@@ -252,14 +252,14 @@ cross join lateral (
 -- name: windows_of
 select n.job, n.number, n.window_start_ms, n.window_end_ms
 from jsonb_array_elements(:keys::jsonb) k
-join inputs n on n.job = any (array[(k ->> 0)::bigint]) and n.number = any (array[(k ->> 1)::bigint])
+join inputs n on n.job = any (array[(k ->> 0)::bigint]) and n.number between (k ->> 1)::bigint and (k ->> 1)::bigint
 where n.window_start_ms is not null;
 
 -- name: window_rivals
 -- The other work items for the windows of some, with the same arguments.
 select n.job, n.number, o.job, o.number, i.status, i.ended_ms
 from jsonb_array_elements(:keys::jsonb) k
-join inputs n on n.job = any (array[(k ->> 0)::bigint]) and n.number = any (array[(k ->> 1)::bigint])
+join inputs n on n.job = any (array[(k ->> 0)::bigint]) and n.number between (k ->> 1)::bigint and (k ->> 1)::bigint
 join inputs o on o.task = n.task and o.window_start_ms = n.window_start_ms and o.window_end_ms = n.window_end_ms
 join items i on i.job = o.job and i.number = o.number
 where o.arguments = n.arguments and (o.job, o.number) <> (n.job, n.number);
@@ -278,7 +278,7 @@ join lateral (select * from successors where job = (k ->> 0)::bigint and number 
 -- Which items some others come after, as far as those have not succeeded since.
 select s.next_job, s.next_number, s.job, s.number
 from jsonb_array_elements(:keys::jsonb) k
-join successors s on s.next_job = any (array[(k ->> 0)::bigint]) and s.next_number = any (array[(k ->> 1)::bigint])
+join successors s on s.next_job = any (array[(k ->> 0)::bigint]) and s.next_number between (k ->> 1)::bigint and (k ->> 1)::bigint
 for update of s;
 
 -- name: checkpoint_definitions
