@@ -1,6 +1,6 @@
 # Everything a contributor or CI runs. `make demo` and `make test` need nothing but Python 3.11+, make and git.
 .PHONY: setup demo demo-postgres test check lint types contracts chaos crashes simulate museum mutants docs clean
-.PHONY: bench bench-limits bench-profile bench-growth bench-curve bench-idle bench-workflows
+.PHONY: bench bench-calls bench-limits bench-profile bench-growth bench-curve bench-idle bench-workflows
 
 VENV := .venv
 PEERS := .venv-peers
@@ -53,6 +53,9 @@ mutants: $(VENV)/.mutants  ## change the core in small ways, one by one, and see
 
 bench: $(VENV)/.dev $(PEERS)/.done   ## measure, side by side with peers; the parts of docs/performance.md have commands of their own
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-calls: $(VENV)/.dev $(PEERS)/.done   ## what a call in process costs, side by side with peers
+	@$(BIN)/python -m bench.calls $(ARGS)
 
 bench-limits bench-profile bench-growth bench-curve bench-idle bench-workflows: bench-%: $(VENV)/.dev   ## the other parts of docs/performance.md
 	@$(BIN)/python -m bench.$* $(ARGS)

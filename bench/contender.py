@@ -108,12 +108,13 @@ def versions() -> dict[str, str]:
     for python in sorted({each.python for each in ENTRIES.values()}):
         packages = sorted({each.package for each in ENTRIES.values() if each.python == python})
         for package in packages:
-            told = _version(python, package)
+            told = version_of(python, package)
             found.update({package: told} if told else {})
     return found
 
 
-def _version(python: str, package: str) -> str:
+def version_of(python: str, package: str) -> str:
+    """Return the version of a package in a Python, or nothing where it cannot be imported there."""
     code = f"import {package}; from importlib.metadata import version; print(version({package!r}))"
     try:
         ran = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT, timeout=60)

@@ -17,11 +17,15 @@ from mulligan.sdk.ports import AMBIENT, Backend
 if TYPE_CHECKING:
     from mulligan.client import Client, Job, WorkItem, connect
     from mulligan.core.errors import MulliganError, TaskCancelled, TaskFailed, WaitTimeout
+    from mulligan.core.failure import RuleSet
     from mulligan.core.job import FailureClass, JobStatus
     from mulligan.core.retry import BATCH, NEVER, Policy, Retry
     from mulligan.core.signals import InfrastructureError, PermanentError, RateLimited, Snooze, Stopped, TransientError
+    from mulligan.sdk.artifacts import Artifact
     from mulligan.sdk.calls import gather
+    from mulligan.sdk.command import Command, CommandFailed
     from mulligan.sdk.context import Context
+    from mulligan.sdk.retrying import retry, retrying
     from mulligan.sdk.task import Task, task
     from mulligan.sdk.window import Window
     from mulligan.sdk.workflow import Workflow, workflow
@@ -38,7 +42,10 @@ _HOMES = {
     "mulligan.core.job": ("FailureClass", "JobStatus"),
     "mulligan.core.retry": ("BATCH", "NEVER", "Policy", "Retry"),
     "mulligan.core.signals": ("InfrastructureError", "PermanentError", "RateLimited", "Snooze", "Stopped", "TransientError"),
+    "mulligan.sdk.artifacts": ("Artifact",),
+    "mulligan.sdk.command": ("Command", "CommandFailed"),
     "mulligan.sdk.context": ("Context",),
+    "mulligan.sdk.retrying": ("retry", "retrying"),
     "mulligan.sdk.task": ("Task", "task"),
     "mulligan.sdk.window": ("Window",),
     "mulligan.sdk.calls": ("gather",),
@@ -57,7 +64,10 @@ __all__ = [
     "TIMEOUT",
     "TRANSIENT",
     "UNKNOWN",
+    "Artifact",
     "Client",
+    "Command",
+    "CommandFailed",
     "Context",
     "FailureClass",
     "InfrastructureError",
@@ -80,6 +90,8 @@ __all__ = [
     "Workflow",
     "connect",
     "gather",
+    "retry",
+    "retrying",
     "task",
     "workflow",
 ]
@@ -110,4 +122,17 @@ def _default_backend() -> Backend:
     return backend
 
 
+def _default_rules() -> tuple[RuleSet, RuleSet]:
+    """Return the rules that hold here, read once: those of the project's file and the built-in ones."""
+    global _rules  # noqa: PLW0603 - a cache beside the defaults that AMBIENT is set to
+    if _rules is None:
+        from mulligan.config.rules import rules_of
+        from mulligan.config.settings import load_settings
+
+        _rules = rules_of(load_settings().rules)
+    return _rules
+
+
+_rules: tuple[RuleSet, RuleSet] | None = None
 AMBIENT.factory = _default_backend
+AMBIENT.rules = _default_rules

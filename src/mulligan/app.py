@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mulligan.config.rules import default_rules, load_rules
+from mulligan.config.rules import rules_of
 from mulligan.config.settings import FOLDER, Settings
 from mulligan.core import labels
 from mulligan.core.failure import RuleSet
@@ -70,8 +70,7 @@ class Services:
 
     def rules(self) -> tuple[RuleSet, RuleSet]:
         """Return the project's failure rules and the built-in ones."""
-        path = self.settings.rules
-        return (load_rules(Path(path)) if path else RuleSet()), default_rules()
+        return rules_of(self.settings.rules)
 
     def listen(self) -> Hints | None:
         """Listen for hints that a job has ended; None where there are none."""
@@ -120,11 +119,12 @@ class Services:
                 asynchronous=asynchronous.__contains__,
                 nursery=ready.pop() if ready else None,
                 code=code,
+                artifacts=settings.artifacts,
                 tell=tell,
             )
             if not workflows:
                 return processes
-            bodies = BodyExecutor(workflows, settings.grace, settings.kill, tell=tell)
+            bodies = BodyExecutor(workflows, settings.grace, settings.kill, artifacts=settings.artifacts, tell=tell)
             return RoutingExecutor(processes, bodies, workflows.__contains__)
 
         waiting = FileWaiting()
@@ -136,7 +136,7 @@ class Services:
                 lock=presence.lock,
                 hints=presence.listen("worker"),
                 waiting=waiting,
-                submissions=Submissions(self._submit_inside, waiting.wake),
+                submissions=Submissions(self.submit_inside, waiting.wake),
                 outcomes=Outcomes(project, default),
                 chores=self._chores,
                 tell=tell,
@@ -153,7 +153,8 @@ class Services:
     def _chores(self, own: Callable[[], int | None]) -> list[Chore]:
         return safety_chores(self.engine, self.commands, self.submitting, self.presence, own)
 
-    def _submit_inside(self, payload: str, caller: str) -> str:
+    def submit_inside(self, payload: str, caller: str) -> str:
+        """Store what a running task submits, and return its job as JSON; `caller` is the id of its work item."""
         taken = self.submitting.take(submission_from_json(payload, caller))
         with self.store.read() as session:
             job = session.jobs.read(taken.job)

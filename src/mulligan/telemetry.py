@@ -11,6 +11,19 @@ Tell = Callable[..., None]
 """`tell(event, **facts)`: something happened; logic calls it and never formats."""
 
 
+class _StandardError:
+    """Finds the stream at each line: it may be another one by then, or none."""
+
+    def msg(self, line: str) -> None:
+        stream: TextIO | None = sys.stderr
+        if stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                stream.write(line + "\n")
+                stream.flush()
+
+    log = debug = info = warn = warning = error = critical = exception = fatal = failure = err = msg
+
+
 def silent(event: str, **facts: Any) -> None:
     """Tell nobody."""
 
@@ -48,3 +61,33 @@ def plain_teller(stream: TextIO | None = None) -> Tell:
             out.flush()
 
     return tell
+
+
+def tries_teller() -> Tell:
+    """Return a teller of attempts in process: by the application's structlog where it has configured it, else lines for people.
+
+    The lines go to standard error: `attempt=1 transient='503 Service Unavailable' sleeping=1.07s`, `success value: 3`.
+    """
+    import structlog
+
+    if structlog.is_configured():
+        tell: Tell = structlog.get_logger("mulligan").info
+    else:
+        tell = structlog.wrap_logger(_StandardError(), processors=[_line_of_a_try]).info
+    return tell
+
+
+def _line_of_a_try(_logger: Any, _method: str, facts: Any) -> str:
+    if facts["event"] == "succeeded":
+        return f"success value: {facts['value']}"
+    said = [f"attempt={facts['attempt']}"]
+    if "error" in facts:
+        said.append(f"{facts['failure_class'].lower()}={facts['error']!r}")
+    match facts["event"]:
+        case "will retry":
+            said.append(f"{'' if 'error' in facts else 'snoozed '}sleeping={facts['sleeping_s']:.2f}s")
+        case "gave up":
+            said.append(f"giving up: {facts['why']}")
+        case "abandoned":
+            said.append(f"took longer than {facts['after']}: its thread cannot be ended and is left behind")
+    return " ".join(said)

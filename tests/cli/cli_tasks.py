@@ -6,7 +6,7 @@ import os
 import select
 import sys
 
-from mulligan import Context, PermanentError, TransientError, Window, task
+from mulligan import Context, PermanentError, TaskFailed, TransientError, Window, task, workflow
 
 
 @task
@@ -49,3 +49,17 @@ def until_told(pipe: str) -> str:
     fd = os.open(pipe, os.O_RDWR)
     select.select([fd], [], [], 60)
     return os.read(fd, 100).decode()
+
+
+@workflow
+def many(count: int) -> int:
+    try:
+        loud()
+    except TaskFailed:
+        return sum(add.map(range(count)).results()) + few()
+    return 0
+
+
+@workflow
+def few() -> int:
+    return add(1, 1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,14 @@ def mulligan(bare: Run, store: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The command line in this process, on a copy of the store."""
     monkeypatch.setenv("MULLIGAN_DATABASE", f"sqlite:///{store}")
     return bare
+
+
+@pytest.fixture
+def fresh_modules() -> Iterator[None]:
+    """Forget what a test imported, and what it put on the path."""
+    modules, path = set(sys.modules), list(sys.path)
+    yield
+    for name in set(sys.modules) - modules:
+        if "rehearsed" in name:
+            del sys.modules[name]
+    sys.path[:] = path

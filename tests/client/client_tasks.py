@@ -111,3 +111,9 @@ def alone_at_a_time(trace: str, number: int) -> None:
         file.flush()
         threading.Event().wait(0.02)
         file.write(f"end {number}\n")
+
+
+@task
+def fails_with(message: str) -> None:
+    if message:
+        raise PermanentError(message)

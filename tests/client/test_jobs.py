@@ -120,8 +120,15 @@ def test_the_progress_of_a_single_item_is_what_it_tells(client: Client, tmp_path
 
 
 def test_a_progress_bar_can_be_drawn_while_waiting(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
-    job = client.map(client_tasks.add, range(5), args={"b": 1}).wait(20, progress=True)
-    assert f"job {job.id} Success" in capsys.readouterr().out
+    job = client.map(client_tasks.add, range(5), args={"b": 1}).wait(20, progress="always")
+    drawn = capsys.readouterr()
+    assert f"job {job.id} Success" in drawn.err
+    assert drawn.out == ""
+
+
+def test_no_bar_is_drawn_where_there_is_no_terminal(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+    assert client.submit(client_tasks.add, 1, 2).wait(20, progress=True).status is JobStatus.SUCCESS
+    assert capsys.readouterr() == ("", "")
 
 
 def test_one_result_of_many_cannot_be_asked_for(client: Client) -> None:

@@ -29,11 +29,11 @@ class Picky:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
 
-    def exchange(self, worker: int, ended: Sequence[tuple[Item, AttemptEvent]], *more: Any) -> Any:
+    def exchange(self, worker: int, ended: Sequence[tuple[Item, AttemptEvent]], *more: Any, **named: Any) -> Any:
         if any(isinstance(event, Succeeded) and event.result == str(UNWANTED) for _, event in ended):
             self.sizes.append(len(ended))
             raise OverflowError("too strange a number")
-        return self._engine.exchange(worker, ended, *more)
+        return self._engine.exchange(worker, ended, *more, **named)
 
 
 def test_the_other_outcomes_are_settled_and_the_strange_one_fails_and_says_why(tmp_path: Path) -> None:

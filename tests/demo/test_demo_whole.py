@@ -48,6 +48,8 @@ def test_the_demo_goes_on_after_a_kill_checks_its_result_and_leaves_nothing_behi
     second = subprocess.run(demo(folder), capture_output=True, text=True, env=environ, timeout=180, check=False)
     assert second.returncode == 0, second.stdout + second.stderr
     assert re.search(r"check: all [\d,]+ values equal what the source gives in one go", second.stdout)
+    assert "retraining: one model, registered once as version 1;" in second.stdout
+    assert "the worker, with the workflow and the training in it" in second.stdout
     assert re.search(r"recover of 2 days: 4 of 4 downloads not repeated", second.stdout)
 
     third = subprocess.run(demo(folder), capture_output=True, text=True, env=environ, timeout=60, check=False)
@@ -56,6 +58,6 @@ def test_the_demo_goes_on_after_a_kill_checks_its_result_and_leaves_nothing_behi
 
     with connect(f"sqlite:///{folder}/store.db") as client:
         assert client.verify() == []
-        counts = client.jobs()[0].counts
+        counts = client.jobs(task="flight_delays")[0].counts
         assert (counts.success, counts.total) == (365, 365)
     assert running_in(folder) == []

@@ -81,17 +81,16 @@ BUGS = (
         "a claim whose answer was lost is taken for a failure",
         "the same",
         ENGINE,
-        "self._apply(session, [(item, Released(Run(item.token, worker, now_ms))) for item in unknown], now_ms, [])",
-        'self._apply(session, [(item, WorkerLost(Run(item.token, worker, now_ms), "?")) for item in unknown], now_ms, [])',
+        "self._apply(session, [(item, Released(Run(item.token, worker, now_ms))) for item in unknown], now_ms, Ends())",
+        'self._apply(session, [(item, WorkerLost(Run(item.token, worker, now_ms), "?")) for item in unknown], now_ms, Ends())',
         "tests/engine/test_reaping.py",
     ),
     Bug(
         "an outcome is forgotten when the store is away",
         "Orion #184, LabKey #5363",
         WORKER,
-        "            result = self._engine.exchange(self._worker, self._ended, list(self._names), room, self._notes)\n",
-        "            ended, self._ended = self._ended, []\n"
-        "            result = self._engine.exchange(self._worker, ended, list(self._names), room, self._notes)\n",
+        "exchange(self._worker, self._ended, list(self._names), room, self._notes, replays=replays)\n",
+        "exchange(self._worker, self._ended, list(self._names), room, self._notes, replays=replays)\n",
     ),
     Bug(
         "the count of a job is not changed by a claim",

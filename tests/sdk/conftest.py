@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 from in_memory import KeepingBackend, KeepingChannel
+from turned import TurnedClock
 
 from mulligan.sdk.ports import AMBIENT
+from mulligan.sdk.trying import MachineClock
 
 
 @pytest.fixture
@@ -33,3 +35,12 @@ def fresh_modules() -> Iterator[None]:
     for name in set(sys.modules) - modules:
         del sys.modules[name]
     sys.path[:] = path
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> TurnedClock:
+    """Put a clock that is turned in the place of the machine's."""
+    turned = TurnedClock()
+    for name in ("now_ms", "sleep", "pause"):
+        monkeypatch.setattr(MachineClock, name, lambda _, *given, name=name: getattr(turned, name)(*given))
+    return turned

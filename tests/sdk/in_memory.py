@@ -43,6 +43,7 @@ class KeepingChannel:
         self.cause: StopCause | None = None
         self.callbacks: list[Callable[[], None]] = []
         self.threads: set[int] = set()
+        self.root = ""
 
     def call(self, name: Literal["step", "cursor", "submit"], payload: str) -> str:
         self.threads.add(threading.get_ident())
@@ -65,6 +66,9 @@ class KeepingChannel:
 
     def touch(self) -> None:
         self.touched += 1
+
+    def artifacts(self) -> str:
+        return self.root
 
     def stopping(self) -> StopCause | None:
         return self.cause

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from mulligan import Context, Stopped, Window, task
 from mulligan.core.errors import ArgumentsInvalid, Refused, ResultInvalid, TaskError, ValueTooLarge
-from mulligan.sdk.ports import RUNNING
+from mulligan.sdk.ports import AMBIENT, RUNNING
 from mulligan.sdk.submitting import submission_from_json
 from mulligan.sdk.task import Task
 
@@ -308,7 +308,9 @@ def test_a_task_called_inside_an_attempt_is_a_plain_call_with_the_same_context(c
     assert RUNNING.get() is None
 
 
-def test_a_task_with_a_context_cannot_be_called_outside() -> None:
+def test_in_a_thread_of_an_attempt_a_call_is_plain_and_has_no_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AMBIENT, "rules", None)  # as in the child processes of workers
+    assert double(3) == 6
     with pytest.raises(TaskError, match=r"plain_context\.submit.*plain_context\.fn"):
         plain_context(3)
 

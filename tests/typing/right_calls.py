@@ -6,7 +6,21 @@ from collections.abc import Coroutine, Iterator
 from datetime import date, datetime, timedelta
 from typing import Any, assert_type
 
-from mulligan import BATCH, PERMANENT, TRANSIENT, Context, FailureClass, Policy, Retry, Window, task
+from mulligan import (
+    BATCH,
+    PERMANENT,
+    TRANSIENT,
+    Artifact,
+    Command,
+    Context,
+    FailureClass,
+    Policy,
+    Retry,
+    Window,
+    retry,
+    retrying,
+    task,
+)  # fmt: skip
 from mulligan.sdk.ports import JobHandle
 
 
@@ -30,13 +44,27 @@ def with_context(ctx: Context, x: int) -> list[str]:
     ctx.checkpoint({"page": 3})
     ctx.progress(1, 2)
     ctx.output(rows=3)
+    with ctx.artifact("models/{run_id}/model.bin", inputs=["data"]) as made:
+        assert_type(made.exists, bool)
+    assert_type(made.artifact, Artifact)
+    assert_type(ctx.run(["true"], exit_codes={75: TRANSIENT}).stdout, str)
     ctx.log.info("loaded", rows=3)
     return [str(value)]
 
 
 @task
 async def asynchronous(x: int) -> str:
+    assert_type(await plain.submit(x), float)
     return str(x)
+
+
+@task
+async def runs(ctx: Context) -> str:
+    done = await ctx.run(["true"])
+    assert_type(done, Command)
+    async with ctx.artifact("x") as made:
+        made.path.touch()
+    return done.stdout
 
 
 @task(retries=Retry(max_attempts=5, delay="1m"), classify={SchemaChanged: PERMANENT, "a.B": TRANSIENT, 3: TRANSIENT})
@@ -136,3 +164,35 @@ async def calling(ctx: Context, window: Window) -> None:
     assert_type(windowed(window), int)
     assert_type(window.key, str)
     assert_type(ctx.time_left, float | None)
+
+
+@retrying
+def decorated(x: int, *, name: str = "") -> float:
+    return float(x)
+
+
+@retrying(max_attempts=5, base_delay="1s", retry_on=(OSError, TRANSIENT), timeout=3)
+async def decorated_asynchronous(x: int) -> str:
+    return str(x)
+
+
+@retrying()
+def decorated_with_nothing() -> None: ...
+
+
+def find_number() -> int:
+    return 1
+
+
+async def find_text() -> str:
+    return ""
+
+
+async def retrying_calls() -> None:
+    assert_type(retry(find_number), int)
+    assert_type(retry(find_number, 5, 1.0, 20.0, OSError, timeout="1m", total_timeout=timedelta(hours=1)), int)
+    assert_type(retry(lambda: plain(1), retry_on=lambda error: isinstance(error, OSError)), float)
+    assert_type(await retry(find_text, retries=BATCH), str)
+    assert_type(decorated(1, name="a"), float)
+    assert_type(await decorated_asynchronous(x=1), str)
+    decorated_with_nothing()

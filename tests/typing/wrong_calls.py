@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mulligan import Context, Window, task
+from mulligan import Context, Window, retry, retrying, task
 
 
 @task
@@ -103,3 +103,26 @@ async def calling(ctx: Context) -> None:
 task(retires=2)  # wrong
 task(uses=3)  # wrong
 task(executor="magic")  # wrong
+
+
+@retrying
+def decorated(x: int) -> float:
+    return float(x)
+
+
+@retrying(max_attempts=5)
+async def decorated_asynchronous(x: int) -> str:
+    return str(x)
+
+
+async def retrying_calls() -> None:
+    retry(helper)  # wrong
+    retry(takes_nothing, max_attempts="5")  # wrong
+    retry(takes_nothing, attempts=5)  # wrong
+    retry(takes_nothing, retry_on=3)  # wrong
+    retry(lambda: 1).upper()  # wrong
+    retrying(attempts=5)  # wrong
+    decorated("1")  # wrong
+    decorated(1).upper()  # wrong
+    decorated_asynchronous("1")  # wrong
+    decorated_asynchronous(1).upper()  # wrong

@@ -146,7 +146,7 @@ def test_a_child_of_which_its_forkserver_could_not_tell_the_worker_runs_nothing(
     try:
         server.fork(1, False, *child.hand_over())
         child.handed_over()
-        child.hello("mulligan.sdk.loading:load", [str(tmp_path / "traced.py")], {})
+        child.hello("mulligan.sdk.loading:load", [str(tmp_path / "traced.py")], {}, "")
         # Nobody reads what the nursery says, and its socket stays open: the child itself must see that it is alone.
         assert select.select([child.log], [], [], 10)[0], "it lives on"
         assert (child.read_log(), child.log_gone) == ([], True)

@@ -40,6 +40,8 @@ def of_item(item: WorkItem) -> dict[str, Any]:
     return {
         "id": item.id,
         "job": str(row.job),
+        "task": item.task,
+        "parent": item.parent,
         "key": item.key,
         "window": None if window is None else {"start": window.start.isoformat(), "end": window.end.isoformat()},
         "args": item.args,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from mulligan.cli import documents, parsing, strip, timeline
+from mulligan.cli import documents, parsing, strip, timeline, tree
 from mulligan.cli.plain import one_line, without_control
 from mulligan.cli.shell import Shell, command, write_pieces
 from mulligan.cli.table import Cell, Column, cut
@@ -122,7 +122,8 @@ def _document(found: Job[Any] | WorkItem) -> dict[str, Any]:
     if isinstance(found, Job):
         return documents.of_job(found)
     attempts = [documents.of_attempt(place, each) for place, each in enumerate(found.attempts(), start=1)]
-    return documents.of_item(found) | {"attempts": attempts}
+    calls = [documents.of_item(each) for each in found.calls()]
+    return documents.of_item(found) | {"attempts": attempts, "calls": calls}
 
 
 def _show_job(shell: Shell, job: Job[Any]) -> None:
@@ -144,6 +145,8 @@ def _show_job(shell: Shell, job: Job[Any]) -> None:
         _list_failed(shell, job)
     elif row.kind != "backfill":
         _list_items(shell, job)
+    if job.counts.total == 1:
+        _show_calls(shell, job.work_items(1)[0])
     shell.say()
     if job.status in TERMINAL and job.status is not JobStatus.SUCCESS:
         shell.next(*next_of_job(job))
@@ -207,13 +210,25 @@ def _show_item(shell: Shell, item: WorkItem) -> None:
         shell.say(f"result     {cut(one_line(repr(item.result)), shell.console.width - 11)}")
     elif item.status is JobStatus.STARTED:
         shell.say(f"worker     {one_line(item.worker)}, {item.progress:.0f} % done")
+    if (parent := item.parent) is not None:
+        shell.say(f"called by  work item {parent}")
     attempts = item.attempts()
     shell.say()
     for line in timeline.draw(item.row, attempts, now_ms, shell.console.width, fancy=shell.fancy):
         shell.say(line)
     for place, attempt in list(enumerate(attempts, start=1))[-ATTEMPTS_IN_WORDS:]:
         _say_attempt(shell, place, attempt)
+    _show_calls(shell, item)
     _say_next(shell, item)
+
+
+def _show_calls(shell: Shell, item: WorkItem) -> None:
+    lines = list(tree.draw(item, shell.console.width, fancy=shell.fancy))
+    if lines:
+        shell.say()
+        shell.say(f"calls of work item {item.id}")
+    for line in lines:
+        shell.say(line)
 
 
 def _say_attempt(shell: Shell, place: int, attempt: Attempt) -> None:

@@ -12,7 +12,7 @@ from mulligan.client.started import Started
 from mulligan.core import labels
 from mulligan.core.errors import NotFound
 from mulligan.core.job import Attempt as AttemptRow
-from mulligan.core.job import FailureClass, Item, ItemKey, JobStatus, Outcome, Reason
+from mulligan.core.job import Counts, FailureClass, Item, ItemKey, JobStatus, Outcome, Reason
 from mulligan.engine.asking import Target
 from mulligan.engine.finding import check_details
 from mulligan.sdk.window import Window
@@ -53,6 +53,16 @@ class WorkItem:
     def __repr__(self) -> str:
         return f"<work item {self.id} {self.key}: {self.label}>"
 
+    def _repr_html_(self) -> str:
+        from mulligan.client.display import item_html
+
+        return item_html(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002 - they are filtered
+        from mulligan.client.display import bundle
+
+        return bundle(repr(self), self._repr_html_())
+
     @property
     def id(self) -> str:
         return str(self._detail.item.key)
@@ -84,9 +94,28 @@ class WorkItem:
             found = session.calls.parent(self._detail.item.job)
         return None if found is None else str(found)
 
-    def calls(self, limit: int = 500) -> list[WorkItem]:
-        """Return what the workflow has called, oldest first, also before it was restarted."""
-        return [WorkItem(self._client, each) for each in self._client.details({"parent": self.id}, limit)]
+    def calls(self, limit: int = 500, **filters: Any) -> list[WorkItem]:
+        """Return what the workflow has called since it was begun or restarted last, oldest first; nothing of any other task.
+
+        Filters are those of `Client.work_items`, which by `parent=…` gives all of it, what a restart forgot as well.
+        """
+        job = self._calls_job()
+        if job is None:
+            return []
+        return [WorkItem(self._client, each) for each in self._client.details({**filters, "job": job}, limit)]
+
+    def call_counts(self) -> Counts:
+        """Return how many of these calls are in each status."""
+        job = self._calls_job()
+        if job is None:
+            return Counts()
+        with self._client.services.store.read() as session:
+            row = session.jobs.read(job)
+        return Counts() if row is None else row.counts
+
+    def _calls_job(self) -> int | None:
+        with self._client.services.store.read() as session:
+            return session.calls.jobs([self._detail.item]).get(self._detail.item.key)
 
     @property
     def window(self) -> Window | None:

@@ -7,7 +7,7 @@ import json
 import select
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
@@ -22,6 +22,7 @@ from mulligan.core.schedule import instant_ms
 from mulligan.core.shown import shown
 from mulligan.engine.asking import Target
 from mulligan.engine.finding import check_details
+from mulligan.store.interface import Hints
 from mulligan.store.verbs.jobs import ResultRow
 
 if TYPE_CHECKING:
@@ -127,18 +128,35 @@ class Job(Generic[R]):
         self._row = row
         return self
 
-    def wait(self, timeout: Duration | None = None, progress: bool = False) -> Self:
+    def __await__(self) -> Generator[Any, None, R]:
+        """Wait in a coroutine for what `result` gives, without blocking the event loop; raises what `result` raises."""
+        from mulligan.client.awaiting import awaited
+
+        return awaited(self._looks(None), self.result).__await__()
+
+    def _repr_html_(self) -> str:
+        from mulligan.client.display import job_html
+
+        return job_html(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002 - they are filtered
+        from mulligan.client.display import bundle
+
+        return bundle(repr(self), self._repr_html_())
+
+    def wait(self, timeout: Duration | None = None, progress: bool | Literal["always"] = False) -> Self:
         """Wait until the job has ended, through all retries; returns the job itself, whatever came of it.
 
         Raises WaitTimeout after `timeout`: seconds, a `timedelta` or a text such as `"15m"`; None waits for as long as it
-        takes. Raises ConfigError where it is none of these. Warns when no worker knows the task. `progress` draws a bar. Goes on
-        waiting while the store is away, for five minutes at most; then raises StoreAway.
+        takes. Raises ConfigError where it is none of these. Warns when no worker knows the task. `progress` shows the
+        job in a notebook, or draws a bar at stderr where that is a terminal (`"always"`: whatever it is). Goes on waiting
+        while the store is away, for five minutes at most; then raises StoreAway.
         """
         deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
         if progress:
             from mulligan.client.progress import draw
 
-            draw(self._watch(deadline), self)
+            draw(self._watch(deadline), self, always=progress == "always")
         else:
             for _ in self._watch(deadline):
                 pass
@@ -223,14 +241,23 @@ class Job(Generic[R]):
         return Target(job=self._row.id)
 
     def _watch(self, deadline: float | None) -> Iterator[Self]:
-        """Yield after each look until the job has ended."""
+        """Yield after each look until the job has ended, and then once more."""
+        for left, listener in self._looks(deadline):
+            yield self
+            if listener is None:
+                time.sleep(left)
+            elif select.select([listener], [], [], left)[0]:
+                listener.drain()
+        yield self
+
+    def _looks(self, deadline: float | None) -> Generator[tuple[float, Hints | None], None, None]:
+        """Look until the job has ended; yield how long to wait for the next look at most, and what gives hints meanwhile."""
         services = self._client.services
         warn_at = time.monotonic() + NO_WORKER_S
         listener = services.listen()
         try:
             while True:
                 self._refresh_patiently(deadline)
-                yield self
                 if self.status in TERMINAL:
                     return
                 now = time.monotonic()
@@ -241,11 +268,7 @@ class Job(Generic[R]):
                         f"no worker knows task {self.task!r}: start one with `mulligan worker FILE`", stacklevel=_level()
                     )
                     warn_at = float("inf")
-                left = POLL_S if deadline is None else min(POLL_S, deadline - now)
-                if listener is None:
-                    time.sleep(left)
-                elif select.select([listener], [], [], left)[0]:
-                    listener.drain()
+                yield POLL_S if deadline is None else min(POLL_S, deadline - now), listener
         finally:
             if listener is not None:
                 listener.close()

@@ -47,6 +47,11 @@ def default_rules() -> RuleSet:
     return load_rules()
 
 
+def rules_of(project: str | None) -> tuple[RuleSet, RuleSet]:
+    """Return the rules of a project's file, if it has one, and those that come with Mulligan; raises ConfigError."""
+    return (load_rules(Path(project)) if project else RuleSet()), default_rules()
+
+
 def rules_table(rules: RuleSet) -> str:
     """Return the rules as a Markdown table, in the order in which they are looked at."""
     lines = ["| rule | matches | class | because |", "| --- | --- | --- | --- |"]

@@ -17,6 +17,7 @@ from mulligan.core.shown import shown
 FILE = "mulligan.toml"
 FOLDER = ".mulligan"
 DEFAULT_STORE = "mulligan.db"
+ARTIFACTS = "artifacts"
 SQLITE = "sqlite:///"
 POSTGRES = ("postgresql://", "postgres://")
 
@@ -55,6 +56,9 @@ class Settings:
     """Bytes of output kept for an attempt."""
     retention: float = 30 * 86_400.0
     """Seconds for which the details of a finished job are kept; 0, or `never`: they are never removed."""
+    artifacts: str = ""
+    """Where artifacts with relative paths lie: a folder, or a URL such as `s3://bucket/folder`; empty: `.mulligan/artifacts`
+    beside a store that is a file, else in the nearest `.mulligan` upward from the working folder."""
 
     @property
     def sqlite_path(self) -> str | None:
@@ -82,6 +86,8 @@ def load_settings(start: Path | None = None, environ: Mapping[str, str] | None =
         kind = checked["database"].partition(":")[0]  # the rest may hold a password
         raise ConfigError(f"database {kind!r}…: expected sqlite:///path.db or postgresql://user@host/name")
     _look_at_address(checked["database"])
+    base = file.parent if file is not None and values.get("artifacts", ("", ""))[1] == str(file) else start
+    checked["artifacts"] = _artifacts(checked.get("artifacts", ""), checked["database"], start, base)
     return Settings(**checked)
 
 
@@ -89,6 +95,16 @@ def default_store(start: Path) -> Path:
     """Return the file of the default store: in the nearest .mulligan folder upward, else in one to be made here."""
     folder = _upward(start, FOLDER)
     return (folder or start / FOLDER) / DEFAULT_STORE
+
+
+def _artifacts(given: str, database: str, start: Path, base: Path) -> str:
+    """Return where artifacts lie, the same for all who use a store: an absolute path, or a URL."""
+    if given:
+        return given if "://" in given else str(base / given)
+    store = start / database.removeprefix(SQLITE)
+    if database.startswith(SQLITE) and store.name != ":memory:":
+        return str((store.parent if store.parent.name == FOLDER else store.parent / FOLDER) / ARTIFACTS)
+    return str((_upward(start, FOLDER) or start / FOLDER) / ARTIFACTS)
 
 
 def _look_at_address(url: str) -> None:

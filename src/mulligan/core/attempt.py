@@ -26,7 +26,19 @@ class AttemptInfo:
     """JSON of the newest cursor, or None."""
     steps: tuple[tuple[str, str], ...]
     """Key and JSON result of every saved step."""
+    keep_from: int = 1
+    """What was made in this generation or later ones is gone on from."""
     round: int = 0
     """Of a workflow: grows with each retry; see `replay.round_of`."""
     calls: tuple[Past, ...] = ()
     """Of a workflow: the calls that it has made so far."""
+
+
+def time_limit(timeout_s: float | None, cutoff_ms: int | None, now_ms: int) -> tuple[float | None, bool]:
+    """Return how many seconds an attempt that begins now may take, and whether that is what is left until the cutoff."""
+    if cutoff_ms is None:
+        return timeout_s, False
+    left_s = max(0.0, (cutoff_ms - now_ms) / 1000)
+    if timeout_s is not None and timeout_s <= left_s:
+        return timeout_s, False
+    return left_s, True

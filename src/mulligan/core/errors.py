@@ -167,6 +167,24 @@ class StoreFull(StoreError):
     code = "store_full"
 
 
+class ArtifactConflict(MulliganError):
+    """What lies where an artifact belongs is of another run, of a later generation, or not what its manifest says."""
+
+    code = "artifact_conflict"
+
+
+class ArtifactMissing(MulliganError):
+    """An artifact is not where it was, or was never written."""
+
+    code = "artifact_missing"
+
+
+class ArtifactBusy(MulliganError):
+    """Somebody else held an artifact's lock for too long."""
+
+    code = "artifact_busy"
+
+
 class WaitTimeout(MulliganError):
     """The job did not end within the time given to wait for it."""
 

@@ -42,6 +42,8 @@ class ErrorFacts:
     """What the provider calls it: an SQLSTATE, an AWS error code, a gRPC status name."""
     exit_code: int | None = None
     """Of a process that the exception is about; negative: the signal that ended it."""
+    exit_class: FailureClass | None = None
+    """What whoever ran that process was told of its exit code, see `Context.run`."""
     members: tuple[tuple[ErrorFacts, ...], ...] = ()
     """For an exception group: the chain of each member."""
 
@@ -326,6 +328,9 @@ def _by_members(facts: ErrorFacts, table: _Table, passed: list[str]) -> _Match:
 
 
 def _raised(facts: ErrorFacts) -> _Match | None:
+    if facts.exit_class is not None:
+        why = f"exit code {facts.exit_code} is {facts.exit_class}, as the call of ctx.run says"
+        return _Match(facts.exit_class, f"ctx.run:{facts.exit_code}", why)
     for name in facts.types:
         if name in _SIGNALS:
             short, given = _SIGNALS[name]
@@ -445,6 +450,8 @@ def _bare(value: Failure | ErrorFacts) -> dict[str, Any]:
 def _facts(raw: Any) -> ErrorFacts:
     known = _known(ErrorFacts, raw)
     known["types"] = tuple(known["types"])
+    if known.get("exit_class") is not None:
+        known["exit_class"] = FailureClass(known["exit_class"])
     known["members"] = tuple(tuple(_facts(each) for each in chain) for chain in known.get("members", ()))
     return ErrorFacts(**known)
 

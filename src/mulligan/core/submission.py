@@ -53,6 +53,8 @@ class Submission:
     """Of a backfill: which windows are wanted."""
     decode: Callable[[str], Any] | None = None
     """How the JSON of a result becomes what the task returns, where the task's code is at hand."""
+    here: Callable[[NewItem], Any] | None = None
+    """Runs one item in this process; returns its result as JSON, or what gives that when it is awaited."""
     accept_risk: bool = False
     """With only="all": overwrite windows that succeeded although it is not known to be safe."""
 

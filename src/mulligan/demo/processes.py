@@ -44,6 +44,18 @@ class Paths:
         return self.folder / "flow.py"
 
     @property
+    def retraining(self) -> Path:
+        return self.folder / "retraining.py"
+
+    @property
+    def registry(self) -> Path:
+        return self.folder / "models.sqlite"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.folder / "artifacts"
+
+    @property
     def logs(self) -> Path:
         return self.folder / "logs"
 
@@ -103,6 +115,7 @@ class Processes:
         self.place = place
         self.seed = seed
         self.children = children
+        self.chance = Random(seed)  # noqa: S311 - repeatable on purpose
         self.workers: list[Worker] = []
         self.url = ""
         self._objects: subprocess.Popen[bytes] | None = None
@@ -127,14 +140,23 @@ class Processes:
         self.url = _ready_url(self._objects, self.paths.logs / "objects.err")
         return self.url
 
-    def start_worker(self) -> Worker:
-        """Start one more worker on the demo's flow file; it logs to a file."""
+    def start_worker(self, source: Path | None = None) -> Worker:
+        """Start one more worker, on the demo's flow file unless another is named; it logs to a file."""
         self._started += 1
         log = self.paths.logs / f"worker-{self._started}.log"
         environment = {"FLIGHTS_URL": self.url, "FLIGHTS_FOLDER": str(self.paths.folder), **self.place.environ()}
+        environment["MULLIGAN_ARTIFACTS"] = str(self.paths.artifacts)
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "mulligan.cli.main", "worker", str(self.paths.flow), "--processes", str(self.children)],
+                [
+                    sys.executable,
+                    "-m",
+                    "mulligan.cli.main",
+                    "worker",
+                    str(source or self.paths.flow),
+                    "--processes",
+                    str(self.children),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -167,13 +189,13 @@ class Processes:
             return None
         return pid
 
-    def kill_worker(self, random: Random) -> Worker:
+    def kill_worker(self, random: Random, source: Path | None = None) -> Worker:
         """Kill -9 one whole worker, start another in its place, and return the one that is gone."""
         worker = random.choice(self.workers)
         worker.process.kill()
         worker.process.wait()
         self.workers.remove(worker)
-        self.start_worker()
+        self.start_worker(source)
         return worker
 
     def stop_workers(self) -> None:

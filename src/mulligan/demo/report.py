@@ -103,6 +103,8 @@ def _lines(summary: Summary, state: State) -> list[str]:
     if state.requests:
         failed = state.requests - state.served
         lines.append(f"object store: {state.requests:,} requests, {failed:,} of them failed by plan")
+    if state.retrained:
+        lines.append(state.retrained)
     if state.asked_after:
         again = repeated(state)
         kept = f"{len(state.asked_after) - len(again)} of {len(state.asked_after)} downloads"
@@ -144,6 +146,7 @@ def show_next(console: Console, paths: Paths, place: Place, job: Any, summary: S
         f"{mulligan} show {job.id}                 # the year as a strip of days",
         f"{mulligan} explain {summary.unluckiest}            # {summary.most} attempts: why was it retried, and why then?",
         f"{mulligan} logs {summary.unluckiest}",
+        f"{mulligan} jobs                    # the retraining is a job too; show draws what it called",
         f"{mulligan} verify                  # does the history keep all its promises?",
         f"less {paths.flow}   # the pipeline itself; the workers' logs are in {paths.logs}",
     ]

@@ -29,6 +29,9 @@ class State:
     requests: int = 0
     served: int = 0
     recovered: bool = False
+    trainer_killed: bool = False
+    retrained: str = ""
+    """What came of the retraining, in a line."""
     finished: bool = False
     wall_s: float = 0.0
 

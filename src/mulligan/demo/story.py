@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from mulligan.core.errors import UnknownTask
 from mulligan.core.job import TERMINAL, JobStatus
 from mulligan.demo.data import CHANGED_DAYS, DAYS, FIRST_DAY, NEW_NAME, OLD_NAME, TIME_ZONE, Source, find, prepare
+from mulligan.demo.model import retrain
 from mulligan.demo.processes import START_S, DemoFailed, Paths, Place, Processes, end_leftovers
 from mulligan.demo.report import repeated, show, show_next, summarize
 from mulligan.demo.state import State
@@ -150,6 +151,7 @@ class _Story:
             job = self._submit(client)
             if not done:
                 self._run(job)
+                self.state.retrained = retrain(client, self.processes, self.state, self._say, self._save)
             code = self._end(job, stay)
             if stay:
                 self._say("\nEverything stays up; press Ctrl-C to end it.")
@@ -337,9 +339,9 @@ def _alone(paths: Paths, fresh: bool) -> Iterator[None]:
 
 def _clear(paths: Paths) -> None:
     """Remove what a run made; the prepared data stays."""
-    for folder in ("logs", "raw", "offline"):
+    for folder in ("logs", "raw", "offline", "artifacts"):
         shutil.rmtree(paths.folder / folder, ignore_errors=True)
-    made = [paths.flow, *paths.folder.glob("store.db*"), *paths.folder.glob("online.sqlite*"), paths.state]
+    made = [paths.flow, paths.retraining, *paths.folder.glob("store.db*"), *paths.folder.glob("*.sqlite*"), paths.state]
     for path in made:
         path.unlink(missing_ok=True)
 

@@ -7,11 +7,12 @@ import hashlib
 import inspect
 import json
 import operator
+import os
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import cached_property
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from mulligan.core.attempt import AttemptInfo, StopCause
@@ -23,6 +24,11 @@ from mulligan.sdk.window import Window
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
+
+    from mulligan.core.durations import Duration
+    from mulligan.core.job import FailureClass
+    from mulligan.sdk.command import Command
+    from mulligan.sdk.publishing import Publishing
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -115,9 +121,9 @@ class Context:
         self._alive()
         result = result_of(f)
         key = self._step_key(f, args, kwargs)
-        saved = self._steps.get(key)
         if inspect.iscoroutinefunction(f) or inspect.iscoroutinefunction(getattr(f, "fn", None)):
-            return self._step_async(f(*args, **kwargs) if saved is None else None, key, result)
+            return self._step_async(functools.partial(f, *args, **kwargs), key, result)
+        saved = self._saved_step(key)
         if saved is not None:
             return result.load(saved)
         text = result.dump(f(*args, **kwargs))
@@ -155,6 +161,65 @@ class Context:
             raise ArgumentsInvalid(f"output: rows must be a whole number from 0 to 2**63 - 1, not {shown(rows)}")
         self._channel.output(count)
 
+    def artifact(self, path: str, *, inputs: Mapping[str, Any] | Sequence[Any] = ()) -> Publishing:
+        """Publish a file, once for each run: use it as `with ctx.artifact("models/{run_id}/model.bin") as a:`.
+
+        `a.exists` says that this run has made it already; otherwise write the file `a.path`. It is published when the block
+        ends without an exception, with a manifest beside it; `a.artifact` is its `Artifact` then. `path` is relative to the
+        setting `artifacts`, absolute, or a URL of fsspec; `{run_id}`, `{key}` and `{window}` stand for those of the work item.
+        `inputs`: the artifacts and values it is made of, for the manifest. Restart and overwrite make it anew.
+        Raises ArgumentsInvalid, ConfigError, and ArtifactConflict where something else is there.
+        """
+        from mulligan.sdk.artifacts import digests, locate
+        from mulligan.sdk.publishing import Maker, Publishing
+
+        self._alive()
+        info = self._info
+        names = {"run_id": info.run_id, "key": info.key, "window": None if self.window is None else self.window.key}
+        item = f"{info.job}-{info.number}"
+        maker = Maker(info.run_id, info.key, item, self.idempotency_key, info.keep_from, info.generation, info.attempt)
+        made_of = digests(inputs if isinstance(inputs, Mapping) else list(inputs))
+        return Publishing(locate(path, self._channel.artifacts(), names), maker, made_of, self._alive, self.log)
+
+    def run(
+        self,
+        argv: Sequence[str | os.PathLike[str]],
+        *,
+        exit_codes: Mapping[int, FailureClass] = MappingProxyType({}),
+        cwd: str | os.PathLike[str] | None = None,
+        env: Mapping[str, str | None] | None = None,
+        input: str | bytes | None = None,
+        check: bool = True,
+        on_stop: Callable[[str], object] | None = None,
+        timeout: Duration | None = None,
+    ) -> Command:
+        """Run a program to its end, with its output in the attempt's log; in a coroutine write `await ctx.run(…)`.
+
+        Raises CommandFailed where it ends with anything but 0, unless `check` is off: `exit_codes` says of which failure class
+        a code is, such as `{75: TRANSIENT}`; of other codes the task's classify and the rules say it. `env` are changes to
+        the environment, None removes a variable. When the attempt is asked to stop, and after `timeout`, the program gets
+        SIGTERM, and `on_stop` is called with the end of its output, from another thread. No shell is involved.
+        """
+        from mulligan.sdk.command import Command, runs_in_loop
+
+        self._alive()
+        options = {"exit_codes": exit_codes, "cwd": cwd, "env": env, "input": input}
+        command = Command(self._channel, argv, {**options, "check": check, "on_stop": on_stop, "timeout": timeout})
+        return command if runs_in_loop() else command.run()
+
+    def _saved_step(self, key: str) -> str | None:
+        """Return what was saved of a step, if all artifacts that it names are still there."""
+        saved = self._steps.get(key)
+        if saved is None or '"sha256"' not in saved:
+            return saved
+        from mulligan.sdk.artifacts import lost
+
+        why = lost(saved)
+        if why is None:
+            return saved
+        self.log.warning("a saved step is repeated, since its artifact is lost", step=key.partition(":")[0], why=why)
+        return None
+
     def _alive(self) -> None:
         self._channel.touch()
         cause = self._channel.stopping()
@@ -179,12 +244,13 @@ class Context:
             place = self._occurrences[base] = self._occurrences.get(base, 0) + 1
         return f"{base}:{place}"
 
-    async def _step_async(self, pending: Coroutine[Any, Any, Any] | None, key: str, result: Any) -> Any:
+    async def _step_async(self, f: Callable[[], Coroutine[Any, Any, Any]], key: str, result: Any) -> Any:
         import asyncio
 
-        if pending is None:
-            return result.load(self._steps[key])
-        text = result.dump(await pending)
+        saved = self._steps.get(key) and await asyncio.to_thread(self._saved_step, key)
+        if saved is not None:
+            return result.load(saved)
+        text = result.dump(await f())
         await asyncio.to_thread(self._channel.call, "step", _step_payload(key, text))
         return self._saved(key, text, result)
 

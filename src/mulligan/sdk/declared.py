@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mulligan.core.definition import Definition
 from mulligan.core.errors import TaskError
+from mulligan.core.job import FailureClass
 from mulligan.sdk.options import TaskOptions
 
 if TYPE_CHECKING:
@@ -38,10 +39,17 @@ class Declared:
         return Signature(self.fn, self.owner)
 
     @cached_property
+    def rules(self) -> tuple[tuple[str, FailureClass], ...]:
+        """The task's own rules as data."""
+        from mulligan.sdk.signature import qualified_name
+
+        return tuple((each if isinstance(each, str) else qualified_name(each), to) for each, to in self.options.rules)
+
+    @cached_property
     def definition(self) -> Definition:
         """What is published; raises TaskError."""
         from mulligan.sdk.digest import code_digest, source_file
-        from mulligan.sdk.signature import public_module, qualified_name
+        from mulligan.sdk.signature import public_module
 
         options, signature, file = self.options, self.signature, source_file(self.fn)
         return Definition(
@@ -56,7 +64,7 @@ class Declared:
             online=options.online,
             idempotent=options.idempotent,
             uses=options.uses,
-            classify=tuple((each if isinstance(each, str) else qualified_name(each), to) for each, to in options.rules),
+            classify=self.rules,
             concurrency=options.concurrency,
             priority=options.priority,
             executor=options.executor,

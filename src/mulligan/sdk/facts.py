@@ -91,6 +91,7 @@ def _facts(error: BaseException, seen: frozenset[int], left: list[int]) -> Error
         errno=safely(lambda: _errno(error, types), None),
         code=safely(lambda: _code(error, types), None),
         exit_code=safely(lambda: _exit_code(error, types), None),
+        exit_class=safely(lambda: _exit_class(error, types), None),
         members=_members(error, seen, left),
     )
 
@@ -224,6 +225,11 @@ def _exit_code(error: BaseException, types: tuple[str, ...]) -> int | None:
         return _system_exit(_get(error, "code"))
     code = _get(error, "returncode") if "subprocess.CalledProcessError" in types else None
     return int(code) if _is_number(code) and -1000 < code < 2**32 else None
+
+
+def _exit_class(error: BaseException, types: tuple[str, ...]) -> FailureClass | None:
+    given = _get(error, "exit_class") if "mulligan.sdk.command.CommandFailed" in types else None
+    return given if isinstance(given, FailureClass) else None
 
 
 def _system_exit(code: object) -> int:

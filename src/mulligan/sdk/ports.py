@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextvars import ContextVar
-from typing import Any, Literal, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
 from mulligan.core.attempt import StopCause
 from mulligan.core.job import Counts, JobStatus
 from mulligan.core.replay import Past
 from mulligan.core.submission import NewCall, Submission
+
+if TYPE_CHECKING:
+    from mulligan.core.failure import RuleSet
 
 R = TypeVar("R")
 
@@ -38,7 +41,11 @@ class JobHandle(Protocol[R]):
         """Read the job again."""
         ...
 
-    def wait(self, timeout: float | None = None, progress: bool = False) -> Self:
+    def __await__(self) -> Generator[Any, None, R]:
+        """Wait in a coroutine for what `result` gives."""
+        ...
+
+    def wait(self, timeout: float | None = None, progress: bool | Literal["always"] = False) -> Self:
         """Wait until the job has ended, however it did; raises WaitTimeout after `timeout` seconds."""
         ...
 
@@ -50,7 +57,6 @@ class JobHandle(Protocol[R]):
         """Wait for the results of all work items, in their order; raises TaskFailed for the first that failed."""
         ...
 
-    def __await__(self) -> Generator[Any, None, R]: ...
     def work_items(self, **filters: Any) -> Sequence[Any]:
         """Return the work items that match."""
         ...
@@ -88,6 +94,10 @@ class Channel(Protocol):
 
     def touch(self) -> None:
         """Tell that the attempt is alive; cheap enough for every call on the context."""
+        ...
+
+    def artifacts(self) -> str:
+        """Return where artifacts with relative paths lie: an absolute path, or a URL; empty where nobody has said."""
         ...
 
     def stopping(self) -> StopCause | None:
@@ -130,6 +140,9 @@ class Ambient:
         self.factory: Callable[[], Backend] | None = None
         self.importing: str | None = None
         """The source that is being imported by a worker, while it is: submitting is refused then."""
+        self.rules: Callable[[], tuple[RuleSet, RuleSet]] | None = None
+        """Gives the project's failure rules and the built-in ones. None where attempts of a worker run: there a task that is
+        called is a plain call, whatever thread it is called in."""
 
 
 AMBIENT = Ambient()

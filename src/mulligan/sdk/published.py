@@ -56,7 +56,7 @@ def named_range(
     items = (NewItem(Window.of_ms(first, last, tz).key, text, (first, last)) for first, last in cut)
     if run_id is not None:
         options = replace(options, run_id=run_id)
-    return Submission(definition, "backfill", items, options, tz, only, None, accept_risk)
+    return Submission(definition, "backfill", items, options, tz, only, accept_risk=accept_risk)
 
 
 def arguments_of(definition: Definition, values: Mapping[str, Any]) -> str:

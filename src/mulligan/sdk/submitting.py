@@ -33,7 +33,7 @@ class TaskBackend:
                 f"task {submission.definition.name!r}: a running task may submit at most {MAX_ITEMS_INSIDE:,} items in one call; "
                 "split them, or submit from outside"
             )
-        call = _call_name(submission, items)
+        call = call_name(submission, items)
         place = self._occurrences[call] = self._occurrences.get(call, 0) + 1
         answer = self._channel.call("submit", submission_to_json(submission, items, f"{call}-{place}"))
         return SubmittedInside(**json.loads(answer))
@@ -96,6 +96,7 @@ def submission_from_json(payload: str, caller: str) -> Submission:
     )
 
 
-def _call_name(submission: Submission, items: list[NewItem]) -> str:
+def call_name(submission: Submission, items: list[NewItem]) -> str:
+    """Return a name for what is submitted, the same whenever the same is."""
     digest = hashlib.sha256(json.dumps([submission.kind, items]).encode())
     return f"{submission.definition.name}-{digest.hexdigest()[:16]}"

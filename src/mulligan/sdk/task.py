@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
 
 from mulligan.core.attempt import AttemptInfo
@@ -25,6 +26,7 @@ from mulligan.sdk.submitting import TaskBackend
 from mulligan.sdk.window import Window
 
 if TYPE_CHECKING:
+    from mulligan.sdk.calling import TaskCalls
     from mulligan.sdk.signature import Signature
 
 P = ParamSpec("P")
@@ -54,13 +56,33 @@ class Task(Generic[P, R]):
         self.__name__, self.__qualname__, self.__module__ = fn.__name__, fn.__qualname__, fn.__module__
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call the function here and now, in the same attempt when inside a task; in a workflow, have it run and wait for it.
+        """Call the function here and now: outside of jobs under its own policy, inside a task in the same attempt.
 
-        What a workflow calls is retried as its policy says; raises TaskFailed when it has failed for good.
+        Under its policy it is tried again in this process and waited for; what is raised is the error of the last attempt.
+        In a workflow the call is a work item that is waited for through its retries; raises TaskFailed when that failed for good.
         """
         if isinstance(RUNNING.get(), CallBackend):
             return self.submit(*args, **kwargs).result()
-        return cast("R", _plain_call(self.declared, args, kwargs))
+        here = _called_here(self)
+        return cast("R", _plain_call(self.declared, args, kwargs) if here is None else here(args, kwargs))
+
+    @cached_property
+    def here(self) -> TaskCalls:
+        """How it is called where no attempt runs; raises TaskError."""
+        from mulligan.sdk.calling import TaskCalls
+
+        return TaskCalls(self)
+
+    def call_here(self, item: NewItem) -> Any:
+        """Call it where no attempt runs, with the arguments of a work item; its result as JSON, or what gives it when awaited."""
+        signature = self.declared.signature
+        values = signature.arguments.load(item.arguments)
+        if signature.window is not None and item.window is not None:
+            values[signature.window] = Window.of_ms(*item.window)
+        found = self.here((), values)
+        if inspect.iscoroutine(found):
+            return _dumped(found, signature.result.dump)
+        return signature.result.dump(found)
 
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Submit one call as a job. Raises ArgumentsInvalid, ValueTooLarge, TaskError."""
@@ -208,11 +230,12 @@ class AsyncTask(Task[P, R]):
     """A task made of an `async def`."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:  # type: ignore[override]
-        """Call the function here and now; what it returns must be awaited."""
+        """Call the function here and now, as a plain task is called; what it returns must be awaited."""
         if isinstance(RUNNING.get(), CallBackend):
             return _awaited(self.submit(*args, **kwargs))
         # Called like the function it is made of: that the base class returns R itself is true of plain functions only.
-        return cast("Coroutine[Any, Any, R]", _plain_call(self.declared, args, kwargs))
+        here = _called_here(self)
+        return cast("Coroutine[Any, Any, R]", _plain_call(self.declared, args, kwargs) if here is None else here(args, kwargs))
 
 
 class AcceptsAnything:
@@ -257,8 +280,17 @@ class Declaration:
 task = Declaration({})
 
 
+async def _dumped(pending: Coroutine[Any, Any, Any], dump: Callable[[Any], str]) -> str:
+    return dump(await pending)
+
+
 async def _awaited(call: JobHandle[R]) -> R:
     return await call
+
+
+def _called_here(task: Task[..., Any]) -> TaskCalls | None:
+    """Return how a task is called in process, or None where an attempt runs that the call is a part of."""
+    return task.here if RUNNING.get() is None and AMBIENT.rules is not None else None
 
 
 def _plain_call(declared: Declared, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -309,6 +341,7 @@ def _hand_over(
         tz=tz,
         only=only,
         decode=task.declared.signature.result.load,
+        here=task.call_here,
         accept_risk=accept_risk,
     )
     job: JobHandle[R] = backend.take(submission)

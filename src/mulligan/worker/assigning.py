@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mulligan.core.attempt import AttemptInfo
+from mulligan.core.attempt import AttemptInfo, time_limit
 from mulligan.core.definition import Definition
 from mulligan.core.replay import Past, round_of
 from mulligan.engine.exchanging import Claim
@@ -12,7 +12,7 @@ from mulligan.worker.executors.interface import Assignment
 def assignment_of(id: int, claim: Claim, loaded: Definition, now_ms: int, calls: tuple[Past, ...] = ()) -> Assignment:
     """Return the assignment for a claim; `loaded` is the task as it is loaded here."""
     item, definition = claim.item, claim.definition
-    timeout_s, cutoff = _time_limit(definition.timeout_s, item.cutoff_ms, now_ms)
+    timeout_s, cutoff = time_limit(definition.timeout_s, item.cutoff_ms, now_ms)
     return Assignment(
         id=id,
         task=definition.name,
@@ -24,15 +24,6 @@ def assignment_of(id: int, claim: Claim, loaded: Definition, now_ms: int, calls:
         memory_bytes=definition.memory_bytes,
         alone=item.crashes > 0,
     )
-
-
-def _time_limit(timeout_s: float | None, cutoff_ms: int | None, now_ms: int) -> tuple[float | None, bool]:
-    if cutoff_ms is None:
-        return timeout_s, False
-    left_s = max(0.0, (cutoff_ms - now_ms) / 1000)
-    if timeout_s is not None and timeout_s <= left_s:
-        return timeout_s, False
-    return left_s, True
 
 
 def _info(claim: Claim, calls: tuple[Past, ...]) -> AttemptInfo:
@@ -47,6 +38,7 @@ def _info(claim: Claim, calls: tuple[Past, ...]) -> AttemptInfo:
         window=None if window is None else (*window, claim.tz),
         cursor=saved.cursor if saved else None,
         steps=tuple(saved.steps.items()) if saved else (),
+        keep_from=item.keep_from,
         round=round_of(item),
         calls=calls,
     )

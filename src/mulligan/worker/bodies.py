@@ -18,8 +18,8 @@ class Bodies:
     def __init__(self) -> None:
         self._ids: dict[ItemKey, int] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._ids)
+    def __len__(self) -> int:
+        return len(self._ids)
 
     def add(self, key: ItemKey, id: int) -> None:
         """Note that a body runs."""

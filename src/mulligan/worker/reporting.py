@@ -10,14 +10,13 @@ from pydantic_core import from_json
 from mulligan.core import events
 from mulligan.core.definition import Definition
 from mulligan.core.events import AttemptEvent, Run
-from mulligan.core.failure import Classification, Failure, Kind, RuleSet, classify, failure_to_json
+from mulligan.core.failure import Classification, Failure, RuleSet, classify, failure_to_json
 from mulligan.core.job import FailureClass, Item, JobStatus, Reason
+from mulligan.core.judged import MESSAGE_LENGTH, failed
 from mulligan.core.replay import Past
 from mulligan.core.submission import NewCall
 from mulligan.engine.exchanging import Claim
 from mulligan.worker.executors.interface import Call, Failed, Returned, Snoozed, Stopped, Succeeded
-
-MESSAGE_LENGTH = 5_000
 
 
 class Outcomes:
@@ -67,21 +66,8 @@ def _failed(report: Failed, claim: Claim, outcomes: Outcomes) -> events.Failed:
     failure = report.failure
     item = claim.item
     judged, facts = outcomes.judge(failure, claim.definition)
-    return events.Failed(
-        run=Run(item.token, item.worker or 0, report.ended_ms, report.started_ms, report.rows, report.pid),
-        failure_class=judged.failure_class,
-        rule=judged.rule,
-        error_type=failure.error_type,
-        error_message=failure.text[:MESSAGE_LENGTH],
-        failure=facts,
-        retry_after_s=judged.retry_after_s,
-        timed_out=failure.kind in (Kind.TIMEOUT, Kind.HEARTBEAT, Kind.CUTOFF),
-        cutoff=failure.kind is Kind.CUTOFF,
-        crashed=failure.crashed,
-        interrupted=failure.kind in (Kind.LOST, Kind.STOPPED),
-        exit_code=failure.exit_code,
-        signal=failure.signal,
-    )
+    run = Run(item.token, item.worker or 0, report.ended_ms, report.started_ms, report.rows, report.pid)
+    return failed(run, failure, judged, facts)
 
 
 def unrecordable(item: Item, error: Exception) -> events.Failed:

@@ -118,8 +118,12 @@ class Worker:
     @property
     def done(self) -> bool:
         """Whether it was stopped and has nothing left to do."""
-        settled = not self._running and not self._ended and not self._notes
-        return self._draining and (settled or self._stops > 2)
+        return self._draining and (not self.unsettled or self._stops > 2)
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether a task runs here, or something has ended and is not in the store yet."""
+        return bool(len(self._running) > len(self._bodies) or self._ended or self._notes)
 
     def close(self) -> None:
         """Kill what still runs, and leave; safe to call twice."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,15 +20,20 @@ if TYPE_CHECKING:
     import asyncio
 
 
+TURNS = 100
+"""Turns of an event loop after which its coroutines wait for something outside of it."""
+
+
 class BodyChannel:
     """Implements `sdk.ports.Body`; the worker's loop calls `answer`, `arrived`, `stop` and `close`, the body all else."""
 
-    def __init__(self, id: int, round: int, timeout_s: float | None, report: Callable[[Report], None]) -> None:
+    def __init__(self, id: int, round: int, time_left: Callable[[], float | None], report: Callable[[Report], None]) -> None:
         self._id = id
         self._round = round
         self._report = report
-        self._until = None if timeout_s is None else time.monotonic() + timeout_s
-        self._changed = threading.Condition()
+        self.time_left = time_left
+        self._changed = threading.Lock()
+        self._wakers: list[Callable[[], None]] = []
         self._ended: dict[str, Past] = {}
         self._tell: dict[str, list[Callable[[], None]]] = {}
         self._answers: dict[int, SimpleQueue[tuple[str | None, str | None]]] = {}
@@ -38,8 +43,11 @@ class BodyChannel:
         self._closed = False
         self._coroutine: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
         self.rows: int | None = None
+        self.artifacts_at = ""
         self.waits = 0
         """How many waits for calls go on: while there is one, the body needs no slot."""
+        self.asks = 0
+        """How many waits for answers of the worker go on."""
 
     def call(self, name: Literal["step", "cursor", "submit"], payload: str) -> str:
         """Ask the worker and wait for its answer; raises the error it answers with."""
@@ -50,9 +58,12 @@ class BodyChannel:
             self._answers[number] = box
             if self._closed:
                 raise LeaseLost("this attempt has ended")
+            self.asks += 1
         self._report(Call(self._id, number, name, payload))
         value, error = box.get()
-        del self._answers[number]
+        with self._changed:
+            self.asks -= 1
+            del self._answers[number]
         if error is not None or value is None:
             raise LeaseLost((error or "the worker gave no answer").partition(": ")[2])
         return value
@@ -67,18 +78,17 @@ class BodyChannel:
 
     def wait(self, places: Iterable[str]) -> None:
         """Wait until the calls made at these places have ended; raises Stopped."""
-        missing = [place for place in places if place not in self._ended]
-        if not missing:
-            return
-        with self._changed:
-            self.waits += 1
-            try:
-                for place in missing:
-                    while place not in self._ended:
-                        self._refuse_stopped()
-                        self._changed.wait()
-            finally:
-                self.waits -= 1
+        for place in places:
+            while place not in self._ended:
+                self._refuse_stopped()
+                woken = threading.Event()
+                with self._changed:
+                    self._wakers.append(woken.set)
+                self.when_ended(place, woken.set)
+                if self._cause is None:
+                    woken.wait()
+                with self._changed:
+                    self._wakers.remove(woken.set)
 
     def ended(self, place: str) -> Past | None:
         """Return the call made at a place if it has ended."""
@@ -113,16 +123,16 @@ class BodyChannel:
         """Add a line to the attempt's log."""
         self._report(Logged(self._id, line))
 
+    def artifacts(self) -> str:
+        """Return where artifacts with relative paths lie."""
+        return self.artifacts_at
+
     def touch(self) -> None:
         """Do nothing: a workflow has no limit without a sign of life."""
 
     def stopping(self) -> StopCause | None:
         """Return why the attempt was asked to stop, or None."""
         return self._cause
-
-    def time_left(self) -> float | None:
-        """Return the seconds until the end of the workflow's time, or None."""
-        return None if self._until is None else max(0.0, self._until - time.monotonic())
 
     def on_stop(self, callback: Callable[[], None]) -> None:
         """Call back when the attempt is asked to stop."""
@@ -148,7 +158,6 @@ class BodyChannel:
             self._ended[call.place] = call
             told = self._tell.pop(call.place, [])
             self.waits -= len(told)
-            self._changed.notify_all()
         for tell in told:
             tell()
 
@@ -159,13 +168,31 @@ class BodyChannel:
                 return
             self._cause = cause
             callbacks, self._callbacks = self._callbacks, []
-            self._changed.notify_all()
+            wakers = list(self._wakers)
             coroutine = self._coroutine
+        for wake in wakers:
+            wake()
         if coroutine is not None:
             loop, task = coroutine
             loop.call_soon_threadsafe(task.cancel)
         if callbacks:
             threading.Thread(target=_call_all, args=(callbacks,), daemon=True).start()
+
+    def settle(self) -> None:
+        """Wait until the coroutines of an `async def` body have done what they can do for now."""
+        if self._coroutine is None:
+            return
+        loop, done = self._coroutine[0], threading.Event()
+
+        def pass_(turns: int) -> None:
+            if turns:
+                loop.call_soon(pass_, turns - 1)
+            else:
+                done.set()
+
+        with contextlib.suppress(RuntimeError):  # its loop has ended, and the body with it
+            loop.call_soon_threadsafe(pass_, TURNS)
+            done.wait(1.0)
 
     def close(self) -> None:
         """Answer nobody any more."""

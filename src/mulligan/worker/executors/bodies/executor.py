@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -42,6 +43,10 @@ class Unwound(Stopped):
         super().__init__("cancel")
 
 
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 @dataclass(slots=True, eq=False)
 class _Running:
     assignment: Assignment
@@ -54,6 +59,7 @@ class _Running:
     limit: Kind | None = None
     unwind_at: float | None = None
     abandon_at: float | None = None
+    ended: bool = False
 
 
 class BodyExecutor:
@@ -64,8 +70,19 @@ class BodyExecutor:
     """
 
     def __init__(
-        self, workflows: Mapping[str, Any], grace_s: float = 5.0, kill_s: float = 2.0, slots: int = SLOTS, tell: Tell = silent
+        self,
+        workflows: Mapping[str, Any],
+        grace_s: float = 5.0,
+        kill_s: float = 2.0,
+        slots: int = SLOTS,
+        artifacts: str = "",
+        tell: Tell = silent,
+        monotonic: Callable[[], float] = time.monotonic,
+        now_ms: Callable[[], int] = _now_ms,
     ) -> None:
+        self._artifacts = artifacts
+        self._monotonic = monotonic
+        self._now_ms = now_ms
         self._workflows = workflows
         self._grace_s, self._kill_s = grace_s, kill_s
         self._slots = slots
@@ -95,9 +112,10 @@ class BodyExecutor:
         """Run these bodies."""
         for each in batch:
             assert each.info is not None  # noqa: S101 - the body of a workflow is always given it
-            channel = BodyChannel(each.id, each.info.round, each.timeout_s, self._report)
-            until = None if each.timeout_s is None else time.monotonic() + each.timeout_s
-            running = _Running(each, channel, time.time_ns() // 1_000_000, until)
+            until = None if each.timeout_s is None else self._monotonic() + each.timeout_s
+            channel = BodyChannel(each.id, each.info.round, partial(self._left, until), self._report)
+            channel.artifacts_at = self._artifacts
+            running = _Running(each, channel, self._now_ms(), until)
             self._running[each.id] = running
             for past in each.info.calls:
                 channel.arrived(past)
@@ -130,7 +148,7 @@ class BodyExecutor:
         with contextlib.suppress(BlockingIOError):
             while self._wakee.recv(4096):
                 pass
-        now = time.monotonic()
+        now = self._monotonic()
         for running in list(self._running.values()):
             self._look(running, now)
         reports = []
@@ -152,6 +170,23 @@ class BodyExecutor:
             if moment is not None
         ]
         return min(times, default=None)
+
+    def settle(self) -> None:
+        """Wait until every body has ended, or waits for a call or an answer; for who runs them step by step."""
+        for each in list(self._running.values()):
+            each.channel.settle()
+        while not self.at_rest:
+            threading.Event().wait(0.0005)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether every body has ended, or waits for a call or an answer."""
+        return all(each.ended or each.channel.waits or each.channel.asks for each in self._running.values())
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is something to poll."""
+        return not self._reports.empty()
 
     def close(self) -> None:
         """Stop what runs, and hear nothing more of it; safe to call twice."""
@@ -179,11 +214,15 @@ class BodyExecutor:
         except BaseException as error:  # noqa: BLE001 - whatever users' code raises becomes the outcome
             report = self._ending(running, error, workflow)
         else:
-            report = Succeeded(assignment.id, running.started_ms, time.time_ns() // 1_000_000, result, channel.rows, os.getpid())
+            report = Succeeded(assignment.id, running.started_ms, self._now_ms(), result, channel.rows, os.getpid())
+        running.ended = True
         self._report(report)
 
+    def _left(self, until: float | None) -> float | None:
+        return None if until is None else max(0.0, until - self._monotonic())
+
     def _ending(self, running: _Running, error: BaseException, workflow: Any) -> Report:
-        number, started_ms, ended_ms, rows = running.assignment.id, running.started_ms, _now_ms(), running.channel.rows
+        number, started_ms, ended_ms, rows = running.assignment.id, running.started_ms, self._now_ms(), running.channel.rows
         if isinstance(error, Snooze):
             return Snoozed(number, started_ms, ended_ms, error.delay, rows, os.getpid())
         if running.cause is not None and (isinstance(error, Stopped) or _is_cancelled(error)):
@@ -198,11 +237,11 @@ class BodyExecutor:
         if running.limit is not None:
             message = f"the total time limit was reached after {words(running.assignment.timeout_s or 0)} of this attempt"
             failure = Failure(running.limit, message=message)
-            return interface.Failed(number, running.started_ms, _now_ms(), failure, rows, os.getpid())
-        return interface.Stopped(number, running.started_ms, _now_ms(), running.cause or "cancel", rows, os.getpid(), killed)
+            return interface.Failed(number, running.started_ms, self._now_ms(), failure, rows, os.getpid())
+        return interface.Stopped(number, running.started_ms, self._now_ms(), running.cause or "cancel", rows, os.getpid(), killed)
 
     def _stop(self, running: _Running, cause: StopCause, limit: Kind | None) -> None:
-        now = time.monotonic()
+        now = self._monotonic()
         running.cause, running.limit = cause, limit
         running.unwind_at = now + self._grace_s
         running.abandon_at = now + self._grace_s + self._kill_s
@@ -240,7 +279,3 @@ def _raise_in(thread: threading.Thread | None) -> None:
 
 def _is_cancelled(error: BaseException) -> bool:
     return type(error).__name__ == "CancelledError"
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

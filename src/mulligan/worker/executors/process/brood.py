@@ -25,13 +25,11 @@ class Brood:
 
     def __init__(
         self,
-        load: str,
-        sources: list[str],
-        code: Mapping[str, str],
+        hello: tuple[str, list[str], Mapping[str, str], str],
         lost: Callable[[int], None],
         nursery: Nursery | None = None,
     ) -> None:
-        self._hello = (load, sources, code)
+        self._hello = hello
         self._lost = lost
         """Told how a forkserver ended, as an exit code, or a negative signal."""
         self._numbers = 0

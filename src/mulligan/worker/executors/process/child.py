@@ -42,6 +42,7 @@ def main(asynchronous: bool, control: int, log: int, lifeline: int) -> NoReturn:
     """Serve the worker at the other end of the socket `control`; never returns."""
     line, hello = set_up(socket.socket(fileno=control), log, lifeline)
     AMBIENT.factory = _refuse
+    AMBIENT.rules = None
     if asynchronous:
         from mulligan.worker.executors.process.asyncio_child import AsyncChild
 

@@ -57,9 +57,9 @@ class Child:
         self._theirs.close()
         os.close(self._log_end)
 
-    def hello(self, load: str, sources: list[str], code: Mapping[str, str]) -> None:
+    def hello(self, load: str, sources: list[str], code: Mapping[str, str], artifacts: str) -> None:
         """Send the first frame."""
-        self.send(wire.frame(wire.HELLO, self._secret, load, sources, code))
+        self.send(wire.frame(wire.HELLO, self._secret, load, sources, code, artifacts))
 
     def head(self) -> Attempt | None:
         """Return the attempt that runs, or will next."""

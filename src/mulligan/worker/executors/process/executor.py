@@ -60,7 +60,7 @@ class ProcessExecutor:
     `async def`; those share one child, where at most `async_slots` run at once. A stopped attempt has `grace_s` to end
     by itself, and `kill_s` after it is made to. At most `log_limit` bytes of output are reported for an attempt. `nursery` is
     a forkserver that was started before, to save time. `code` holds digests of the source files that the worker has loaded
-    (see `sdk.digest.source_digests`): a child that finds others is not used.
+    (see `sdk.digest.source_digests`): a child that finds others is not used. `artifacts` is where relative ones lie.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class ProcessExecutor:
         asynchronous: Callable[[str], bool] = _never,
         nursery: Nursery | None = None,
         code: Mapping[str, str] | None = None,
+        artifacts: str = "",
         tell: Tell = silent,
     ) -> None:
         self._grace_s, self._kill_s = grace_s, kill_s
@@ -86,7 +87,7 @@ class ProcessExecutor:
         self._deadlines = Deadlines()
         self._kill_counter = KillCounter()
         self._health = Health(tell)
-        self._brood = Brood(load, list(sources), code or {}, self._health.lost_forkserver, nursery)
+        self._brood = Brood((load, list(sources), code or {}, artifacts), self._health.lost_forkserver, nursery)
         self._pool = Pool(self._brood, processes, async_slots)
         self._closed = False
         now = time.monotonic()

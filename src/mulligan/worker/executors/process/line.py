@@ -42,6 +42,7 @@ class Line:
         self.early: list[list[Any]] = []
         """Frames that came together with the first one."""
         self.secret = ""
+        self.artifacts = ""
         self.log = log
         self.streams: tuple[io.TextIOBase, ...] = ()
         self._lock = threading.Lock()
@@ -96,7 +97,7 @@ def set_up(sock: socket.socket, log: int, lifeline: int) -> tuple[Line, list[Any
     while not frames:
         frames = line.inbox.feed(_receive(sock))
     hello, *line.early = frames
-    line.secret = hello[1]
+    line.secret, line.artifacts = hello[1], hello[5]
     return line, hello
 
 
@@ -272,6 +273,10 @@ class AttemptChannel:
             if now - self._touched >= wire.touch_interval(self._heartbeat_s):
                 self._touched = now
                 self._line.send(wire.frame(wire.TOUCH, self.id))
+
+    def artifacts(self) -> str:
+        """Return where artifacts with relative paths lie."""
+        return self._line.artifacts
 
     def stopping(self) -> StopCause | None:
         """Return why the attempt was asked to stop, or None."""

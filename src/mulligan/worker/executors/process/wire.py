@@ -14,7 +14,7 @@ CHUNK = 262_144
 """Bytes read at once: more than a pipe holds, so that one read empties it."""
 
 # From the worker to a child.
-HELLO = "hello"  # secret of the log markers, load, sources, digests of the source files
+HELLO = "hello"  # secret of the log markers, load, sources, digests of the source files, where artifacts lie
 BATCH = "batch"  # entries, see `entry`
 STOP = "stop"  # id, cause
 INTERRUPT = "interrupt"  # id

@@ -1,0 +1,62 @@
+"""Workflows without a worker: on a store in memory under a clock that nobody waits for, and called here and now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from kit_tasks import asynchronous, calls_missing, did, part, whole, whole_async
+
+from mulligan import JobStatus, TaskFailed
+from mulligan.testing import MemoryStore, store
+
+
+@pytest.fixture
+def kept() -> Iterator[MemoryStore]:
+    with store() as made:
+        yield made
+        assert made.verify() == []
+
+
+def test_the_calls_of_a_workflow_are_retried_to_the_second_while_it_waits(kept: MemoryStore) -> None:
+    job = whole.submit(1)
+    kept.fail(part, "503*5")
+    kept.run_until_quiet(whole, part)
+    assert job.result() == 100
+    call = job.work_items()[0].calls()[0]
+    began = [each.row.claimed_ms for each in call.attempts()]
+    assert [(each - began[0]) / 1000 for each in began] == [0, 300, 675, 1125, 1650, 2250]
+
+
+def test_a_workflow_whose_call_failed_for_good_is_retried_with_that_call_alone(kept: MemoryStore) -> None:
+    job = whole.submit(3)
+    kept.fail(part, "ok,503*6,ok")
+    kept.run_until_quiet(whole, part)
+    assert job.result() == 103
+    assert sorted(did) == ["part 0", "part 1", "part 100", "part 2"]
+
+
+def test_an_async_workflow_runs_in_memory_too(kept: MemoryStore) -> None:
+    job = whole_async.submit(3)
+    kept.run_until_quiet(whole_async, asynchronous)
+    assert job.result() == ["0", "1", "2"]
+
+
+def test_what_waits_for_a_task_that_nobody_runs_is_handed_back(kept: MemoryStore) -> None:
+    job = whole.submit(1)
+    kept.run_until_quiet(whole)
+    assert job.refresh().status is JobStatus.PENDING
+    kept.run_until_quiet(whole, part)
+    assert job.result() == 100
+
+
+def test_a_workflow_that_is_called_runs_here_with_all_that_it_calls() -> None:
+    assert whole(3) == 103
+    assert sorted(did) == ["part 0", "part 1", "part 100", "part 2"]
+    assert asyncio.run(whole_async(2)) == ["0", "1"]
+
+
+def test_a_call_that_fails_here_raises_in_the_body_as_it_would_in_a_job() -> None:
+    with pytest.raises(TaskFailed, match="not written yet"):
+        calls_missing()
