@@ -1,4 +1,4 @@
-"""A pipeline for each night: fetch the file of a day, load it, retrain the model; a kill, a 503 or a fix costs no more than it must.
+"""A pipeline for each night: fetch the file of a day, load it, retrain the model. A kill, a 503 or a fix costs what it must.
 
 `mulligan dev examples/nightly.py` in one terminal, `python examples/nightly.py` in another, which brings its object store along.
 """

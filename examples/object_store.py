@@ -1,4 +1,4 @@
-"""An object store to try things with, on this machine: one file for each day, and a 503 for whoever asks for one the first time."""
+"""An object store to try things with, on this machine: one file for each day, and a 503 for the first who asks for it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ COLUMNS = "day,flight,delay"
 
 
 class ObjectStore(ThreadingHTTPServer):
-    """Serves `/DAY.csv` for any day; `columns` is the first line of each file, `hangs` names paths that are not answered at first."""
+    """Serves `/DAY.csv` for any day; `columns` is the first line of a file, `hangs` are paths that are not answered at first."""
 
     def __init__(self, port: int, columns: str = COLUMNS, hangs: tuple[str, ...] = ()) -> None:
         super().__init__(("127.0.0.1", port), Answers)
