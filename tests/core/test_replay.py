@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mulligan.core.job import FailureClass, JobStatus, Reason
-from mulligan.core.replay import MANY, Past, Step, resolve, round_of
+from mulligan.core.replay import MANY, Past, Step, call_key, path_of, resolve, round_of
 from mulligan.testing.factories import an_item
 
 ROUND = 2 * MANY + 1
@@ -60,3 +60,15 @@ def test_a_round_is_one_more_for_each_retry_by_policy_or_by_a_person() -> None:
     given = [(1, ()), (1, (1, 2)), (2, ()), (2, (1,))]
     rounds = [round_of(an_item(generation=generation, charges=charges)) for generation, charges in given]
     assert rounds == sorted(set(rounds))
+
+
+def test_the_path_of_a_call_is_the_same_however_often_it_is_made_again() -> None:
+    keys = [call_key("0", 1, "load", "3", None), call_key("0", 1, "load", "3", "9-1"), call_key("0", 4, "load", "3", "9-1")]
+    assert len(set(keys)) == 3
+    assert [path_of(key) for key in keys] == [("0.load-3", 1), ("0.load-3", 1), ("0.load-3", 4)]
+
+
+@pytest.mark.parametrize("place", ["=eu@2", "=a~1-2", "=x@", "3.a@7~1-1"])
+def test_a_key_that_somebody_gave_is_not_taken_for_what_tells_calls_apart(place: str) -> None:
+    for epoch, replaced in ((1, None), (1, "9-1"), (2, None), (2, "9-1")):
+        assert path_of(call_key("0", epoch, "load", place, replaced)) == (f"0.load-{place}", epoch)

@@ -34,7 +34,7 @@ def test_the_workflow_of_the_readme_survives_a_kill_and_counts_nothing_twice_tha
     file_world.worker(WORKFLOW)
     assert job.result() == 17
     calls = job.work_items()[0].calls()
-    assert [len(each.attempts()) for each in calls if each.key == "count-1"] == [1]
+    assert [len(each.attempts()) for each in calls if each.key == "0.count-1"] == [1]
     assert len(calls) == 5
     file_world.check()
 

@@ -250,6 +250,29 @@ def test_steps_of_a_body_are_not_repeated_and_its_log_is_kept(running: World, tr
     assert job.work_items()[0].logs().count("event=stamped at=stamp") == 2
 
 
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_recover_makes_a_call_again_whose_artifact_is_not_there_any_more(running: World, trace: Trace, gone: bool) -> None:
+    job = running.client.submit(flows.makes, trace.path(), trace.path("fixed"))
+    assert job.wait(20).status is JobStatus.FAILURE
+    if gone:
+        Path(f"{trace.path()}.{job.run_id}").unlink()
+    trace.touch("fixed")
+    job.retry()
+    assert job.wait(20).result() == "the same each time"
+    assert trace.lines().count("made") == 1 + gone
+    said = job.work_items()[0].logs()
+    assert ("a call is made again, since its artifact is lost" in said) is gone
+
+
+def test_restarting_a_workflow_replaces_the_artifacts_of_its_calls(running: World, trace: Trace) -> None:
+    job = running.client.submit(flows.makes, trace.path(), trace.path("fixed"))
+    assert job.wait(20).status is JobStatus.FAILURE
+    trace.touch("fixed")
+    job.retry("restart")
+    assert job.wait(20).result() == "the same each time"
+    assert trace.lines().count("made") == 2
+
+
 def test_the_time_of_a_workflow_is_that_of_all_that_it_calls(running: World, trace: Trace) -> None:
     job = running.client.submit(flows.too_long, trace.path(), trace.path("never"))
     assert job.wait(20).status is JobStatus.FAILURE

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from story_tasks import is_there, leave, wait_for
 
-from mulligan import Context, TaskCancelled, TaskFailed, gather, task, workflow
+from mulligan import Artifact, Context, TaskCancelled, TaskFailed, gather, task, workflow
 
 
 def lines_of(file: str) -> int:
@@ -186,3 +186,18 @@ def inner(number: int) -> int:
 @workflow
 def outer(number: int) -> int:
     return inner(number) + 1
+
+
+@task(retries=2)
+def make(ctx: Context, file: str) -> Artifact:
+    leave(file, "made")
+    with ctx.artifact(f"{file}.{{run_id}}") as a:
+        if not a.exists:
+            a.path.write_text("the same each time")
+    return a.artifact
+
+
+@workflow
+def makes(file: str, fixed: str) -> str:
+    made = make(file)
+    return fails_without(file, made.fetch().read_text("utf-8"), fixed)

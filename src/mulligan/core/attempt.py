@@ -28,6 +28,8 @@ class AttemptInfo:
     """Key and JSON result of every saved step."""
     keep_from: int = 1
     """What was made in this generation or later ones is gone on from."""
+    path: str = ""
+    """Of a call of a workflow: the way to it, the same whenever it is made again; empty for what is no call."""
     round: int = 0
     """Of a workflow: grows with each retry; see `replay.round_of`."""
     calls: tuple[Past, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import NamedTuple
 
@@ -48,6 +49,26 @@ class Step(Enum):
     """It is bound by what was called there before, and is not the same call."""
     UNKNOWN = "unknown"
     """It runs at most once, and nobody knows whether it did: only a person can say that it shall run again."""
+
+
+_SUFFIX = re.compile(r"(?:@(\d+))?(?:~\d+-\d+)?$")
+
+
+def call_key(path: str, epoch: int, task: str, place: str, replaced: str | None) -> str:
+    """Return the key of a call: the path to its workflow, what it is, then what tells it from earlier ones at its place.
+
+    `epoch` is the generation from which on the calls of the workflow at the top count, `replaced` the work item that was there.
+    """
+    bare = f"{path}.{task}-{place}"
+    told = f"@{epoch}" if epoch > 1 or _SUFFIX.search(bare)[0] else ""  # type: ignore[index]  # it matches nothing at least
+    return f"{bare}{told}~{replaced}" if replaced else f"{bare}{told}"
+
+
+def path_of(key: str) -> tuple[str, int]:
+    """Return the path of a call by its key, the same whenever it is made again, and the epoch in which it was made."""
+    found = _SUFFIX.search(key)
+    assert found is not None  # noqa: S101 - it matches nothing at least
+    return key[: found.start()], int(found[1] or 1)
 
 
 def round_of(item: Item) -> int:

@@ -89,8 +89,8 @@ class Engine:
             arrived = session.calls.arrived(worker) if replays else []
         ends.ring(self.bell, worker)
         claims = taken.claims()
-        for claim, each in zip(claims, taken.taken, strict=True):
-            self.calling.note(claim.item.job, holds_calls=each.is_call)
+        for each in claims:
+            self.calling.note(each.item.job, holds_calls=each.is_call)
         return Exchange(claims, saved, refused, next_due, alive, arrived)
 
     def has_arrived(self, worker: int) -> bool:

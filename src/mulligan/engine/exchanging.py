@@ -74,6 +74,8 @@ class Claim(NamedTuple):
     run_id: str
     tz: str
     saved: Saved | None
+    is_call: bool = False
+    """Whether a workflow called it."""
 
 
 class Claims(NamedTuple):
@@ -89,7 +91,7 @@ class Claims(NamedTuple):
         for each in self.taken:
             item = each.item
             definition, saved = self.definitions[item.definition], self.saved.get(item.key)
-            made.append(Claim(item, each.input, definition, each.run_id, each.tz, saved))
+            made.append(Claim(item, each.input, definition, each.run_id, each.tz, saved, each.is_call))
         return made
 
 

@@ -16,7 +16,7 @@ from mulligan.core.attempt import AttemptInfo
 from mulligan.core.errors import ArgumentsInvalid, Refused, ReplayMismatch, TaskCancelled, TaskFailed
 from mulligan.core.job import JobStatus
 from mulligan.core.labels import failure_message
-from mulligan.core.replay import Past, Step, resolve
+from mulligan.core.replay import MANY, Past, Step, call_key, resolve
 from mulligan.core.submission import NewCall, NewItem, Submission
 from mulligan.sdk.context import Context
 from mulligan.sdk.ports import Body, JobHandle
@@ -61,6 +61,7 @@ class CallBackend:
         self._owner = owner
         self._body = body
         self._round = info.round
+        self._path, self._epoch = info.path or info.key, info.keep_from
         self._past = {each.place: each for each in info.calls}
         self._made: dict[str, Step] = {}
         self.root = Branch()
@@ -131,11 +132,25 @@ class CallBackend:
             assert past is not None  # noqa: S101 - what is not there binds nobody
             del self._made[place]
             raise ReplayMismatch(_mismatch(self._owner, place, past, definition.name, item.arguments))
+        if step is Step.ANSWER and past is not None and self._is_lost(past):
+            step = self._made[place] = Step.START
         if step not in (Step.START, Step.RUN_AGAIN):
             return None
         again = past.item if past is not None and step is Step.RUN_AGAIN else None
-        key = f"{definition.name}-{place}" if past is None else f"{definition.name}-{place}~{past.item}"
+        key = call_key(self._path, self._epoch, definition.name, place, past.item if past is not None else None)
         return NewCall(place, digest, item._replace(key=key), definition, submission.options, again)
+
+    def _is_lost(self, past: Past) -> bool:
+        """Return whether a person recovers the workflow and an artifact that a call gave is not there any more."""
+        if past.result is None or '"sha256"' not in past.result or past.round // MANY == self._round // MANY:
+            return False
+        from mulligan.sdk.artifacts import lost
+        from mulligan.sdk.logs import attempt_logger
+
+        why = lost(past.result)
+        if why is not None:
+            attempt_logger().warning("a call is made again, since its artifact is lost", call=past.item, task=past.task, why=why)
+        return why is not None
 
     def _check(self, submission: Submission) -> None:
         if submission.kind == "backfill":

@@ -60,8 +60,11 @@ class Context:
 
     @cached_property
     def idempotency_key(self) -> str:
-        """A key to send along where the other side drops repeats: the same in every attempt and generation of the item."""
-        identity = f"{self._info.run_id}/{self._info.job}/{self._info.number}"
+        """A key to send along where the other side drops repeats: the same in every attempt and generation of the item.
+
+        Of a call of a workflow also where the workflow is restarted, which makes it another work item.
+        """
+        identity = f"{self._info.run_id}/{self._info.path or f'{self._info.job}/{self._info.number}'}"
         return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
     @property
@@ -175,9 +178,11 @@ class Context:
 
         self._alive()
         info = self._info
-        names = {"run_id": info.run_id, "key": info.key, "window": None if self.window is None else self.window.key}
-        item = f"{info.job}-{info.number}"
-        maker = Maker(info.run_id, info.key, item, self.idempotency_key, info.keep_from, info.generation, info.attempt)
+        names = {"run_id": info.run_id, "key": info.path or info.key, "window": None if self.window is None else self.window.key}
+        item = info.path or f"{info.job}-{info.number}"
+        maker = Maker(
+            info.run_id, info.path or info.key, item, self.idempotency_key, info.keep_from, info.generation, info.attempt
+        )
         made_of = digests(inputs if isinstance(inputs, Mapping) else list(inputs))
         return Publishing(locate(path, self._channel.artifacts(), names), maker, made_of, self._alive, self.log)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mulligan.core.attempt import AttemptInfo, time_limit
 from mulligan.core.definition import Definition
-from mulligan.core.replay import Past, round_of
+from mulligan.core.replay import Past, path_of, round_of
 from mulligan.engine.exchanging import Claim
 from mulligan.worker.executors.interface import Assignment
 
@@ -28,6 +28,7 @@ def assignment_of(id: int, claim: Claim, loaded: Definition, now_ms: int, calls:
 
 def _info(claim: Claim, calls: tuple[Past, ...]) -> AttemptInfo:
     item, window, saved = claim.item, claim.input.window, claim.saved
+    path, epoch = path_of(claim.input.key) if claim.is_call else ("", 0)
     return AttemptInfo(
         job=str(item.job),
         run_id=claim.run_id,
@@ -38,7 +39,8 @@ def _info(claim: Claim, calls: tuple[Past, ...]) -> AttemptInfo:
         window=None if window is None else (*window, claim.tz),
         cursor=saved.cursor if saved else None,
         steps=tuple(saved.steps.items()) if saved else (),
-        keep_from=item.keep_from,
+        keep_from=epoch or item.keep_from,
+        path=path,
         round=round_of(item),
         calls=calls,
     )
