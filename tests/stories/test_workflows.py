@@ -97,7 +97,7 @@ def test_what_a_workflow_called_and_did_not_wait_for_is_part_of_it_all_the_same(
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 @pytest.mark.parametrize("at", [0, 7, 19])
 def test_a_workflow_survives_its_worker_and_nothing_is_done_twice(world: World, how: str, at: int) -> None:
-    first = world.worker(TASKS)
+    first = world.worker(TASKS, lease=30)
     job = world.client.submit(flows.twenty, world.path(), world.path("go"), at)
     world.wait_for(str(at))
     if how == "killed":
