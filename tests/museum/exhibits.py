@@ -22,6 +22,8 @@ class Bug(NamedTuple):
     """The simulation, or a part of the suite."""
 
 
+HERE = "tests/testing/test_workflows_here.py"
+REPLAY, CALLING = "core/replay.py", "engine/calling.py"
 LIFE, ENGINE, WORKER = "core/lifecycle.py", "engine/engine.py", "worker/worker.py"
 SQL, COMMON, ITEMS = "store/sql/sqlite.sql", "store/sql/common.sql", "store/verbs/items.py"
 
@@ -300,5 +302,53 @@ BUGS = (
         "return to_ms(self.first + timedelta(days=place * self.days))",
         "return self.start_ms + place * self.days * _DAY_MS",
         "tests/core/test_schedule.py",
+    ),
+    Bug(
+        "a workflow that is retried runs what had succeeded again",
+        "argo-workflows #12009",
+        REPLAY,
+        "    if past.status is JobStatus.SUCCESS or past.round == round:\n",
+        "    if past.round == round:\n",
+        HERE,
+    ),
+    Bug(
+        "who fans out is not told that the last call has ended",
+        "argo-workflows #16938: a fan-out that never completes",
+        CALLING,
+        "            ends.callers |= set(session.calls.arrive(called))\n",
+        "            pass\n",
+        HERE,
+    ),
+    Bug(
+        "of several calls that failed only one is retried, and the others are waited for in vain",
+        "durabletask #811",
+        CALLING,
+        "self._run_again(session, item, list(again.values()), now_ms, ends)",
+        "self._run_again(session, item, list(again.values())[:1], now_ms, ends)",
+        HERE,
+    ),
+    Bug(
+        "a cancellation ends a workflow and lets what it called run on",
+        "a cancel that is lost on its way down",
+        CALLING,
+        "            for job in verbs.flag_cancel(cancelled, now_ms):\n",
+        "            for job in ():\n",
+        "tests/engine/test_calls.py",
+    ),
+    Bug(
+        "a retry runs again what may run once, although nobody knows whether it did",
+        "retries of a parent that know nothing of at most once",
+        REPLAY,
+        "        return Step.UNKNOWN\n",
+        "        return Step.RUN_AGAIN\n",
+        "tests/core/test_replay.py",
+    ),
+    Bug(
+        "calls whose commit was not answered are made twice",
+        "FoundationDB's commit_unknown_result, once more",
+        CALLING,
+        "(found := there.get(each.place)) is None or found[2:] != (each.digest, round)]",
+        "(found := there.get(each.place)) is None or found[2:] != ()]",
+        "tests/engine/test_calls.py",
     ),
 )

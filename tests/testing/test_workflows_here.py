@@ -30,11 +30,23 @@ def test_the_calls_of_a_workflow_are_retried_to_the_second_while_it_waits(kept: 
 
 
 def test_a_workflow_whose_call_failed_for_good_is_retried_with_that_call_alone(kept: MemoryStore) -> None:
-    job = whole.submit(3)
+    job = whole.submit(1)
     kept.fail(part, "ok,503*6,ok")
     kept.run_until_quiet(whole, part)
-    assert job.result() == 103
-    assert sorted(did) == ["part 0", "part 1", "part 100", "part 2"]
+    assert job.wait(1).result() == 100
+    assert len(job.work_items()[0].attempts()) == 2
+    assert did == ["part 0", "part 100"]
+
+
+def test_calls_that_failed_beside_each_other_are_all_retried_with_their_workflow(kept: MemoryStore) -> None:
+    job = whole.submit(2)
+    kept.fail(part, "permanent,permanent,ok")
+    kept.run_until_quiet(whole, part)
+    assert job.wait(1).status is JobStatus.FAILURE
+    assert job.retry() == 1
+    kept.run_until_quiet(whole, part)
+    assert job.wait(1).result() == 101
+    assert sorted(did) == ["part 0", "part 1", "part 100"]
 
 
 def test_a_workflow_that_another_one_calls_is_retried_by_its_own_policy(kept: MemoryStore) -> None:
