@@ -13,7 +13,7 @@ from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
 
 from mulligan.core.attempt import AttemptInfo
-from mulligan.core.errors import ArgumentsInvalid, Refused, ReplayMismatch, TaskCancelled, TaskFailed
+from mulligan.core.errors import ArgumentsInvalid, Refused, ReplayMismatch, TaskCancelled, TaskError, TaskFailed
 from mulligan.core.job import JobStatus
 from mulligan.core.labels import failure_message
 from mulligan.core.replay import MANY, Past, Step, call_key, resolve
@@ -74,16 +74,19 @@ class CallBackend:
         single = submission.kind == "submit"
         wanted: list[NewCall] = []
         places: list[str] = []
-        for item in submission.items:
-            place = base if single else f"{base}.{item.key}"
-            if place in self._made:
-                raise ArgumentsInvalid(f"{self._owner}: two calls have the key {key!r}; each needs one of its own")
-            places.append(place)
-            call = self._resolved(place, item, submission)
-            if call is not None:
-                wanted.append(call)
-        if wanted:
-            self._body.make(wanted)
+        try:
+            for item in submission.items:
+                place = base if single else f"{base}.{item.key}"
+                call = self._resolved(place, item, submission)
+                places.append(place)
+                if call is not None:
+                    wanted.append(call)
+            if wanted:
+                self._body.make(wanted)
+        except BaseException:
+            for place in places:  # nobody has been asked for them, so nobody must wait for them
+                del self._made[place]
+            raise
         return Call(self, places, submission)
 
     def outcome(self, place: str) -> Past:
@@ -121,9 +124,12 @@ class CallBackend:
 
     def wait_for_all(self) -> None:
         """Wait for everything that was called: a workflow has not ended while something of it still runs."""
-        self._body.wait([place for place, step in self._made.items() if step not in (Step.ANSWER, Step.UNKNOWN)])
+        made = {place for place, step in self._made.items() if step not in (Step.ANSWER, Step.UNKNOWN)}
+        self._body.wait(made | {past.place for past in self._past.values() if not past.ended})
 
     def _resolved(self, place: str, item: NewItem, submission: Submission) -> NewCall | None:
+        if place in self._made:
+            raise ArgumentsInvalid(f"{self._owner}: two calls are at the place {place!r}; give each a key of its own")
         definition = submission.definition
         digest = _digest(item)
         past = self._past.get(place)
@@ -154,7 +160,7 @@ class CallBackend:
 
     def _check(self, submission: Submission) -> None:
         if submission.kind == "backfill":
-            raise Refused(
+            raise TaskError(
                 f"{self._owner}: a workflow does not backfill, since what is missing may be other windows when it is replayed; "
                 "give the windows to map, or submit the backfill from a task"
             )

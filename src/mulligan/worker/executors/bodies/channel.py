@@ -35,6 +35,8 @@ class BodyChannel:
         self._changed = threading.Lock()
         self._wakers: list[Callable[[], None]] = []
         self._ended: dict[str, Past] = {}
+        self._under_way: set[str] = set()
+        """Calls that were made before this body began, and had not ended."""
         self._tell: dict[str, list[Callable[[], None]]] = {}
         self._answers: dict[int, SimpleQueue[tuple[str | None, str | None]]] = {}
         self._numbers = 0
@@ -149,8 +151,10 @@ class BodyChannel:
             box.put((value, error))
 
     def arrived(self, call: Past) -> None:
-        """Note that a call has ended, with success or in this round: what failed before is not what the body waits for."""
-        if not call.ended or (call.status is not JobStatus.SUCCESS and call.round != self._round):
+        """Note that a call has ended: what had failed before this round is not what the body waits for."""
+        if not call.ended:
+            return
+        if call.status is not JobStatus.SUCCESS and call.round != self._round and call.place not in self._under_way:
             return
         with self._changed:
             if call.place in self._ended:
@@ -160,6 +164,14 @@ class BodyChannel:
             self.waits -= len(told)
         for tell in told:
             tell()
+
+    def given(self, calls: Iterable[Past]) -> None:
+        """Take in what was called before this body began."""
+        for each in calls:
+            if each.ended:
+                self.arrived(each)
+            else:
+                self._under_way.add(each.place)
 
     def stop(self, cause: StopCause) -> None:
         """Ask the body to stop: whatever it waits for ends at once."""

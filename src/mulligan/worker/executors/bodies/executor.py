@@ -117,8 +117,7 @@ class BodyExecutor:
             channel.artifacts_at = self._artifacts
             running = _Running(each, channel, self._now_ms(), until)
             self._running[each.id] = running
-            for past in each.info.calls:
-                channel.arrived(past)
+            channel.given(each.info.calls)
             running.thread = _thread(self._run, running)
 
     def stop(self, id: int, cause: StopCause) -> None:
