@@ -17,9 +17,11 @@ from mulligan import (
     Policy,
     Retry,
     Window,
+    gather,
     retry,
     retrying,
     task,
+    workflow,
 )  # fmt: skip
 from mulligan.sdk.ports import JobHandle
 
@@ -196,3 +198,33 @@ async def retrying_calls() -> None:
     assert_type(decorated(1, name="a"), float)
     assert_type(await decorated_asynchronous(x=1), str)
     decorated_with_nothing()
+
+
+@workflow
+def nightly(days: list[int]) -> float:
+    assert_type(plain(1), float)
+    handle = plain.submit(2)
+    assert_type(handle.result(), float)
+    assert_type(gather(handle, asynchronous.submit(1)), tuple[float, str])
+    assert_type(gather(*(plain.submit(day) for day in days)), tuple[float, ...])
+    assert_type(plain.options(key="last").map(days).results(), list[float])
+    return weekly(3)
+
+
+@workflow(retries=2, total_timeout="12h")
+def weekly(ctx: Context, weeks: int) -> float:
+    return ctx.step(helper, weeks, name="a")
+
+
+@workflow
+async def hourly(hours: int) -> str:
+    assert_type(await asynchronous(hours), str)
+    return await asynchronous.submit(hours)
+
+
+async def workflows_from_outside() -> None:
+    assert_type(nightly.submit([1]).result(), float)
+    assert_type(weekly(3), float)
+    assert_type(await hourly(1), str)
+    assert_type(await hourly.submit(1), str)
+    assert_type(hourly.map([1, 2]).results(), list[str])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mulligan import Context, Window, retry, retrying, task
+from mulligan import Context, Window, gather, retry, retrying, task, workflow
 
 
 @task
@@ -126,3 +126,26 @@ async def retrying_calls() -> None:
     decorated(1).upper()  # wrong
     decorated_asynchronous("1")  # wrong
     decorated_asynchronous(1).upper()  # wrong
+
+
+@workflow
+def nightly(days: int) -> float:
+    plain("x")  # wrong
+    gather(3)  # wrong
+    return plain.submit(days).result().upper()  # wrong
+
+
+@workflow
+async def hourly(hours: int) -> str:
+    return asynchronous(hours)  # wrong
+
+
+@workflow(timeout="5m")  # wrong
+def with_a_limit(days: int) -> float:
+    return 1.0
+
+
+async def workflows_from_outside() -> None:
+    nightly.submit("x")  # wrong
+    nightly(1).upper()  # wrong
+    hourly("x")  # wrong

@@ -84,7 +84,9 @@ class Workflow(Replayed, Task[P, R]):
 class AsyncWorkflow(Workflow[P, R]):
     """A workflow made of an `async def`."""
 
-    __call__ = AsyncTask.__call__  # type: ignore[assignment]  # called like the function it is made of
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:  # type: ignore[override]  # as of AsyncTask
+        """Call it as an `async def` task is called."""
+        return AsyncTask.__call__(cast("AsyncTask[P, R]", self), *args, **kwargs)
 
 
 class WorkflowDeclaration:
