@@ -29,26 +29,7 @@ def silent(event: str, **facts: Any) -> None:
 
 
 def line_teller(stream: TextIO | None = None) -> Tell:
-    """Return a teller that writes one line for each event: time, event, key=value."""
-    import structlog
-
-    logger = structlog.wrap_logger(
-        structlog.PrintLogger(stream or sys.stderr),
-        processors=[
-            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
-            structlog.processors.KeyValueRenderer(key_order=["timestamp", "event"], drop_missing=True),
-        ],
-    )
-
-    def tell(event: str, **facts: Any) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            logger.info(event, **facts)
-
-    return tell
-
-
-def plain_teller(stream: TextIO | None = None) -> Tell:
-    """Return a teller of the same lines that loads nothing: for workers, which must start quickly."""
+    """Return a teller that writes a line for each event: time, event, key=value. It loads nothing: workers start quickly."""
     import time
 
     out = stream or sys.stderr

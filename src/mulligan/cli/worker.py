@@ -40,12 +40,12 @@ def run(sources: Sequence[str], database: str | None, namespace: str | None, pro
         from mulligan.app import Services
         from mulligan.config.settings import load_settings
         from mulligan.sdk.loading import load
-        from mulligan.telemetry import plain_teller
+        from mulligan.telemetry import line_teller
 
         tasks = load(sources)
         services = Services(load_settings(database=database, namespace=namespace, processes=processes))
         stack.callback(services.close)
-        worker = services.make_worker(tasks, sources, plain_teller(), nursery)
+        worker = services.make_worker(tasks, sources, line_teller(), nursery)
         gc.collect()
         gc.freeze()  # what is loaded stays: collecting it again and again would take a tenth of a busy worker's time
         gc.set_threshold(20_000, 20, 20)
