@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
+from sim_bodies import SimBodies, SimBoth
 from sim_executor import GRACE_S, KILL_S, SimExecutor
 from sim_faults import Faults
-from sim_model import CROWD, LIMITS, POLICIES
+from sim_model import CROWD, FLOWS, LIMITS, POLICIES
 from sim_oracle import Broken, Oracle
 from sim_people import MOST_ITEMS, People
 from sim_process import LEASE_S, Around, Killed, Locks, Process, SimServer, SimWorker, Time
@@ -210,10 +211,10 @@ class World:
         if event in ("chore failed", "exchange failed"):
             raise Broken(f"{name} tells: {event}: {facts}")
 
-    def _executor(self, of: SimWorker) -> SimExecutor:
-        return SimExecutor(
-            of.clock.monotonic, of.clock.now_ms, self.seed, self.oracle, lambda: of.worker.id, self._submission
-        )  # fmt: skip
+    def _executor(self, of: SimWorker) -> SimBoth:
+        around = (of.clock.monotonic, of.clock.now_ms, self.seed, self.oracle, lambda: of.worker.id)
+        bodies = SimBodies(*around, self.definition, lambda task: of.definitions[task].code_digest)
+        return SimBoth(SimExecutor(*around, self._submission), bodies)
 
     def _submission(self, call: int) -> str | None:
         if len(self.oracle.items) > MOST_ITEMS:
@@ -226,8 +227,8 @@ class World:
         policy = POLICIES[task][self.version[task]]
         return a_definition(
             task, policy, context="ctx", code_digest=str(self.version[task]), concurrency=LIMITS.get(task),
-            timeout_s=20.0, total_timeout_s=None if self.version[task] else 900.0,
-            executor="async" if task == CROWD else "process",
+            timeout_s=None if task in FLOWS else 20.0, total_timeout_s=None if self.version[task] else 900.0,
+            executor="async" if task == CROWD else "workflow" if task in FLOWS else "process",
         )  # fmt: skip
 
     def new_version(self, dice: random.Random) -> None:
@@ -310,7 +311,7 @@ class World:
         """Where all that is left waits for a moment far away, go there: clocks were set back, or a submitter died half way."""
         items = self.oracle.items.values()
         waiting = [each.due_ms for each in items if each.status not in TERMINAL and each.due_ms < FAR_FUTURE_MS]
-        if any(each.status is JobStatus.STARTED for each in items):
+        if any(each.status is JobStatus.STARTED and not self.oracle.is_workflow(each) for each in items):
             return
         if waiting and min(waiting) > self.time.wall_ms + 5_000:
             self.time.wall_ms = min(waiting) - 1_000
@@ -323,6 +324,7 @@ def small_pages() -> Iterator[None]:
     """Have everything that is done page by page be done on small pages, so that faults come between two of them."""
     patch = pytest.MonkeyPatch()
     patch.setattr("mulligan.engine.commands.CANCEL_AT_ONCE", 1)
+    patch.setattr("mulligan.engine.calling.CANCEL_AT_ONCE", 1)
     patch.setattr("mulligan.engine.commands.PAGE", 2)
     patch.setattr("mulligan.engine.submitting.CHUNK", 2)
     patch.setattr("mulligan.engine.submitting.ABANDONED_MS", 4_000)
