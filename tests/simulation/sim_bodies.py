@@ -221,6 +221,10 @@ class SimBodies:
         """Return which bodies run here."""
         return [each.deed for each in self._running.values()]
 
+    def waiting(self) -> list[Deed]:
+        """Return which of them wait for their calls."""
+        return [each.deed for each in self._running.values() if each.waits and each.cause is None]
+
     def close(self) -> None:
         """End what runs."""
         self.die()
@@ -249,7 +253,7 @@ class SimBodies:
     def _go_on(self, id: int, body: Body) -> None:
         backend = SimBackend(body.assignment.task, body.channel, None, body.info)
         backend.heard = lambda past: self._witness.answered(body.deed, past)
-        times = body.started_ms, self._now_ms()
+        times, body.waits = (body.started_ms, self._now_ms()), False
         try:
             try:
                 result = self._run(body, backend)
@@ -317,6 +321,10 @@ class SimBoth(RoutingExecutor):
     def runs(self) -> list[Deed]:
         """Return which attempts' code runs here."""
         return [deed for each in self._both for deed in each.runs()]
+
+    def waits(self) -> list[Deed]:
+        """Return which bodies wait for their calls."""
+        return self._both[1].waiting()
 
     def die(self) -> None:
         """End with all that runs."""

@@ -57,6 +57,10 @@ class Calls:
             key = self._parents[key.job]
         return key
 
+    def any_open(self, workflow: ItemKey, items: Mapping[ItemKey, Item]) -> bool:
+        """Return whether a call of a workflow has not ended."""
+        return any(self._parents.get(key.job) == workflow and each.status not in TERMINAL for key, each in items.items())
+
     def not_cancelled(self, workflow: Item, items: Mapping[ItemKey, Item], jobs: Mapping[int, JobSeen]) -> ItemKey | None:
         """Return a call of a cancelled workflow that has not ended, and that nobody wants cancelled."""
         for key in self._below(workflow.key, items):

@@ -395,6 +395,10 @@ class SimWorker(Process):
         """Return which attempts' code runs in it."""
         return [deed for each in self.executors for deed in each.runs()]
 
+    def waits(self) -> list[Deed]:
+        """Return which bodies of workflows wait in it for their calls."""
+        return [deed for each in self.executors for deed in each.waits()]
+
     def die(self) -> None:
         super().die()
         for each in self.executors:
