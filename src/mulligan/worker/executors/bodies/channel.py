@@ -29,6 +29,7 @@ class BodyChannel:
         self._report = report
         self._until = None if timeout_s is None else time.monotonic() + timeout_s
         self._changed = threading.Condition()
+        self._made: dict[str, NewCall] = {}
         self._ended: dict[str, Past] = {}
         self._tell: dict[str, list[Callable[[], None]]] = {}
         self._answers: dict[int, SimpleQueue[tuple[str | None, str | None]]] = {}
@@ -62,6 +63,7 @@ class BodyChannel:
         with self._changed:
             self._refuse_stopped()
             for each in calls:
+                self._made[each.place] = each
                 self._ended.pop(each.place, None)
         self._report(Calls(self._id, calls))
 
@@ -139,11 +141,11 @@ class BodyChannel:
             box.put((value, error))
 
     def arrived(self, call: Past) -> None:
-        """Note that a call has ended, with success or in this round: what failed before is not what the body waits for."""
-        if not call.ended or (call.status is not JobStatus.SUCCESS and call.round != self._round):
+        """Note that a call has ended; what was there before the body made one is not what it waits for."""
+        if not call.ended:
             return
         with self._changed:
-            if call.place in self._ended:
+            if call.place in self._ended or self._is_past(call):
                 return
             self._ended[call.place] = call
             told = self._tell.pop(call.place, [])
@@ -174,6 +176,13 @@ class BodyChannel:
             boxes = list(self._answers.values())
         for box in boxes:
             box.put((None, f"{LeaseLost.code}: this attempt has ended"))
+
+    def _is_past(self, call: Past) -> bool:
+        made = self._made.get(call.place)
+        if made is None:
+            return False
+        same = (call.task, call.digest) == (made.definition.name, made.digest)
+        return not same or (call.status is not JobStatus.SUCCESS and call.round != self._round)
 
     def _refuse_stopped(self) -> None:
         if self._cause is not None:
