@@ -171,6 +171,8 @@ class Worker:
             self._start_anew()
         if self._store_is_down and self._worker is not None:
             self._engine.give_back(self._worker, self._known())
+            if self._bodies:
+                self._bodies.catch_up([each.claim for each in self._running.values()], self._engine.calling, self._executor)
         self._exchange(now)
         if now >= self._beat_at:
             self._beat(now)
