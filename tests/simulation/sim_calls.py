@@ -51,6 +51,10 @@ class Calls:
         """Return whether a work item is a call of a workflow."""
         return key.job in self._parents
 
+    def parent(self, key: ItemKey) -> ItemKey:
+        """Return the workflow that made a call."""
+        return self._parents[key.job]
+
     def root(self, key: ItemKey) -> ItemKey:
         """Return the work item at the top of all that called each other."""
         while key.job in self._parents:

@@ -353,6 +353,8 @@ class Oracle:
         fresh = (item.status, item.token) == (JobStatus.PENDING, 0)
         if not (fresh or (self.calls.is_call(item.key) and (item.status, item.token) == (JobStatus.STARTED, 1))):
             raise Broken(f"I1: {item.key} appeared as {item.status}")
+        if self.calls.is_call(item.key):
+            self._tell(f"item {item.key} is a call of {self.calls.parent(item.key)}: {self._tasks[item.task]} {_words(item)}")
         if item.once:
             self._once.add(item.key)
 
