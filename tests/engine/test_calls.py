@@ -50,3 +50,20 @@ def test_retrying_a_call_recovers_its_workflow_however_the_call_is_named(world: 
         world.commands.retry(targets[by], "restart", ASKER)
     with pytest.raises(Refused, match=f"overwrite {flow}"):
         world.commands.overwrite(targets[by], ASKER, accept_risk=True)
+
+
+def test_a_call_that_is_made_again_has_the_time_that_it_was_given_anew(world: Harness) -> None:
+    hand = world.worker(FLOW, LOAD)
+    world.submit(FLOW)
+    flow, options = hand.take(), Options(total_timeout_s=30)
+    call(hand, flow, options=options)
+    made = hand.take()
+    hand.fail(made)
+    hand.fail(flow)
+    world.clock.pass_(100)
+    world.commands.retry(Target(items=(flow.key,)), "recover", ASKER)
+    call(hand, hand.take(), again=str(made.key), options=options)
+    again = hand.take()
+    assert (again.key, again.generation) == (made.key, 2)
+    assert again.cutoff_ms == world.clock.now_ms() + 30_000
+    hand.succeed(again)

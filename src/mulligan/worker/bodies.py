@@ -41,7 +41,7 @@ class Bodies:
                 executor.arrived(self._ids[key], call)
 
     def catch_up(self, claims: Iterable[Claim], calling: Calling, executor: Executor) -> None:
-        """Tell the bodies of all calls that have ended: an exchange that was not answered has taken from the store what it told."""
+        """Tell the bodies of all calls that have ended: an exchange without an answer has taken from the store what it told."""
         bodies = [each for each in claims if each.item.key in self._ids]
         for key, calls in calling.histories(bodies).items():
             self.hear([(key, each) for each in calls], executor)
