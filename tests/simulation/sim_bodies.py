@@ -1,4 +1,4 @@
-"""Simulated bodies of workflows: the real calls and their real channel, without threads; a body that would wait is run anew later."""
+"""Simulated bodies of workflows: the real calls and their real channel without threads; a body that would wait is run anew."""
 
 from __future__ import annotations
 
@@ -244,7 +244,7 @@ class SimBodies:
 
     def _look(self, id: int, body: Body, now: float) -> None:
         if body.abandon_at <= now:
-            self._end(id, self._stopped(id, body, killed=True), body.limit and str(body.limit) or "abandoned")
+            self._end(id, self._stopped(id, body, killed=True), str(body.limit or "abandoned"))
         elif body.cause is None and body.limit_at <= now:
             self._stop(body, "timeout", Kind.CUTOFF if body.assignment.cutoff else Kind.TIMEOUT)
         elif body.next_at <= now:
@@ -264,7 +264,7 @@ class SimBodies:
         except NotYet:
             body.next_at, body.waits = float("inf"), True
         except StoppedSignal:
-            self._end(id, self._stopped(id, body, killed=False), body.limit and str(body.limit) or "stopped")
+            self._end(id, self._stopped(id, body, killed=False), str(body.limit or "stopped"))
         except Snooze as snooze:
             self._end(id, Snoozed(id, *times, float(snooze.delay), None, 1), "snooze")
         except OwnError:
@@ -272,7 +272,8 @@ class SimBodies:
             facts = ErrorFacts((ERRORS[name], "Exception"), name, retry_after_s=RETRY_AFTER_S if name == "limited" else None)
             self._end(id, Failed(id, *times, Failure(Kind.EXCEPTION, (facts,)), None, 1), name)
         except (TaskFailed, ReplayMismatch) as error:
-            declared = None if isinstance(error, ReplayMismatch) or error.failure_class is None else FailureClass(error.failure_class)
+            given = error.failure_class if isinstance(error, TaskFailed) else None
+            declared = None if given is None else FailureClass(given)
             what = f"call {declared}" if declared else type(error).__name__
             self._end(id, Failed(id, *times, failure_of(error, declared), None, 1), what)
         else:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mulligan.core.job import TERMINAL, Item, ItemKey, JobStatus, Reason
-from mulligan.core.replay import MANY, Past, round_of
+from mulligan.core.replay import MANY, Past
 
 UNSUCCESSFUL = (JobStatus.FAILURE, JobStatus.REVOKED)
 
@@ -84,7 +84,7 @@ class Calls:
         """Take note of a commit, of a worker's or of somebody else's; say what is wrong with the calls that it began."""
         self._parents |= {job: seen.parent for job, seen in jobs.items() if seen.parent is not None}
         self._jobs = jobs
-        made = {(job, place): Made(ItemKey(job, number), digest, round) for job, place, number, digest, round in calls}
+        made = {(job, place): Made(ItemKey(job, number), *made) for job, place, number, *made in calls}
         changed = {where: each for where, each in made.items() if self._made.get(where) != each}
         self._begun = {each.key: (self._made.get(where), each) for where, each in changed.items()}
         self._made = made
@@ -127,8 +127,11 @@ class Calls:
             return f"is made by worker {worker}, and its workflow is {workflow}"
         if workflow.cancel_ms is not None or owned is None or owned.token != workflow.token:
             return "is made although its workflow was cancelled, or was settled just before"
-        if now.round != round_of(workflow):
-            return f"is made for round {now.round}, and its workflow is in round {round_of(workflow)}"
+        rounds = workflow.generation * MANY + sum(
+            workflow.charges
+        )  # grows with what people ask for, and with failures of its own
+        if now.round != rounds:
+            return f"is made for round {now.round}, and its workflow is in round {rounds}"
         if was is None:
             return None if now.key in items and now.key not in before else "is new, and its item is not"
         replaced = before.get(was.key)

@@ -109,7 +109,7 @@ class People:
 
     def backfill(self, dice: random.Random) -> None:
         """Submit windows of a task: those that are missing, those that failed, or all."""
-        task, count = dice.choice(["retried", "patient"]), dice.randint(2, 4)
+        task, count = dice.choice(["retried", "patient", "flow"]), dice.randint(2, 4)
         first_ms = START_MS + dice.randint(0, 3) * DAY_MS
         only = dice.choice(["missing", "missing", "failed", "all"])
         oracle = self._world.oracle
