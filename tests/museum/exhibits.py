@@ -323,8 +323,8 @@ BUGS = (
         "of several calls that failed only one is retried, and the others are waited for in vain",
         "durabletask #811",
         CALLING,
-        "self._run_again(session, item, list(again.values()), now_ms, ends)",
-        "self._run_again(session, item, list(again.values())[:1], now_ms, ends)",
+        "        items = session.items.read(given)\n",
+        "        items = session.items.read(given)[:1]\n",
         HERE,
     ),
     Bug(

@@ -12,8 +12,13 @@ POLICIES: dict[str, tuple[Any, ...]] = {
     "retried": (2, (3, 2)),
     "patient": (Retry(6, 0, jitter=None), Policy({"TRANSIENT": Retry(4, 1, 2, jitter=0.5), "INFRASTRUCTURE": Retry(9)})),
     "crowd": (1, (2, 4)),
+    "flow": (None, 2),
+    "flows": (2, (2, 1)),
 }
 """What each task allows, in its first and its second version."""
+FLOWS = ("flow", "flows")
+"""The workflows; `flows` calls `flow`, too."""
+PLAIN = tuple(each for each in POLICIES if each not in FLOWS)
 LIMITS = {"patient": 2}
 CROWD = "crowd"
 """The task whose attempts share one process."""
@@ -21,7 +26,7 @@ ANY = frozenset({"TRANSIENT", "RATE_LIMITED", "INFRASTRUCTURE", "TIMEOUT", "UNKN
 RETRY_AFTER_S = 3.0
 CLASSES = {
     "transient": "TRANSIENT", "permanent": "PERMANENT", "limited": "RATE_LIMITED", "unknown": "UNKNOWN", "timeout": "TIMEOUT",
-    "cutoff": "TIMEOUT",
+    "cutoff": "TIMEOUT", **{f"call {each}": each for each in (*ANY, "PERMANENT")},
 }  # fmt: skip
 """How what an attempt did must be classified."""
 ENDS = {
@@ -54,6 +59,10 @@ BUDGETS: dict[tuple[str, str], tuple[Budget, ...]] = {
     ),
     ("crowd", "0"): (Budget(ANY, 2, (0,)),),
     ("crowd", "1"): (Budget(ANY, 3, (4, 4)),),
+    ("flow", "0"): (),
+    ("flow", "1"): (Budget(ANY, 3, (0, 0)),),
+    ("flows", "0"): (Budget(ANY, 3, (0, 0)),),
+    ("flows", "1"): (Budget(ANY, 3, (1, 1)),),
 }
 
 

@@ -6,16 +6,18 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
+from sim_calls import Calls, JobSeen
 from sim_executor import CURSOR, Deed
-from sim_model import FAILURES, LIMITS, POISON, Ended, Seen, wrong_decision, wrong_record
+from sim_model import FAILURES, FLOWS, LIMITS, POISON, Ended, Seen, wrong_decision, wrong_record
 from sim_process import LEASE_S, Process, SimWorker
 from sim_windows import Windows
 
 from mulligan.core.attempt import AttemptInfo
 from mulligan.core.job import TERMINAL, WAITING, Item, ItemKey, JobStatus, Reason, Wait
 from mulligan.core.lifecycle import MOVES
+from mulligan.core.replay import Past
 from mulligan.engine.verify import verify
 from mulligan.store.rows import item_of
 from mulligan.store.store import Store
@@ -29,7 +31,8 @@ select job, number, task, definition, once, priority, status, due_ms, wait, gene
     claimed_ms, cancel_ms, deadline_ms, cutoff_ms, charges, crashes, snoozes, keep_from, reason, failure_class, created_ms,
     ended_ms
 from items"""
-_JOBS = "select id, cancel_ms, ended_ms, sealed, pruned_ms from jobs"
+_JOBS = "select id, cancel_ms, ended_ms, sealed, pruned_ms, parent_job, parent_number, epoch from jobs"
+_CALLS = "select job, place, number, digest, round from calls"
 _PAUSED = "select id from tasks where paused_ms is not null"
 _CHECKPOINTS = "select job, number, key, generation, token from checkpoints"
 _ATTEMPTS = "select job, number, token, generation, attempt, outcome, reason, failure_class, ended_ms, result from attempts"
@@ -41,15 +44,6 @@ select kind, job, number, generation from events
 where job not in (select id from jobs where pruned_to is not null)"""  # being removed just now, a piece at a time
 _WORKERS = "select id, beat, lost_ms is not null from workers where closed_ms is null or lost_ms is not null"
 _AUDIT = "select coalesce(sum(changed), 0) from audit where action in ('recover', 'restart', 'overwrite')"
-
-
-class JobSeen(NamedTuple):
-    """What the oracle looks at of a job."""
-
-    cancel_ms: int | None
-    ended_ms: int | None
-    sealed: int
-    pruned_ms: int | None
 
 
 class Broken(BaseException):
@@ -65,7 +59,10 @@ class Oracle:
         self._keep_ms = round(keep_s * 1000)
         self.items: dict[ItemKey, Item] = {}
         self.jobs: dict[int, JobSeen] = {}
+        self._jobs_now: dict[int, JobSeen] = {}
+        """As they were before the commit that is looked at, and those that are new."""
         self.windows = Windows()
+        self.calls = Calls()
         self.living: Callable[[], dict[int | None, SimWorker]] = dict
         """Says which workers live, by the ids of their present instances."""
         self._accepted: set[int] = set()
@@ -101,6 +98,10 @@ class Oracle:
         there = sorted(key for key, item in self.items.items() if not statuses or item.status in statuses)
         return self.items[dice.choice(there)] if there else None
 
+    def is_workflow(self, item: Item) -> bool:
+        """Return whether an item is a workflow, whose body may do nothing but wait."""
+        return self._tasks[item.task] in FLOWS
+
     def commits_of_others(self, process: Process) -> int:
         """Return how often others than a process have committed anything."""
         return self._commits.total() - self._commits[process.name]
@@ -122,6 +123,7 @@ class Oracle:
             raise Broken(f"I7: {deed.key} runs at most once, and began twice in generation {deed.generation}")
         item = self.items.get(deed.key)
         if item is not None and (item.generation, item.attempt) == (deed.generation, deed.attempt):
+            self._say(self.calls.wrong_history(item, info.calls), "I26")
             self._check_given(deed, info)  # of one that comes too late, what was saved when it was claimed is not known any more
 
     def _check_given(self, deed: Deed, info: AttemptInfo) -> None:
@@ -155,6 +157,19 @@ class Oracle:
             raise Broken(f"I17: call {call} of {deed.key} had submitted job {known}, and submits job {job} now")
         self.accepted(job, None)
 
+    def answered(self, deed: Deed, call: Past) -> None:
+        """Take note of what the body of a workflow is told of a call: it is how that ended."""
+        key = ItemKey.of(call.item)
+        item = self.items.get(key)
+        owner = self.items.get(deed.key)
+        if item is None or owner is None or (owner.generation, owner.attempt) != (deed.generation, deed.attempt):
+            return  # it has lost its workflow, and does not know it yet
+        ended = [each for _, each in sorted(self._attempts.get(key, {}).items())]
+        if call.status is not item.status:
+            raise Broken(f"I26: {deed.key} is told that its call {key} is {call.status}, and it is {_words(item)}")
+        if call.status is JobStatus.SUCCESS and (not ended or ended[-1].result != call.result):
+            raise Broken(f"I26: {deed.key} is given {call.result} as result of its call {key}, and that was {ended[-1:]}")
+
     def ended(self, deed: Deed, seen: Seen) -> None:
         """Take note of how an attempt ended."""
         self._tell(f"item {deed.key} ends: {seen.how} {seen.what} (attempt {deed.attempt})")
@@ -170,19 +185,23 @@ class Oracle:
         with self._store.read():
             query = self._store.database.text_in_reader
             rows = {item.key: item for item in (item_of(row) for row in query(_ITEMS, {}))}
-            jobs = {row[0]: JobSeen(*row[1:]) for row in query(_JOBS, {})}
+            jobs = {row[0]: JobSeen.of(*row[1:]) for row in query(_JOBS, {})}
             paused = {row[0] for row in query(_PAUSED, {})}
             workers = list(query(_WORKERS, {}))
             changed = [item for key, item in rows.items() if self.items.get(key) != item]
+            calls = list(query(_CALLS, {}))
             checkpoints = {(ItemKey(row[0], row[1]), *row[2:]) for row in query(_CHECKPOINTS, {})}
             attempts = [(ItemKey(row[0], row[1]), Ended(*row[2:])) for row in query(_ATTEMPTS, {})] if changed else []
             if rows.keys() - self.items.keys() or {item.definition for item in changed} - self._versions.keys():
                 self._learn(query)
+        self._jobs_now = {job: self.jobs.get(job, seen) for job, seen in jobs.items()}
         self._check_lost(process, workers)
         self._check_jobs(process, jobs)
         self._check_gone(process, self.items.keys() - rows.keys(), jobs)
         self._check_checkpoints(process, checkpoints)
         new = self._new_attempts(attempts)
+        owner = process.worker.id if isinstance(process, SimWorker) else None
+        self._say(self.calls.committed(calls, self.items, rows, jobs, owner), "I26")
         for item in changed:
             self._compare(process, self.items.get(item.key), item, new.get(item.key))
         if process.doing == "overwrite in order":
@@ -228,7 +247,7 @@ class Oracle:
     def _check_jobs(self, process: Process, jobs: dict[int, JobSeen]) -> None:
         for job, seen in jobs.items():
             before = self.jobs.get(job)
-            if seen.ended_ms is not None and (before is None or before.ended_ms is None):
+            if seen.ended_ms is not None and (before is None or before.ended_ms is None) and seen.parent is None:
                 self._events["job_ended", job, None, None] += 1
             if seen.pruned_ms is not None and (before is None or before.pruned_ms is None):
                 self._check_old(process, job, seen)
@@ -239,6 +258,9 @@ class Oracle:
     def _check_old(self, process: Process, job: int, seen: JobSeen) -> None:
         """Retention may take the details of what ended long enough ago, by the clock of who does it."""
         now_ms = process.clock.now_ms()
+        parent = None if seen.parent is None else self.jobs.get(seen.parent.job)
+        if parent is not None and parent.pruned_ms is None and self.items.get(seen.parent or ItemKey(0, 0)) is not None:
+            raise Broken(f"H1: job {job} with the calls of {seen.parent} was removed by {process.name}, and that is still there")
         if seen.ended_ms is None or not self._keep_ms or now_ms - seen.ended_ms < self._keep_ms:
             raise Broken(f"H1: job {job} was removed by {process.name}, and ended at {seen.ended_ms}: now it is {now_ms}")
 
@@ -246,7 +268,7 @@ class Oracle:
         for key in gone:
             there, before = jobs.get(key.job), self.jobs[key.job]
             removed = there is None or there.pruned_ms is not None
-            if before.sealed and not removed:
+            if (before.sealed or before.parent is not None) and not removed:
                 raise Broken(f"H1: item {key} is gone, and its job is not")
             self._attempts.pop(key, None)
 
@@ -300,10 +322,12 @@ class Oracle:
             raise Broken(f"I20: {self._generations} generations were begun, and the audit knows of {audited}")
 
     def _compare(self, process: Process, before: Item | None, after: Item, ended: Ended | None) -> None:
+        key = after.key
         if before is None:
             self._appeared(after)
+            if after.token:
+                self._claimed(process, after.but(status=JobStatus.PENDING, token=0, wait=Wait.READY), after)
             return
-        key = after.key
         self._tell(f"{process.name}: item {key} {_words(before)} -> {_words(after)}")
         if not before.token <= after.token <= before.token + 1:
             raise Broken(f"I3: the token of {key} went from {before.token} to {after.token}")
@@ -320,11 +344,17 @@ class Oracle:
             if before.status in WAITING:
                 self._expired(process, before, after)
         if after.token > before.token:
-            self._claimed(process, before, after)
+            self._claimed(process, before if after.generation == before.generation else before.but(cancel_ms=None), after)
+        charged = ended is not None and ended.outcome in FAILURES and ended.reason != Reason.REPLAYED
+        if after.generation == before.generation and after.charges != before.charges and not charged:
+            raise Broken(f"I26: {key} is charged {before.charges} -> {after.charges}, and nothing of its own failed")
 
     def _appeared(self, item: Item) -> None:
-        if (item.status, item.token, item.generation) != (JobStatus.PENDING, 0, 1):
+        fresh = (item.status, item.token) == (JobStatus.PENDING, 0)
+        if not (fresh or (self.calls.is_call(item.key) and (item.status, item.token) == (JobStatus.STARTED, 1))):
             raise Broken(f"I1: {item.key} appeared as {item.status}")
+        if self.calls.is_call(item.key):
+            self._tell(f"item {item.key} is a call of {self.calls.parent(item.key)}: {self._tasks[item.task]} {_words(item)}")
         if item.once:
             self._once.add(item.key)
 
@@ -332,6 +362,10 @@ class Oracle:
         key = after.key
         if after.generation != before.generation + 1:
             raise Broken(f"I9: {key} went from generation {before.generation} to {after.generation}")
+        if self.calls.is_call(key):
+            self._say(self.calls.wrong_again(before), "I26")
+            (self._once.add if after.once else self._once.discard)(key)
+            return
         if process.doing not in REOPENS or before.status not in TERMINAL:
             raise Broken(
                 f"I8: {process.name} began a generation of {key}, which was {before.status}, while it did {process.doing!r}"
@@ -356,6 +390,10 @@ class Oracle:
             return
         if before.cancel_ms is not None:
             raise Broken(f"I13: {key} was cancelled, and its attempt is recorded as {ended.outcome}")
+        if self.is_workflow(after) and ended.outcome in ("LOST", "INTERRUPTED"):
+            if ended.reason != Reason.REPLAYED or after.status not in (JobStatus.PENDING, JobStatus.STARTED):
+                raise Broken(f"I26: {key} lost its worker, and is not replayed but {_words(after)} ({ended.reason})")
+            return
         past = [each for _, each in sorted(self._attempts[key].items()) if each.generation == before.generation]
         whats = [seen.what if (seen := self._seen.get(Deed(key, each.generation, each.attempt))) else "" for each in past]
         version = self._versions[before.definition]
@@ -375,7 +413,7 @@ class Oracle:
 
     def _claimed(self, process: Process, before: Item, after: Item) -> None:
         key, now_ms = after.key, process.clock.now_ms()
-        job = self.jobs[key.job]
+        job = self._jobs_now[key.job]
         if before.cancel_ms is not None or (job.cancel_ms is not None and job.ended_ms is None):
             raise Broken(f"I13: {key} was claimed after its cancellation had been accepted")
         if after.task in self._paused:

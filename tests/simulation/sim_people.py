@@ -109,7 +109,7 @@ class People:
 
     def backfill(self, dice: random.Random) -> None:
         """Submit windows of a task: those that are missing, those that failed, or all."""
-        task, count = dice.choice(["retried", "patient"]), dice.randint(2, 4)
+        task, count = dice.choice(["retried", "patient", "flow"]), dice.randint(2, 4)
         first_ms = START_MS + dice.randint(0, 3) * DAY_MS
         only = dice.choice(["missing", "missing", "failed", "all"])
         oracle = self._world.oracle
@@ -143,16 +143,22 @@ class People:
         """Cancel a job."""
         item = self._pick(dice)
         if item is not None:
-            with self._asking(f"cancel job {item.job}") as operator:
-                there = [each for each in self._world.oracle.items.values() if each.job == item.job]
-                operator.commands.cancel(Target(job=item.job), ASKER)
+            job = self._world.oracle.calls.root(item.key).job  # calls have no job that people know
+            with self._asking(f"cancel job {job}") as operator:
+                there = [each for each in self._world.oracle.items.values() if each.job == job]
+                operator.commands.cancel(Target(job=job), ASKER)
                 self._must_be_cancelled(there)
 
     def _must_be_cancelled(self, items: list[Item]) -> None:
+        oracle = self._world.oracle
         for each in items:
-            now = self._world.oracle.items.get(each.key)
-            if now is not None and now.status not in TERMINAL and now.cancel_ms is None and now.generation == each.generation:
+            now = oracle.items.get(each.key)
+            if now is None or now.generation != each.generation:
+                continue
+            if now.status not in TERMINAL and now.cancel_ms is None:
                 raise Broken(f"H2: the cancellation of {each.key} was accepted, and it is {now.status}")
+            if now.cancel_ms is not None and (call := oracle.calls.not_cancelled(now, oracle.items, oracle.jobs)) is not None:
+                raise Broken(f"H2: the cancellation of {each.key} was accepted, and its call {call} goes on")
 
     def retry(self, dice: random.Random) -> None:
         """Retry an item, its whole job, or all that matches; twice at once now and then."""
@@ -160,12 +166,14 @@ class People:
         if item is None:
             return
         mode = dice.choice(["recover", "restart"])
+        root = self._world.oracle.calls.root(item.key)
         target = dice.choice(
             [
-                Target(job=item.job),
+                Target(job=root.job),
                 Target(items=(item.key,), generations=(item.generation,)),
                 Target(items=(item.key,), generations=(item.generation,)),
-                Target(filters={"status": [str(item.status)]}),
+                Target(filters={"status": [str(item.status)], "roots": True}),
+                Target(filters={"job": item.job, "status": [str(item.status)]}),
             ]
         )
         dry_run = dice.random() < 0.1
@@ -192,7 +200,8 @@ class People:
         item = self._pick(dice, JobStatus.SUCCESS)
         if item is None:
             return
-        target = Target(job=item.job) if dice.random() < 0.3 else Target(items=(item.key,))
+        whole = dice.random() < 0.3 and self._world.oracle.calls.root(item.key) == item.key
+        target = Target(job=item.job) if whole else Target(items=(item.key,))
         doing = "overwrite in order" if forward else "overwrite"
         with self._asking(f"{doing} {target}", doing) as operator:
             before = operator.begun_generations

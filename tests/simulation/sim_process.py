@@ -7,7 +7,8 @@ import random
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sim_executor import Deed, SimExecutor
+from sim_bodies import SimBoth
+from sim_executor import Deed
 
 from mulligan.config.rules import default_rules
 from mulligan.core.definition import Definition
@@ -343,7 +344,7 @@ class SimWorker(Process):
         around: Around,
         *,
         definitions: Sequence[Definition],
-        executor: Callable[[SimWorker], SimExecutor],
+        executor: Callable[[SimWorker], SimBoth],
         tell: Tell,
     ) -> None:
         super().__init__(name, around)
@@ -351,7 +352,7 @@ class SimWorker(Process):
         self._taken: list[Lock] = []
         self.hints = SimHints()
         self.waiting = SimWaiting(self.hints)
-        self.executors: list[SimExecutor] = []
+        self.executors: list[SimBoth] = []
         self.definitions = {each.name: each for each in definitions}
         self.begun = False
         self.worker = Worker(
@@ -394,6 +395,10 @@ class SimWorker(Process):
         """Return which attempts' code runs in it."""
         return [deed for each in self.executors for deed in each.runs()]
 
+    def waits(self) -> list[Deed]:
+        """Return which bodies of workflows wait in it for their calls."""
+        return [deed for each in self.executors for deed in each.waits()]
+
     def die(self) -> None:
         super().die()
         for each in self.executors:
@@ -406,7 +411,7 @@ class SimWorker(Process):
         self._taken.append(lock)
         return lock
 
-    def _made(self, executor: Callable[[SimWorker], SimExecutor]) -> SimExecutor:
+    def _made(self, executor: Callable[[SimWorker], SimBoth]) -> SimBoth:
         made = executor(self)
         self.executors.append(made)
         return made

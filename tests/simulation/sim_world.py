@@ -9,16 +9,17 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
-from sim_executor import GRACE_S, KILL_S, SimExecutor
+from sim_bodies import SimBodies, SimBoth
+from sim_executor import GRACE_S, KILL_S, Deed, SimExecutor
 from sim_faults import Faults
-from sim_model import CROWD, LIMITS, POLICIES
+from sim_model import CROWD, FLOWS, LIMITS, POLICIES
 from sim_oracle import Broken, Oracle
 from sim_people import MOST_ITEMS, People
 from sim_process import LEASE_S, Around, Killed, Locks, Process, SimServer, SimWorker, Time
 
 from mulligan.core.definition import Definition
 from mulligan.core.errors import StoreError
-from mulligan.core.job import FAR_FUTURE_MS, TERMINAL, Item, JobStatus
+from mulligan.core.job import FAR_FUTURE_MS, TERMINAL, WAITING, Item, JobStatus
 from mulligan.sdk.submitting import submission_to_json
 from mulligan.store.interface import Database
 from mulligan.store.store import Store
@@ -58,6 +59,8 @@ class World:
         self.told: list[str] = []
         self._calm: dict[str, int | None] = {}
         self._after_all = False
+        self._in_vain: dict[Deed, float] = {}
+        """Bodies that wait for nothing, and since when."""
         self._asked: Item | None = None
         self.steps = self.faults = 0
         self.time = Time(START_MS)
@@ -210,10 +213,10 @@ class World:
         if event in ("chore failed", "exchange failed"):
             raise Broken(f"{name} tells: {event}: {facts}")
 
-    def _executor(self, of: SimWorker) -> SimExecutor:
-        return SimExecutor(
-            of.clock.monotonic, of.clock.now_ms, self.seed, self.oracle, lambda: of.worker.id, self._submission
-        )  # fmt: skip
+    def _executor(self, of: SimWorker) -> SimBoth:
+        around = (of.clock.monotonic, of.clock.now_ms, self.seed, self.oracle, lambda: of.worker.id)
+        bodies = SimBodies(*around, self.definition, lambda task: of.definitions[task].code_digest)
+        return SimBoth(SimExecutor(*around, self._submission), bodies)
 
     def _submission(self, call: int) -> str | None:
         if len(self.oracle.items) > MOST_ITEMS:
@@ -226,8 +229,8 @@ class World:
         policy = POLICIES[task][self.version[task]]
         return a_definition(
             task, policy, context="ctx", code_digest=str(self.version[task]), concurrency=LIMITS.get(task),
-            timeout_s=20.0, total_timeout_s=None if self.version[task] else 900.0,
-            executor="async" if task == CROWD else "process",
+            timeout_s=None if task in FLOWS else 20.0, total_timeout_s=None if self.version[task] else 900.0,
+            executor="async" if task == CROWD else "workflow" if task in FLOWS else "process",
         )  # fmt: skip
 
     def new_version(self, dice: random.Random) -> None:
@@ -289,6 +292,7 @@ class World:
                 raise Broken(f"L2: {key} is still held by worker {item.worker}, which is gone, after {quiet_s:.1f} s of calm")
         if quiet_s > LEASE_S + SWEEP_S:
             self._check_owned()
+            self._check_waits()
         asked = self._asked
         if asked is not None and quiet_s > GRACE_S + KILL_S + SWEEP_S and asked.worker in living:
             now = self.oracle.items.get(asked.key)
@@ -306,11 +310,19 @@ class World:
                 ):
                     raise Broken(f"L2: {worker.name} still runs attempt {deed.attempt} of {deed.key}, which it had lost long ago")
 
+    def _check_waits(self) -> None:
+        waiting = {deed for each in self.workers if each.alive for deed in each.waits()}
+        in_vain = {deed for deed in waiting if not self.oracle.calls.any_open(deed.key, self.oracle.items)}
+        self._in_vain = {deed: self._in_vain.get(deed, self.time.passed) for deed in sorted(in_vain)}
+        for deed, since in self._in_vain.items():
+            if self.time.passed - since > SWEEP_S:
+                raise Broken(f"L4: the body of {deed.key} waits, and all that it called has ended long ago")
+
     def _skip_what_is_waited_for(self) -> None:
         """Where all that is left waits for a moment far away, go there: clocks were set back, or a submitter died half way."""
         items = self.oracle.items.values()
-        waiting = [each.due_ms for each in items if each.status not in TERMINAL and each.due_ms < FAR_FUTURE_MS]
-        if any(each.status is JobStatus.STARTED for each in items):
+        waiting = [each.due_ms for each in items if each.status in WAITING and each.due_ms < FAR_FUTURE_MS]
+        if any(each.status is JobStatus.STARTED and not self.oracle.is_workflow(each) for each in items):
             return
         if waiting and min(waiting) > self.time.wall_ms + 5_000:
             self.time.wall_ms = min(waiting) - 1_000
@@ -323,6 +335,7 @@ def small_pages() -> Iterator[None]:
     """Have everything that is done page by page be done on small pages, so that faults come between two of them."""
     patch = pytest.MonkeyPatch()
     patch.setattr("mulligan.engine.commands.CANCEL_AT_ONCE", 1)
+    patch.setattr("mulligan.engine.calling.CANCEL_AT_ONCE", 1)
     patch.setattr("mulligan.engine.commands.PAGE", 2)
     patch.setattr("mulligan.engine.submitting.CHUNK", 2)
     patch.setattr("mulligan.engine.submitting.ABANDONED_MS", 4_000)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from mulligan.core.attempt import AttemptInfo
 from mulligan.core.definition import Definition
-from mulligan.core.errors import ReplayMismatch
+from mulligan.core.errors import ReplayMismatch, TaskFailed
 from mulligan.core.job import JobStatus, Reason
 from mulligan.core.replay import MANY, Past
 from mulligan.core.signals import Stopped
@@ -21,6 +24,7 @@ from mulligan.worker.executors.interface import Calls, Report
 
 ROUND = 2 * MANY
 LOAD = a_definition("load")
+DIGEST = hashlib.sha256(b"{}\n").hexdigest()[:32]
 
 
 def past(place: str, status: JobStatus, round: int = ROUND, **changes: Any) -> Past:
@@ -30,7 +34,8 @@ def past(place: str, status: JobStatus, round: int = ROUND, **changes: Any) -> P
 def a_channel(*calls: Past) -> tuple[BodyChannel, list[Report]]:
     reports: list[Report] = []
     channel = BodyChannel(1, ROUND, lambda: None, reports.append)
-    channel.given(calls)
+    for each in calls:
+        channel.arrived(each)
     return channel, reports
 
 
@@ -44,19 +49,45 @@ def submission(*arguments: str, definition: Definition = LOAD, kind: Any = "subm
     return Submission(definition, kind, items, Options(**options))
 
 
-def test_what_failed_in_an_earlier_round_is_not_what_the_body_waits_for() -> None:
-    channel, _ = a_channel(past("1", JobStatus.FAILURE, ROUND - 1), past("2", JobStatus.SUCCESS, ROUND - 1))
+def test_what_failed_before_a_call_was_made_again_is_not_what_the_body_waits_for() -> None:
+    before = past("1", JobStatus.FAILURE, ROUND - 1)
+    channel, _ = a_channel(before)
+    a_backend(channel, before._replace(digest=DIGEST)).take(submission("{}"))
     assert channel.ended("1") is None
-    assert channel.ended("2") is not None
-    channel.arrived(past("1", JobStatus.FAILURE))
+    channel.arrived(before._replace(digest=DIGEST))
+    assert channel.ended("1") is None, "the news of it came late"
+    channel.arrived(past("1", JobStatus.FAILURE, digest=DIGEST))
     assert channel.ended("1") is not None
 
 
-def test_a_call_that_was_under_way_before_is_heard_of_in_whichever_round_it_was_made() -> None:
-    channel, _ = a_channel(past("1", JobStatus.STARTED, ROUND - MANY))
-    channel.arrived(past("1", JobStatus.FAILURE, ROUND - MANY))
-    channel.wait(["1"])
-    assert channel.ended("1") is not None
+def test_a_call_that_was_under_way_when_its_workflow_was_retried_and_fails_then_is_made_again() -> None:
+    before = past("1", JobStatus.STARTED, ROUND - MANY, digest=DIGEST)
+    channel, reports = a_channel(before)
+    backend = a_backend(channel, before)
+    call = backend.take(submission("{}"))
+    assert reports == []
+    failed: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            call.result()
+        except TaskFailed as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=body, daemon=True)
+    thread.start()
+    channel.arrived(before._replace(status=JobStatus.FAILURE))
+    until(lambda: len(reports) == 1)
+    channel.arrived(past("1", JobStatus.FAILURE, digest=DIGEST))
+    thread.join(10)
+    assert len(failed) == 1
+
+
+def until(come_true: Callable[[], bool]) -> None:
+    ends, pause = time.monotonic() + 10, threading.Event()
+    while not come_true():
+        assert time.monotonic() < ends
+        pause.wait(0.005)
 
 
 def test_a_wait_ends_when_the_last_of_its_calls_has_ended() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mulligan.core.events import CancelRequested, Event, RetryRequested
@@ -138,16 +138,22 @@ class Calling:
         if rows:
             session.calls.put(job, rows)
         if again:
-            self._run_again(session, item, list(again.values()), now_ms, ends)
+            given = {again[each.place]: each.options.total_timeout_s for each in missing if each.place in again}
+            self._run_again(session, item, given, now_ms, ends)
 
-    def _run_again(self, session: Session, parent: Item, keys: Sequence[ItemKey], now_ms: int, ends: Ends) -> None:
-        """Start a new generation of calls that failed, now that their workflow is retried."""
-        items = session.items.read(keys)
+    def _run_again(self, session: Session, parent: Item, given: Mapping[ItemKey, float | None], now_ms: int, ends: Ends) -> None:
+        """Start a new generation of calls that failed, now that their workflow is retried.
+
+        `given`: the total_timeout of each call, where it has one of its own.
+        """
+        items = session.items.read(given)
         begun = next_generations(session, self._engine.definitions, items, now_ms)
         pairs: list[tuple[Item, Event]] = []
         for item in items:
             generation = begun[item.key]
-            cutoff_ms = _sooner(generation.cutoff_ms, parent.cutoff_ms)
+            total_s = given[item.key]
+            own_ms = generation.cutoff_ms if total_s is None else now_ms + round(total_s * 1000)
+            cutoff_ms = _sooner(own_ms, parent.cutoff_ms)
             pairs.append((item, RetryRequested("recover", generation.definition, generation.once, cutoff_ms)))
         self._engine.settle_in(session, pairs, now_ms, ends)
 

@@ -136,6 +136,7 @@ class Commands:
 
         Raises Refused where that workflow succeeded, or where a call alone is to be restarted.
         """
+        target = self._with_calls_named(target)
         if not target.items:
             return target
         with self._engine.store.read() as session:
@@ -154,9 +155,20 @@ class Commands:
         generations = tuple(seen.get(key, there[key].generation) for key in items if key in seen or key in there)
         return Target(items=items, generations=generations if target.generations else ())
 
-    def _refuse_calls(self, target: Target) -> None:
+    def _with_calls_named(self, target: Target) -> Target:
+        """Return a target that names its work items one by one where a job or a filter stands for calls of workflows."""
+        filters = {"job": target.job, **(target.filters or {})}
+        jobs = {job for job, *_ in filters.get("ids") or ()} | ({filters["job"]} - {None})
         with self._engine.store.read() as session:
-            for key in target.items:
+            if target.items or (filters.get("parent") is None and not session.calls.which(jobs)):
+                return target
+        found = {key: generation for _, page, _ in self._pages(target) for key, generation in page.items()}
+        return Target(items=tuple(found), generations=tuple(found.values()))
+
+    def _refuse_calls(self, target: Target) -> None:
+        keys = self._with_calls_named(target).items
+        with self._engine.store.read() as session:
+            for key in keys:
                 if (root := root_of(session, key)) != key:
                     raise Refused(f"work item {key} is a call of workflow {root}: overwrite {root}, with all that it calls")
 

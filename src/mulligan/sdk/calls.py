@@ -64,6 +64,8 @@ class CallBackend:
         self._path, self._epoch = info.path or info.key, info.keep_from
         self._past = {each.place: each for each in info.calls}
         self._made: dict[str, Step] = {}
+        self._still_wanted: dict[str, NewCall] = {}
+        """Calls of earlier rounds that had not ended: should they fail yet, they are made again in this one."""
         self.root = Branch()
 
     def take(self, submission: Submission) -> Call[Any]:
@@ -86,31 +88,34 @@ class CallBackend:
         except BaseException:
             for place in places:  # nobody has been asked for them, so nobody must wait for them
                 del self._made[place]
+                self._still_wanted.pop(place, None)
             raise
         return Call(self, places, submission)
 
     def outcome(self, place: str) -> Past:
         """Wait for the call at a place, and return how it ended."""
-        if self._made[place] in (Step.ANSWER, Step.UNKNOWN):
-            return self._past[place]
-        self._body.wait([place])
-        found = self._body.ended(place)
-        assert found is not None  # noqa: S101 - it was waited for
-        return found
+        while self._made[place] not in (Step.ANSWER, Step.UNKNOWN):
+            self._body.wait([place])
+            if (found := self._answer(place)) is not None:
+                return found
+        return self._past[place]
 
     async def outcome_async(self, place: str) -> Past:
         """Do the same without holding up the other coroutines of the body."""
-        if self._made[place] not in (Step.ANSWER, Step.UNKNOWN) and self._body.ended(place) is None:
-            import asyncio
+        import asyncio
 
+        while self._made[place] not in (Step.ANSWER, Step.UNKNOWN):
             loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
-            def tell() -> None:
+            def tell(loop: asyncio.AbstractEventLoop = loop, ended: asyncio.Event = ended) -> None:
                 loop.call_soon_threadsafe(ended.set)
 
-            self._body.when_ended(place, tell)
-            await ended.wait()
-        return self.outcome(place)
+            if self._body.ended(place) is None:
+                self._body.when_ended(place, tell)
+                await ended.wait()
+            if (found := self._answer(place)) is not None:
+                return found
+        return self._past[place]
 
     def read(self, place: str, past: Past, decode: Callable[[str], Any]) -> Any:
         """Return the result of a call that has ended; raises TaskFailed."""
@@ -124,8 +129,24 @@ class CallBackend:
 
     def wait_for_all(self) -> None:
         """Wait for everything that was called: a workflow has not ended while something of it still runs."""
-        made = {place for place, step in self._made.items() if step not in (Step.ANSWER, Step.UNKNOWN)}
-        self._body.wait(made | {past.place for past in self._past.values() if not past.ended})
+        for place in list(self._made):
+            self.outcome(place)
+        self._body.wait([past.place for past in self._past.values() if not past.ended and past.place not in self._made])
+
+    def _answer(self, place: str) -> Past | None:
+        """Return how a call ended, or None where that was in an earlier round, and does not count in this one."""
+        found = self._body.ended(place)
+        assert found is not None  # noqa: S101 - it was waited for
+        again = self._still_wanted.get(place)
+        if again is None:
+            return found
+        step = resolve(found, again.definition.name, again.digest, self._round)
+        if step is not Step.ANSWER:
+            self._made[place], self._past[place] = step, found
+            del self._still_wanted[place]
+        if step is Step.RUN_AGAIN:
+            self._body.make([again])
+        return found if step is Step.ANSWER else None
 
     def _resolved(self, place: str, item: NewItem, submission: Submission) -> NewCall | None:
         if place in self._made:
@@ -140,11 +161,15 @@ class CallBackend:
             raise ReplayMismatch(_mismatch(self._owner, place, past, definition.name, item.arguments))
         if step is Step.ANSWER and past is not None and self._is_lost(past):
             step = self._made[place] = Step.START
-        if step not in (Step.START, Step.RUN_AGAIN):
+        if step in (Step.ANSWER, Step.UNKNOWN):
             return None
-        again = past.item if past is not None and step is Step.RUN_AGAIN else None
+        again = past.item if past is not None and step is not Step.START else None
         key = call_key(self._path, self._epoch, definition.name, place, past.item if past is not None else None)
-        return NewCall(place, digest, item._replace(key=key), definition, submission.options, again)
+        call = NewCall(place, digest, item._replace(key=key), definition, submission.options, again)
+        if step is Step.WAIT:
+            self._still_wanted[place] = call
+            return None
+        return call
 
     def _is_lost(self, past: Past) -> bool:
         """Return whether a person recovers the workflow and an artifact that a call gave is not there any more."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from mulligan.core.errors import StoreError
 from mulligan.core.job import ItemKey
 from mulligan.core.replay import Past, round_of
-from mulligan.engine.exchanging import Wanted
+from mulligan.engine.calling import Calling
+from mulligan.engine.exchanging import Claim, Wanted
 from mulligan.worker.executors.interface import Executor
 from mulligan.worker.reporting import refused_call
 
@@ -38,6 +39,12 @@ class Bodies:
         for key, call in arrived:
             if key in self._ids:
                 executor.arrived(self._ids[key], call)
+
+    def catch_up(self, claims: Iterable[Claim], calling: Calling, executor: Executor) -> None:
+        """Tell the bodies of all calls that have ended: an exchange without an answer has taken from the store what it told."""
+        bodies = [each for each in claims if each.item.key in self._ids]
+        for key, calls in calling.histories(bodies).items():
+            self.hear([(key, each) for each in calls], executor)
 
     def hand_back(self, executor: Executor) -> None:
         """Stop them all: to replay them elsewhere is better than to wait for hours until their calls have ended."""

@@ -175,6 +175,7 @@ class Worker:
             self._start_anew()
         if self._store_is_down and self._worker is not None:
             self._engine.give_back(self._worker, self._known())
+            self._bodies.catch_up([each.claim for each in self._running.values()], self._engine.calling, self._executor)
         self._exchange(now)
         if now >= self._beat_at:
             self._beat(now)
@@ -380,9 +381,8 @@ class Worker:
         batch, now_ms = [], self._clock.now_ms()
         for claim in claims:
             self._serial += 1
-            name = self._names[claim.item.task]
-            self._running[self._serial] = Running(claim, self._published[name].definition)
-            loaded = self._loaded[name]
+            loaded = self._loaded[self._names[claim.item.task]]
+            self._running[self._serial] = Running(claim, self._published[loaded.name].definition)
             if loaded.workflow:
                 self._bodies.add(claim.item.key, self._serial)
             batch.append(assignment_of(self._serial, claim, loaded, now_ms, histories.get(claim.item.key, ())))

@@ -34,9 +34,8 @@ class BodyChannel:
         self.time_left = time_left
         self._changed = threading.Lock()
         self._wakers: list[Callable[[], None]] = []
+        self._made: dict[str, NewCall] = {}
         self._ended: dict[str, Past] = {}
-        self._under_way: set[str] = set()
-        """Calls that were made before this body began, and had not ended."""
         self._tell: dict[str, list[Callable[[], None]]] = {}
         self._answers: dict[int, SimpleQueue[tuple[str | None, str | None]]] = {}
         self._numbers = 0
@@ -75,6 +74,7 @@ class BodyChannel:
         with self._changed:
             self._refuse_stopped()
             for each in calls:
+                self._made[each.place] = each
                 self._ended.pop(each.place, None)
         self._report(Calls(self._id, calls))
 
@@ -151,27 +151,17 @@ class BodyChannel:
             box.put((value, error))
 
     def arrived(self, call: Past) -> None:
-        """Note that a call has ended: what had failed before this round is not what the body waits for."""
+        """Note that a call has ended; what was there before the body made one is not what it waits for."""
         if not call.ended:
             return
-        if call.status is not JobStatus.SUCCESS and call.round != self._round and call.place not in self._under_way:
-            return
         with self._changed:
-            if call.place in self._ended:
+            if call.place in self._ended or self._is_past(call):
                 return
             self._ended[call.place] = call
             told = self._tell.pop(call.place, [])
             self.waits -= len(told)
         for tell in told:
             tell()
-
-    def given(self, calls: Iterable[Past]) -> None:
-        """Take in what was called before this body began."""
-        for each in calls:
-            if each.ended:
-                self.arrived(each)
-            else:
-                self._under_way.add(each.place)
 
     def stop(self, cause: StopCause) -> None:
         """Ask the body to stop: whatever it waits for ends at once."""
@@ -213,6 +203,13 @@ class BodyChannel:
             boxes = list(self._answers.values())
         for box in boxes:
             box.put((None, f"{LeaseLost.code}: this attempt has ended"))
+
+    def _is_past(self, call: Past) -> bool:
+        made = self._made.get(call.place)
+        if made is None:
+            return False
+        same = (call.task, call.digest) == (made.definition.name, made.digest)
+        return not same or (call.status is not JobStatus.SUCCESS and call.round != self._round)
 
     def _refuse_stopped(self) -> None:
         if self._cause is not None:

@@ -117,7 +117,8 @@ class BodyExecutor:
             channel.artifacts_at = self._artifacts
             running = _Running(each, channel, self._now_ms(), until)
             self._running[each.id] = running
-            channel.given(each.info.calls)
+            for past in each.info.calls:
+                channel.arrived(past)
             running.thread = _thread(self._run, running)
 
     def stop(self, id: int, cause: StopCause) -> None:
