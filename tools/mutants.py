@@ -13,8 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 FOUND = ROOT / "mutants" / "src" / "mulligan" / "core"
 WANTED = 0.90
-SEEN, TOO_LONG = (1, 3), (36, 24, -24, 152, 255)
-"""Exit codes of mutmut: tests failed, or ran into the time limit since something never ended."""
+SEEN, TOO_LONG = (1, 3), (36, 24, -24, 152, 255, -9, 137)
+"""Exit codes of mutmut: tests failed, or ran into a limit of time or memory since something never ended."""
 
 
 def main() -> int:
