@@ -427,7 +427,7 @@ class Commands:
         places = {key: place for place, key in enumerate(seen)}
         ends = Ends()
         with self._engine.store.write() as session:
-            session.jobs.lock({key.job for key in seen})
+            session.jobs.lock({key.job for key in seen} | session.calls.below(seen))
             found = sorted(session.items.read(seen), key=lambda each: places[each.key])
             wanted = [item for item in found if item.status is JobStatus.SUCCESS and item.generation == seen[item.key]]
             if len(wanted) < len(found):
