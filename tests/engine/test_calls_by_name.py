@@ -67,3 +67,17 @@ def test_a_call_that_is_made_again_has_the_time_that_it_was_given_anew(world: Ha
     assert (again.key, again.generation) == (made.key, 2)
     assert again.cutoff_ms == world.clock.now_ms() + 30_000
     hand.succeed(again)
+
+
+def test_a_workflow_is_not_restarted_while_a_call_of_it_still_runs(world: Harness) -> None:
+    hand = world.worker(FLOW, LOAD)
+    world.submit(FLOW)
+    flow = hand.take()
+    call(hand, flow)
+    made = hand.take()
+    world.commands.cancel(Target(items=(flow.key,)), ASKER)
+    hand.stopped(flow)
+    plan = world.commands.retry(Target(items=(flow.key,)), "restart", ASKER)
+    assert (plan.total, plan.skipped) == (0, {"its calls have not ended yet": 1})
+    hand.stopped(made)
+    assert world.commands.retry(Target(items=(flow.key,)), "restart", ASKER).total == 1

@@ -108,6 +108,17 @@ class Calls:
             return f"call {call.key} runs at most once, nobody knows whether it did, and nobody asked to run it again"
         return None
 
+    def wrong_overlap(self, items: Mapping[ItemKey, Item]) -> str | None:
+        """Say which call runs although what was called at its place before, and was forgotten, still runs."""
+        running: dict[tuple[ItemKey, str], ItemKey] = {}
+        for (job, place), each in sorted(self._made.items()):
+            call = items.get(each.key)
+            if call is not None and call.status is JobStatus.STARTED:
+                other = running.setdefault((self._parents[job], place), each.key)
+                if other != each.key:
+                    return f"{other} and {each.key} run at once, both for place {place} of {self._parents[job]}"
+        return None
+
     def wrong_history(self, workflow: Item, given: Iterable[Past]) -> str | None:
         """Say what is wrong with the calls that a body is given, which is run again."""
         known = {

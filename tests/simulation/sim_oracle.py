@@ -209,6 +209,7 @@ class Oracle:
         claimed = [item for item in changed if item.key in self.items and item.token > self.items[item.key].token]
         self.items, self.jobs, self._paused = rows, jobs, paused
         self._check_limits()
+        self._say(self.calls.wrong_overlap(rows), "I26")
         self._say(self.windows.committed(rows), "I25")
         for item in claimed:
             self._say(self.windows.wrong_order(item), "I24")

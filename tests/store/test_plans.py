@@ -47,6 +47,7 @@ calls_below | below:ALL jobs_calls | jobs_calls
 calls_children | jobs_calls | jobs_calls
 calls_jobs | jobs_calls | jobs_calls
 calls_of_jobs | jobs_pkey | jobs_pkey
+calls_unended | below:ALL jobs_calls | jobs_calls
 cancelling_jobs | jobs_cancelling* | jobs_cancelling*
 checkpoint_definitions | checkpoints_pkey items_pkey | checkpoints_pkey items_pkey
 claim_at_once | | attempts_pkey inputs_pkey items_pkey items_ready jobs_cancelling* jobs_pkey
@@ -170,6 +171,7 @@ MAY_SCAN = {
     "heads": "SQLite reads the tasks, which are as many as there is code",
     "held_behind": "what SQLite goes through is what it has found so far",
     "calls_below": "goes through the jobs that it has found so far",
+    "calls_unended": "goes through the jobs that it has found so far",
     "in_order_unsuccessful": "goes through what was put in order and has not succeeded since, for a retry that a person asks for",
     "list_workers": "the newest by their ids, 500 at most",
     "next_deadline": "the first entry of the index is enough",

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from mulligan.core.attempt import AttemptInfo
+from mulligan.core.attempt import AttemptInfo, StopCause
 from mulligan.core.errors import TaskFailed
-from mulligan.core.job import FailureClass, JobStatus, Reason
+from mulligan.core.job import FailureClass, ItemKey, JobStatus, Reason
 from mulligan.core.replay import MANY, Past
 from mulligan.core.submission import NewItem, Submission
 from mulligan.sdk.calls import CallBackend
 from mulligan.testing.factories import a_definition
+from mulligan.worker.bodies import Bodies
 from mulligan.worker.executors.bodies.channel import BodyChannel
 from mulligan.worker.executors.interface import Calls, Report
 
@@ -113,3 +114,28 @@ def test_what_failed_under_another_call_at_the_same_place_is_no_answer() -> None
     assert channel.ended("1") is None
     channel.arrived(a_past(JobStatus.SUCCESS, NOW))
     assert channel.ended("1") is not None
+
+
+class Stops:
+    """An executor that is only asked to stop, and told what has arrived."""
+
+    def __init__(self) -> None:
+        self.stopped: list[int] = []
+        self.told: list[int] = []
+
+    def stop(self, id: int, cause: StopCause) -> None:
+        self.stopped.append(id)
+
+    def arrived(self, id: int, call: Past) -> None:
+        self.told.append(id)
+
+
+def test_a_body_whose_item_comes_back_to_its_worker_is_stopped_and_the_newer_one_hears_of_the_calls() -> None:
+    executor: Any = Stops()
+    bodies, key = Bodies(), ItemKey(1, 0)
+    bodies.add(key, 1, executor)
+    bodies.add(key, 2, executor)
+    assert executor.stopped == [1]
+    bodies.drop(key, 1)
+    bodies.hear([(key, a_past(JobStatus.SUCCESS))], executor)
+    assert executor.told == [2]

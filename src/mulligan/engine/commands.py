@@ -291,6 +291,12 @@ class Commands:
         unready = {row.id: "the job is still being cancelled" for row in flagged if row.ended_ms is None}
         unready |= {row.id: "the job is still being submitted" for row in rows if not row.sealed}
         plan.skipped.update(unready[item.job] for item, _ in chosen if item.job in unready)
+        # What is begun anew forgets its calls, which must not go on beside those that come.
+        unended = session.calls.unended(item.key for item, _ in chosen) if asked.verb == "restart" else set()
+        plan.skipped.update(
+            "its calls have not ended yet" for item, _ in chosen if item.key in unended and item.job not in unready
+        )
+        chosen = [pair for pair in chosen if pair[0].key not in unended]
         free = [item for item, _ in chosen if item.job not in unready]
         others = beside(session, free)
         plan.skipped.update(others.unwanted.values())
@@ -421,7 +427,7 @@ class Commands:
         places = {key: place for place, key in enumerate(seen)}
         ends = Ends()
         with self._engine.store.write() as session:
-            session.jobs.lock({key.job for key in seen})
+            session.jobs.lock({key.job for key in seen} | session.calls.below(seen))
             found = sorted(session.items.read(seen), key=lambda each: places[each.key])
             wanted = [item for item in found if item.status is JobStatus.SUCCESS and item.generation == seen[item.key]]
             if len(wanted) < len(found):

@@ -22,13 +22,16 @@ class Bodies:
     def __len__(self) -> int:
         return len(self._ids)
 
-    def add(self, key: ItemKey, id: int) -> None:
-        """Note that a body runs."""
+    def add(self, key: ItemKey, id: int, executor: Executor) -> None:
+        """Note that a body runs; one that still does for the same item has lost it, and would wait for ever."""
+        if key in self._ids:
+            executor.stop(self._ids[key], "drain")
         self._ids[key] = id
 
-    def drop(self, key: ItemKey) -> None:
+    def drop(self, key: ItemKey, id: int) -> None:
         """Note that a body, if it was one, runs no more."""
-        self._ids.pop(key, None)
+        if self._ids.get(key) == id:
+            del self._ids[key]
 
     def clear(self) -> None:
         """Note that none runs any more."""

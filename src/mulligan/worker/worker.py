@@ -272,7 +272,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - a strange outcome is the failure of its attempt, not of the worker
             event = unrecordable(running.item, error)
         self._ended.append((running.item, event))
-        self._bodies.drop(running.item.key)
+        self._bodies.drop(running.item.key, report.id)
         del self._running[report.id]
 
     def _note_log(self, running: Running, report: Logged) -> None:
@@ -384,7 +384,7 @@ class Worker:
             loaded = self._loaded[self._names[claim.item.task]]
             self._running[self._serial] = Running(claim, self._published[loaded.name].definition)
             if loaded.workflow:
-                self._bodies.add(claim.item.key, self._serial)
+                self._bodies.add(claim.item.key, self._serial, self._executor)
             batch.append(assignment_of(self._serial, claim, loaded, now_ms, histories.get(claim.item.key, ())))
         if batch:
             self._used = True

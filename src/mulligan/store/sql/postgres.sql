@@ -383,6 +383,15 @@ with recursive below (id) as (
     select j.id from below b join jobs j on j.parent_job = b.id)
 select id from below;
 
+-- name: calls_unended
+-- Which of some workflows' items have called something that has not ended, or whose own calls have not.
+with recursive below (job, number, id, unended) as (
+    select j.parent_job, j.parent_number, j.id, j.pending + j.started + j.retry > 0
+    from jsonb_array_elements(:keys::jsonb) k join jobs j on j.parent_job = (k ->> 0)::bigint and j.parent_number = (k ->> 1)::bigint
+    union
+    select b.job, b.number, j.id, j.pending + j.started + j.retry > 0 from below b join jobs j on j.parent_job = b.id)
+select distinct job, number from below where unended;
+
 -- name: calls_children
 select j.id from jsonb_array_elements(:keys::jsonb) k join jobs j on j.parent_job = (k ->> 0)::bigint and j.parent_number = (k ->> 1)::bigint;
 

@@ -64,6 +64,10 @@ class Calls:
         """Return the jobs that hold the calls of some workflows, and those of the workflows among these calls, and so on."""
         return {row[0] for row in self._run("calls_below", {"keys": as_json(keys)})}
 
+    def unended(self, keys: Iterable[ItemKey]) -> set[ItemKey]:
+        """Return which of some workflows have called something that has not ended, or whose own calls have not."""
+        return {ItemKey(*row) for row in self._run("calls_unended", {"keys": as_json(keys)})}
+
     def children(self, keys: Iterable[ItemKey]) -> set[int]:
         """Return the jobs that hold the calls of some workflows, those of earlier generations among them."""
         return {row[0] for row in self._run("calls_children", {"keys": as_json(keys)})}
