@@ -22,7 +22,7 @@ from mulligan.core.events import (
     WorkerLost,
 )
 from mulligan.core.job import FAR_FUTURE_MS, Attempt, FailureClass, Item, JobStatus, Outcome, Reason, Wait
-from mulligan.core.lifecycle import MAX_SNOOZES, POISON_CRASHES, Transition, decide
+from mulligan.core.lifecycle import MAX_REPLAYS, MAX_SNOOZES, POISON_CRASHES, Transition, decide
 from mulligan.core.retry import NEVER, Policy, Retry
 from mulligan.testing.factories import a_failure, an_item
 
@@ -298,6 +298,23 @@ def test_an_attempt_that_its_worker_stopped_is_a_failure_of_the_machine() -> Non
         "delay_ms": 0,
         "planned_ms": 0,
     }
+
+
+@pytest.mark.parametrize(("event", "outcome"), [(WorkerLost(run(), "w1"), Outcome.LOST), (Stopped(run()), Outcome.INTERRUPTED)])
+def test_an_interrupted_body_of_a_workflow_is_replayed_in_its_place_until_it_was_too_often(
+    event: Event, outcome: Outcome
+) -> None:
+    again = decide(running(cutoff_ms=NOW + 1), event, ONCE, NOW, 0.5, workflow=True)
+    over = decide(running(attempt=MAX_REPLAYS, cutoff_ms=NOW + 1), event, ONCE, NOW, 0.5, workflow=True)
+    assert again is not None
+    assert over is not None
+    ends = {**ENDS, "deadline_ms": NOW + 1}
+    assert changes(again) == {**ends, "status": JobStatus.PENDING, "reason": Reason.REPLAYED, "wait": Wait.READY}
+    assert record(again) == {**RECORD, "outcome": outcome, "reason": Reason.REPLAYED}
+    kind = FailureClass.INFRASTRUCTURE
+    failed = {"status": JobStatus.FAILURE, "reason": Reason.POISON, "failure_class": kind, "ended_ms": ENDED}
+    assert changes(over) == {**ends, **failed}
+    assert record(over) == {**RECORD, "attempt": MAX_REPLAYS, "outcome": outcome, "reason": Reason.POISON}
 
 
 def test_what_the_task_failed_by_itself_goes_behind_what_waits() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import copy
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import pytest
 
 from mulligan.core import labels
 from mulligan.core.durations import words
-from mulligan.core.errors import PolicyError, TaskFailed, WindowInvalid
-from mulligan.core.job import FailureClass, JobStatus, Reason, Wait
+from mulligan.core.errors import PolicyError, TaskCancelled, TaskFailed, WindowInvalid
+from mulligan.core.job import FailureClass, ItemKey, JobStatus, Reason, Wait
 from mulligan.core.lifecycle_table import lifecycle_table
 from mulligan.core.recovery import Verdict, judge_overwrite, recover_warnings
 from mulligan.core.retry import NEVER, Policy, Retry, describe
@@ -166,6 +167,17 @@ def test_a_failed_task_says_which_item_and_why() -> None:
     assert str(TaskFailed("12-3", None, None, "it broke")) == "work item 12-3 failed (no class): it broke"
     kind, values = error.__reduce__()
     assert vars(kind(*values)) == vars(error)
+
+
+def test_a_cancelled_work_item_says_so_and_keeps_what_is_known_of_it_on_its_way_to_another_process() -> None:
+    error = copy(TaskCancelled("12-3", "app.Boom", "TRANSIENT", "it broke"))
+    assert (type(error), str(error)) == (TaskCancelled, "work item 12-3 was cancelled")
+    assert (error.item_id, error.error_type, error.failure_class, error.message) == ("12-3", "app.Boom", "TRANSIENT", "it broke")
+
+
+def test_the_key_of_a_work_item_is_read_as_it_is_written() -> None:
+    assert ItemKey.of("12-3") == ItemKey(12, 3)
+    assert str(ItemKey(12, 3)) == "12-3"
 
 
 @pytest.mark.parametrize(
