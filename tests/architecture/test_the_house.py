@@ -8,6 +8,7 @@ import inspect
 import re
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import fields
 from pathlib import Path
 
@@ -122,6 +123,12 @@ def test_no_tracked_file_names_a_path_of_a_machine_or_a_registry() -> None:
         text = file.read_text("utf-8", "replace")
         wrong += [f"{file.relative_to(ROOT)}: {found.group(0)}" for each in (paths, hosts) if (found := each.search(text))]
     assert not wrong
+
+
+def test_no_two_test_modules_have_one_name() -> None:
+    """Pytest imports them by their names, and would collect only the first."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_pickle_eval_and_shells_are_nowhere() -> None:

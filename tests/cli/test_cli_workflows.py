@@ -24,7 +24,7 @@ def test_a_workflow_is_shown_with_the_tree_of_its_calls_and_what_failed_among_th
     assert "loud()  2-0  Failed  [bold red]boo[/]" in tree[0]
     assert "add(a=0)  2-1  Success" in tree[1]
     assert tree[20].endswith("and 12 more, 12 of them with success")
-    assert checked(called, "show", "1").count("  2-") == 19
+    assert checked(called, "show", "1").count("  2-") == 20
 
 
 def test_a_call_says_whose_it_is_and_has_no_job_of_its_own(called: Path) -> None:

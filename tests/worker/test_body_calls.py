@@ -54,7 +54,7 @@ class Running:
         self.result: Any = None
         self.channel = BodyChannel(1, NOW, None, self.reports.put)
         self.going = a_past(JobStatus.STARTED)
-        info = AttemptInfo("1", "run", "0", 0, 1, 2, None, None, (), NOW, (self.going,))
+        info = AttemptInfo("1", "run", "0", 0, 1, 2, None, None, (), round=NOW, calls=(self.going,))
         backend = CallBackend("flow", self.channel, None, info)
         self.thread = threading.Thread(target=self._run, args=(get, backend), daemon=True)
         self.thread.start()
@@ -79,7 +79,7 @@ def a_past(status: JobStatus, round: int = BEFORE, reason: Reason = Reason.CANCE
 def digest_of_call() -> str:
     made: list[Any] = []
     channel = BodyChannel(1, NOW, None, made.append)
-    CallBackend("flow", channel, None, AttemptInfo("1", "run", "0", 0, 1, 2, None, None, (), NOW)).take(a_call())
+    CallBackend("flow", channel, None, AttemptInfo("1", "run", "0", 0, 1, 2, None, None, (), round=NOW)).take(a_call())
     return str(made[0].calls[0].digest)
 
 
@@ -108,7 +108,7 @@ def test_what_failed_under_another_call_at_the_same_place_is_no_answer() -> None
     made: list[Any] = []
     channel = BodyChannel(1, NOW, None, made.append)
     past = a_past(JobStatus.FAILURE, NOW, digest="of other arguments")
-    backend = CallBackend("flow", channel, None, AttemptInfo("1", "run", "0", 0, 1, 2, None, None, (), NOW, (past,)))
+    backend = CallBackend("flow", channel, None, AttemptInfo("1", "run", "0", 0, 1, 2, None, None, (), round=NOW, calls=(past,)))
     backend.take(a_call())
     channel.arrived(past)
     assert channel.ended("1") is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 from mulligan.core.replay import Past
@@ -26,6 +26,7 @@ class AttemptInfo:
     """JSON of the newest cursor, or None."""
     steps: tuple[tuple[str, str], ...]
     """Key and JSON result of every saved step."""
+    _: KW_ONLY
     keep_from: int = 1
     """What was made in this generation or later ones is gone on from."""
     path: str = ""
