@@ -120,6 +120,26 @@ def test_a_workflow_survives_its_worker_and_nothing_is_done_twice(world: World, 
     world.check()
 
 
+def test_a_body_whose_work_item_was_taken_back_while_its_worker_lives_is_stopped_there(world: World) -> None:
+    world.worker(TASKS, lease=3)
+    once = world.client.submit(flows.once_until, world.path("beside"), "once", world.path("go"))
+    job = world.client.submit(flows.twenty, world.path(), world.path("go"), 0)
+    world.wait_for("0")
+    world.wait_for("once", name="beside")
+    world.client.pause("twenty")
+    engine = world.client.services.engine
+    with engine.store.read() as session:
+        worker = session.workers.open()[0]
+    engine.take_back_retried(worker)
+    until(lambda: world.refused() or None, "the end of the body that was stopped")
+    assert job.refresh().status is JobStatus.PENDING
+    world.client.resume("twenty")
+    world.touch()
+    assert (once.result(), job.result()) == ("once", [str(number) for number in range(20)])
+    assert world.instances() == 1
+    world.check()
+
+
 def test_recovering_a_workflow_runs_only_what_had_failed(world: World) -> None:
     world.worker(TASKS)
     job = world.client.submit(flows.fan, world.path(), world.path("fixed"), 40)

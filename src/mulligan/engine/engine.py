@@ -108,6 +108,11 @@ class Engine:
         with self.store.read() as session:
             return session.items.asked_to_stop(worker)
 
+    def held(self, worker: int) -> set[ItemKey]:
+        """Return the keys of the work items that a worker has started and that are still its own."""
+        with self.store.read() as session:
+            return {item.key for item in session.items.held_by(worker, ALL)}
+
     def enlist(self, new: NewWorker, definitions: Sequence[Definition]) -> tuple[int, dict[str, Published]]:
         """Publish what a worker has loaded and note that it is there; returns its id and its tasks by name."""
         now_ms = self.clock.now_ms()

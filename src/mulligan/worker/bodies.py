@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from mulligan.core.errors import StoreError
 from mulligan.core.job import ItemKey
@@ -27,6 +27,14 @@ class Bodies:
         if key in self._ids:
             executor.stop(self._ids[key], "drain")
         self._ids[key] = id
+
+    def stop_lost(self, worker: int, held: Callable[[int], Collection[ItemKey]], executor: Executor) -> None:
+        """Stop those whose work items were taken from this worker: nobody would tell them of their calls any more."""
+        if self._ids:
+            mine = held(worker)
+            for key, id in self._ids.items():  # noqa: A001 - the executor's name for it
+                if key not in mine:
+                    executor.stop(id, "drain")
 
     def drop(self, key: ItemKey, id: int) -> None:
         """Note that a body, if it was one, runs no more."""

@@ -393,8 +393,6 @@ class Worker:
     def _stop_cancelled(self) -> None:
         assert self._worker is not None  # noqa: S101 - enlisted before the first step
         asked = set(self._engine.asked_to_stop(self._worker))
-        if not asked:
-            return
         for id, running in self._running.items():  # noqa: A001 - the executor's name for it
             if not running.asked and (running.item.key, running.item.token) in asked:
                 running.asked = True
@@ -410,6 +408,7 @@ class Worker:
             lives = True
         if lives:
             self._renewed = now
+            self._bodies.stop_lost(self._worker, self._engine.held, self._executor)
         else:
             self._start_anew()
 
