@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+from flows import FLOW, LOAD, ONCE, a_call, called
 
 from mulligan.core.errors import NotFound, Refused
-from mulligan.core.job import Item, ItemKey, JobStatus, Reason
+from mulligan.core.job import Item, JobStatus, Reason
 from mulligan.core.replay import Past
-from mulligan.core.submission import NewCall, NewItem, Options
 from mulligan.engine.asking import Target
 from mulligan.engine.finding import find_job
 from mulligan.engine.verify import verify
 from mulligan.testing.factories import a_definition
 from mulligan.testing.harness import ASKER, KEEP_S, Hand, Harness
 
-FLOW = a_definition("flow", executor="workflow")
 RETRIED = a_definition("flow", retries=2, executor="workflow")
-LOAD = a_definition("load", retries=(1, 0))
-ONCE = a_definition("once", retries=None)
 PENDING, STARTED, SUCCESS, FAILURE, REVOKED = (
     JobStatus.PENDING, JobStatus.STARTED, JobStatus.SUCCESS, JobStatus.FAILURE, JobStatus.REVOKED,
 )  # fmt: skip
-
-
-def a_call(place: str, definition: Any = LOAD, again: str | None = None, digest: str = "d", **options: Any) -> NewCall:
-    return NewCall(place, digest, NewItem(f"{definition.name}-{place}", "{}"), definition, Options(**options), again)
 
 
 @pytest.fixture
@@ -35,16 +26,6 @@ def body(world: Harness) -> tuple[Hand, Item]:
     world.submit(FLOW)
     hand = world.worker(FLOW, LOAD, ONCE)
     return hand, hand.take()
-
-
-def called(world: Harness, item: Item) -> dict[str, Item]:
-    """Return what a workflow has called, by place."""
-    with world.store.read() as session:
-        jobs = session.calls.jobs([world.item(item.key)])
-        found = session.calls.read(jobs.values())
-        keys = {each.place: ItemKey.of(each.item) for calls in found.values() for each in calls}
-        there = {each.key: each for each in session.items.read(keys.values())}
-    return {place: there[key] for place, key in keys.items()}
 
 
 def history(world: Harness, hand: Hand, item: Item) -> tuple[Past, ...]:
