@@ -11,20 +11,21 @@ from pathlib import Path
 
 from mulligan.config.rules import rules_of
 from mulligan.config.settings import FOLDER, Settings
-from mulligan.core import labels
 from mulligan.core.failure import RuleSet
 from mulligan.core.job import job_status
 from mulligan.engine.clock import Chance, Clock, ServerClock, SystemClock, system_chance
 from mulligan.engine.commands import Commands
 from mulligan.engine.definitions import Definitions
 from mulligan.engine.engine import Engine
+from mulligan.engine.keys import Keys
+from mulligan.engine.reading import Reading
 from mulligan.engine.submitting import Submitting
 from mulligan.sdk.digest import source_digests
 from mulligan.sdk.submitting import submission_from_json
 from mulligan.sdk.task import Task
 from mulligan.store.interface import Database, Hints, Presence
 from mulligan.store.migrating import Migrated
-from mulligan.store.store import Session, Store
+from mulligan.store.store import Store
 from mulligan.supervisor.chore import Chore
 from mulligan.supervisor.retention import retention_chore
 from mulligan.supervisor.safety import safety_chores
@@ -57,6 +58,8 @@ class Services:
         self.engine = Engine(self.store, self.definitions, self.clock, chance, self.presence)
         self.commands = Commands(self.engine)
         self.submitting = Submitting(self.engine)
+        self.reading = Reading(self.engine, self.rules)
+        self.keys = Keys(self.engine)
 
     @property
     def shown(self) -> str:
@@ -80,13 +83,6 @@ class Services:
         """Return whether a living worker has loaded a task."""
         with self.store.read() as session:
             return task in session.tasks.with_workers()
-
-    def waits_for(self, session: Session, task: int) -> str | None:
-        """Say what keeps a task's items from starting besides their due time, or None."""
-        row = session.tasks.by_id(task)
-        if row is not None and row.paused_ms is not None:
-            return labels.paused(row.name)
-        return None if task in session.tasks.with_workers() else labels.NO_WORKER
 
     def make_worker(
         self,
