@@ -21,7 +21,7 @@ class TestKeys:
         with store.read() as session:
             assert session.access.key("1") == a_key("1", "ann", ("features", "add"))
             assert session.access.key("3") is None
-            assert [each.name for each in session.access.keys()] == ["ann", "bob"]
+            assert [each.name for each in session.access.every()] == ["ann", "bob"]
 
     def test_of_two_keys_of_one_name_only_one_is_not_revoked(self, store: Store) -> None:
         with store.write() as session:
@@ -35,7 +35,7 @@ class TestKeys:
             assert session.access.add_key(a_key("2", "ann"))
             assert session.access.revoke("2", NOW) == ("2", "ann")
         with store.read() as session:
-            assert [each.revoked_ms for each in session.access.keys()] == [NOW, NOW]
+            assert [each.revoked_ms for each in session.access.every()] == [NOW, NOW]
 
 
 class TestReplies:

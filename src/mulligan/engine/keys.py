@@ -66,7 +66,7 @@ class Keys:
     def all(self) -> list[KeyRow]:
         """Return all keys, the oldest first, those that were revoked among them."""
         with self._engine.store.read() as session:
-            return session.access.keys()
+            return session.access.every()
 
     def any(self) -> bool:
         """Return whether there is a key that is not revoked."""

@@ -46,7 +46,7 @@ class Access:
         row = one(self._run("find_access_key", {"key": id}))
         return None if row is None else _key_of(row)
 
-    def keys(self) -> list[KeyRow]:
+    def every(self) -> list[KeyRow]:
         """Return all keys, the oldest first."""
         return [_key_of(row) for row in self._run("list_access_keys", {})]
 
