@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mulligan.config.rules import rules_of
 from mulligan.config.settings import FOLDER, Settings
@@ -17,7 +18,7 @@ from mulligan.engine.clock import Chance, Clock, ServerClock, SystemClock, syste
 from mulligan.engine.commands import Commands
 from mulligan.engine.definitions import Definitions
 from mulligan.engine.engine import Engine
-from mulligan.engine.keys import Keys
+from mulligan.engine.keys import Keys, NewKey
 from mulligan.engine.reading import Reading
 from mulligan.engine.submitting import Submitting
 from mulligan.sdk.digest import source_digests
@@ -41,6 +42,9 @@ from mulligan.worker.reporting import Outcomes
 from mulligan.worker.submissions import Submissions
 from mulligan.worker.waiting import FileWaiting
 from mulligan.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from mulligan.api.serving import ApiServer
 
 
 class Services:
@@ -145,6 +149,30 @@ class Services:
         """Make what does the chores of a store; beside a worker of this process, those that the worker does not do."""
         safety = [] if beside_worker else self._chores(lambda: None)
         return Supervisor([*safety, retention_chore(self.engine, self.settings.retention)], tell)
+
+    def make_api(self, tell: Tell, supervisor: Supervisor, own_key: NewKey | None = None) -> ApiServer:
+        """Make what serves the API at the settings' host and port; raises ConfigError where that would be open to others."""
+        from mulligan.api.application import guarded
+        from mulligan.api.served import Served
+        from mulligan.api.serving import ApiServer, Place
+
+        settings = self.settings
+        place = Place(settings.host, settings.port, settings.tls_certificate, settings.tls_key, settings.behind_proxy)
+        place.check(any_key=self.keys.any)
+        served = Served(
+            engine=self.engine,
+            commands=self.commands,
+            submitting=self.submitting,
+            reading=self.reading,
+            keys=self.keys,
+            is_free=self.presence.is_free,
+            supervisor_is_well=lambda: supervisor.is_well,
+            tell=tell,
+            hosts=[*place.names, *filter(None, (each.strip() for each in settings.hosts.split(",")))],
+            own_key=own_key,
+            tls=bool(settings.tls_certificate),
+        )
+        return ApiServer(guarded(served), place)
 
     def _chores(self, own: Callable[[], int | None]) -> list[Chore]:
         return safety_chores(self.engine, self.commands, self.submitting, self.presence, own)

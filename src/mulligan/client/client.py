@@ -13,14 +13,14 @@ from mulligan.client.job import Job
 from mulligan.client.started import Started
 from mulligan.config.settings import Settings, load_settings
 from mulligan.core.definition import Definition
-from mulligan.core.errors import ArgumentsInvalid, ConfigError, NotFound
+from mulligan.core.errors import ArgumentsInvalid, ConfigError
 from mulligan.core.job import ItemKey
 from mulligan.core.shown import shown
 from mulligan.core.submission import Options, Submission
 from mulligan.engine.asking import Asker, Target
 from mulligan.engine.filters import flag, job_filters, text
 from mulligan.engine.filters import limit as checked_limit
-from mulligan.engine.finding import find_job, missing_item
+from mulligan.engine.finding import find_job, find_listed_job, missing_item
 from mulligan.engine.ids import parse_item_id, parse_job_id
 from mulligan.engine.verify import Finding, verify
 from mulligan.sdk.ports import RUNNING
@@ -78,10 +78,8 @@ class Client:
 
     def job(self, id: str | int) -> Job[Any]:
         """Return a job by its id; raises NotFound."""
-        row = self._job_row(parse_job_id(id))
-        if row.parent is not None:
-            raise NotFound(f"job {row.id} holds the calls of work item {row.parent}: look at that, or at work_items(parent=…)")
-        return Job(self, row)
+        with self.services.store.read() as session:
+            return Job(self, find_listed_job(session, parse_job_id(id)))
 
     def jobs(self, limit: int = 100, **filters: Any) -> list[Job[Any]]:
         """Return jobs, newest first, 500 at most. Filters: status, task, run_id, label=(name, value), before (an id).

@@ -11,7 +11,7 @@ from mulligan.core.job import TERMINAL, Counts, ItemKey, Job, JobStatus, job_sta
 from mulligan.engine.engine import Engine
 from mulligan.engine.explain import Known, explain
 from mulligan.engine.filters import item_filters
-from mulligan.engine.finding import check_details, find_job, missing_item
+from mulligan.engine.finding import check_details, find_listed_job, missing_item
 from mulligan.store.listing import ItemDetail
 from mulligan.store.store import Session
 
@@ -42,6 +42,18 @@ class ItemView(NamedTuple):
     safe_to_retry: bool | None
 
 
+class WorkerView(NamedTuple):
+    """A worker, and whether it `living`, `stopped`, `lost`, or `dead` but not yet noticed."""
+
+    id: int
+    name: str
+    pid: int
+    state: str
+    started_ms: int
+    seen_ms: int
+    refused: int
+
+
 class Reading:
     """Reads what is shown, through an engine."""
 
@@ -66,7 +78,7 @@ class Reading:
     def job(self, id: int) -> JobView:
         """Return a job; raises NotFound."""
         with self._engine.store.read() as session:
-            return self.job_view(session, find_job(session, id))
+            return self.job_view(session, find_listed_job(session, id))
 
     def job_view(self, session: Session, row: Job) -> JobView:
         """Return what is shown of a job."""
@@ -157,6 +169,18 @@ class Reading:
                 calls=self.call_counts(session, view.detail),
             )
         return explain(known)
+
+
+def worker_views(session: Session, is_free: Callable[[str], bool]) -> list[WorkerView]:
+    """Return the newest workers; `is_free` says whether a worker's lock is, which it is once the worker is dead."""
+    locks = {each.id: each.lock for each in session.workers.open()}
+    found = []
+    for number, _, name, pid, started_ms, seen_ms, stopped_ms, lost_ms, refused in session.workers.all():
+        state = "lost" if lost_ms is not None else "stopped" if stopped_ms is not None else "living"
+        if state == "living" and number in locks and is_free(locks[number]):
+            state = "dead"
+        found.append(WorkerView(number, name, pid, state, started_ms, seen_ms, refused))
+    return found
 
 
 def shown_status(row: Job) -> JobStatus:

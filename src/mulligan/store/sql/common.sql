@@ -258,7 +258,7 @@ where id < :before and (target = :target or cast(:target as text) is null) order
 
 -- name: changed_by_operation
 -- What a request has done so far that was cut off before it was answered. Nothing: it has not done anything.
-select sum(changed) from audit where operation = :operation having count(*) > 0;
+select sum(changed) from audit where operation = :operation and changed > 0 having count(*) > 0;
 
 -- name: add_access_key
 -- Nothing returned means that a key which is not revoked has the name.
