@@ -33,9 +33,11 @@ Place = Annotated[int | None, Query(ge=1, le=1_000_000_000, description="The `pl
 Type = Annotated[Literal["restart", "recover"], Query(description="Begin anew, or go on from the checkpoints.")]
 
 
-def list_items(reading: Reading, given: Mapping[str, Any], limit: int, after: str | None) -> Page[WorkItem]:
-    """Return a page of work items by job and number."""
-    filters = reading.plain_filters(given)
+def list_items(
+    reading: Reading, given: Mapping[str, Any], limit: int, after: str | None, seen: Mapping[str, Any] | None = None
+) -> Page[WorkItem]:
+    """Return a page of work items by job and number; `seen` limits it to what a key may see."""
+    filters = {**reading.plain_filters(given), **(seen or {})}
     found = place(after, filters, 2)
     more = {} if found is None else {"after": ItemKey(*found)}
     views = reading.items({**filters, **more}, limit)
@@ -104,7 +106,7 @@ class ItemRoutes:
             "error": error,
         }
         seen = {} if parent is not None else self._sight.filters(caller)
-        return list_items(self._served.reading, given | seen, limit, after)
+        return list_items(self._served.reading, given, limit, after, seen)
 
     def get_work_item(self, caller: Caller, id: str) -> WorkItem:
         """Return a work item."""
