@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mulligan.config.rules import rules_of
 from mulligan.config.settings import FOLDER, Settings
@@ -44,6 +44,7 @@ from mulligan.worker.waiting import FileWaiting
 from mulligan.worker.worker import Worker
 
 if TYPE_CHECKING:
+    from mulligan.api.served import Served
     from mulligan.api.serving import ApiServer
 
 
@@ -153,19 +154,12 @@ class Services:
     def make_api(self, tell: Tell, supervisor: Supervisor, own_key: NewKey | None = None) -> ApiServer:
         """Make what serves the API at the settings' host and port; raises ConfigError where that would be open to others."""
         from mulligan.api.application import guarded
-        from mulligan.api.served import Served
         from mulligan.api.serving import ApiServer, Place
 
         settings = self.settings
         place = Place(settings.host, settings.port, settings.tls_certificate, settings.tls_key, settings.behind_proxy)
         place.check(any_key=self.keys.any)
-        served = Served(
-            engine=self.engine,
-            commands=self.commands,
-            submitting=self.submitting,
-            reading=self.reading,
-            keys=self.keys,
-            is_free=self.presence.is_free,
+        served = self.served(
             supervisor_is_well=lambda: supervisor.is_well,
             tell=tell,
             hosts=[*place.names, *filter(None, (each.strip() for each in settings.hosts.split(",")))],
@@ -173,6 +167,22 @@ class Services:
             tls=bool(settings.tls_certificate),
         )
         return ApiServer(guarded(served), place)
+
+    def served(self, supervisor_is_well: Callable[[], bool], tell: Tell = silent, **more: Any) -> Served:
+        """Return what the API serves; further keywords are those of `Served`."""
+        from mulligan.api.served import Served
+
+        return Served(
+            engine=self.engine,
+            commands=self.commands,
+            submitting=self.submitting,
+            reading=self.reading,
+            keys=self.keys,
+            is_free=self.presence.is_free,
+            supervisor_is_well=supervisor_is_well,
+            tell=tell,
+            **more,
+        )
 
     def _chores(self, own: Callable[[], int | None]) -> list[Chore]:
         return safety_chores(self.engine, self.commands, self.submitting, self.presence, own)
