@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from mulligan.api.served import Served
     from mulligan.api.serving import ApiServer
 
+READS_S = 5.0
+"""What reads for the API ends after so long."""
+
 
 class Services:
     """Everything that works on one store, wired together."""
@@ -159,6 +162,7 @@ class Services:
         settings = self.settings
         place = Place(settings.host, settings.port, settings.tls_certificate, settings.tls_key, settings.behind_proxy)
         place.check(any_key=self.keys.any)
+        self._database.read_at_most(READS_S)
         served = self.served(
             supervisor_is_well=lambda: supervisor.is_well,
             tell=tell,

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 import pytest
-from api_harness import Api
+from api_harness import ADD, Api
 
 from mulligan.api.guard import MAX_BODY
 from mulligan.core.access import Role
@@ -113,6 +113,27 @@ class TestBodies:
         for each in threads:
             each.join()
         assert found == [404] * 20
+
+    def test_a_read_that_takes_too_long_ends(self, api: Api) -> None:
+        for _ in range(3):
+            api.harness.submit(ADD, 4_000)
+        assert api.get("/api/work-items", error="never")["items"] == []
+        api.harness.database.read_at_most(0.0)
+        found = api.call("GET", "/api/work-items", params={"error": "never"})
+        assert (found.status_code, found.json()["code"], found.headers["retry-after"]) == (503, "store_busy", "1")
+        assert "was ended" in found.json()["detail"]
+        assert api.get("/api/jobs", limit=1)["items"], "what is quick is answered"
+
+    def test_what_a_proxy_could_say_is_ignored(self, api: Api) -> None:
+        job = api.failed()
+        headers = {
+            "x-forwarded-for": "10.9.8.7",
+            "forwarded": "for=10.9.8.7",
+            "x-forwarded-host": "evil.example",
+            "x-real-ip": "10.9.8.7",
+        }
+        assert api.call("POST", f"/api/jobs/{job}/retry", headers=headers).status_code == 200
+        assert api.audited()[0]["address"] == "testclient"
 
 
 class TestAnswers:

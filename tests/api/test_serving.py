@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from server_harness import TASKS, a_key, cli, running, until
+from server_harness import TASKS, a_key, cli, environment, running, until
 
 from mulligan.client.client import Client, client_of
 from mulligan.config.settings import load_settings
@@ -212,3 +213,11 @@ def test_what_a_locked_store_cannot_answer_is_said_and_later_it_goes_on(tmp_path
         other.execute("rollback")
         assert dev.post("/api/jobs", key, {"task": "add", "args": {"a": 1}}).status_code == 201
         other.close()
+
+
+def test_what_does_not_serve_loads_nothing_of_it() -> None:
+    asked = (
+        "import sys, mulligan, mulligan.client, mulligan.app, mulligan.cli.worker, mulligan.worker.worker; print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, env=environment())
+    assert not {"fastapi", "uvicorn", "starlette", "httpx"} & set(done.stdout.split())
