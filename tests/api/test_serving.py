@@ -11,12 +11,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 
+import apsw
 import httpx
 import pytest
 from server_harness import TASKS, a_key, cli, environment, running, until
 
+from mulligan.api.serving import _bound
 from mulligan.client.client import Client, client_of
 from mulligan.config.settings import load_settings
 from mulligan.store.postgres import Place
@@ -198,8 +201,6 @@ def test_dev_serves_with_a_key_of_its_own_that_ends_with_it(tmp_path: Path) -> N
 
 
 def test_what_a_locked_store_cannot_answer_is_said_and_later_it_goes_on(tmp_path: Path) -> None:
-    import apsw
-
     store = f"sqlite:///{tmp_path / 'runs.db'}"
     key = a_key(store, tmp_path)
     with running(store, tmp_path, "dev", str(TASKS)) as dev:
@@ -221,3 +222,42 @@ def test_what_does_not_serve_loads_nothing_of_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, env=environment())
     assert not {"fastapi", "uvicorn", "starlette", "httpx"} & set(done.stdout.split())
+
+
+def test_what_is_being_asked_when_a_server_is_told_to_end_is_answered_first(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 'runs.db'}"
+    key = a_key(store, tmp_path)
+    with running(store, tmp_path, "dev", str(TASKS)):
+        pass  # publishes the tasks
+    with running(store, tmp_path) as server:
+        other = apsw.Connection(str(tmp_path / "runs.db"))
+        other.execute("begin immediate")
+        asking = HTTPConnection(server.url.removeprefix("http://"), timeout=20)
+        headers = {"apikey": key, "Content-Type": "application/json"}
+        asking.request("POST", "/api/jobs", '{"task": "add", "args": {"a": 1}}', headers)
+        assert server.get("/healthz").status_code == 200, "what came before it has been read too"
+        server.process.terminate()
+        until(lambda: not _connects(server.url), "no more requests are taken")
+        other.execute("rollback")
+        other.close()
+        assert asking.getresponse().status == 201
+        asking.close()
+        assert server.process.wait(20) == 0
+
+
+def test_an_answer_is_sent_at_once() -> None:
+    with (
+        _bound("127.0.0.1", 0) as listening,
+        socket.create_connection(listening.getsockname()),
+        listening.accept()[0] as accepted,
+    ):
+        assert accepted.proto == socket.IPPROTO_TCP, "asyncio sets TCP_NODELAY for such only"
+
+
+def _connects(url: str) -> bool:
+    host, port = url.removeprefix("http://").split(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1).close()
+    except OSError:
+        return False
+    return True
