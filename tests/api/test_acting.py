@@ -8,7 +8,8 @@ import pytest
 from api_harness import ADD, FEATURES, Api
 
 from mulligan.core.job import FailureClass, JobStatus
-from mulligan.core.submission import NewItem
+from mulligan.core.submission import NewCall, NewItem, Options
+from mulligan.testing.factories import a_definition
 
 RETRY = "/api/pipelines/work-items/retry"
 
@@ -44,6 +45,23 @@ class TestRetryingByIds:
     def test_an_id_that_is_given_twice_counts_once(self, api: Api) -> None:
         job = api.failed()
         assert retried(api, [f"{job}-0", f"{job}-0"]) == 1
+
+    def test_for_a_call_of_a_workflow_the_workflow_is_recovered_and_nothing_is_restarted(self, both: Api) -> None:
+        flow = a_definition("flow", executor="workflow")
+        job = both.harness.submit(flow, 1)
+        worker = both.worker(flow, ADD)
+        body = worker.take()
+        worker.call(body, NewCall("add#1", "d", NewItem("0", "{}"), ADD, Options()))
+        call = worker.take()
+        worker.fail(call, FailureClass.PERMANENT)
+        worker.fail(body, FailureClass.PERMANENT)
+        ids = [str(call.key), f"{job}-0"]
+        assert retried(both, ids[:1], "restart") == 0
+        assert retried(both, ids, "recover") == 1, "of the two it is one retry"
+        assert retried(both, ids, "recover") == 0
+        assert both.harness.item(job).generation == 2
+        worker.succeed(worker.take())
+        assert retried(both, ids, "recover") == 0, "the workflow has succeeded without it"
 
     def test_no_ids_are_none(self, api: Api) -> None:
         assert retried(api, []) == 0
