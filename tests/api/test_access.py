@@ -113,6 +113,8 @@ class TestKeys:
             {"apikey": key, "Authorization": f"Bearer {other}"},
             {"cookie": f"apikey={key}"},
             {"apikey": key[:-1]},
+            {"apikey": key[:-1] + ("A" if key[-1] != "A" else "B")},
+            {"apikey": "_".join((key[:20], other.split("_", 2)[2]))},
             {"apikey": f"{key}x"},
             {"apikey": key.upper()},
             {"apikey": "mlg_' or 1=1 --"},

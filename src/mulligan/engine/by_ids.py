@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from mulligan.core.errors import NotFound
 from mulligan.core.events import RetryMode
-from mulligan.core.job import ItemKey, JobStatus
+from mulligan.core.job import ItemKey
 from mulligan.engine.asking import Asker, Plan, Target
 from mulligan.engine.calling import root_of
 from mulligan.engine.commands import Commands
@@ -39,11 +39,6 @@ def retry_those_that_can(store: Store, commands: Commands, keys: Iterable[ItemKe
 def _startable(session: Session, keys: list[ItemKey], mode: RetryMode) -> list[ItemKey]:
     calls = session.calls.which({key.job for key in keys}) if keys else set()
     roots = {key: root_of(session, key) if key.job in calls else key for key in keys}
-    there = {item.key: item.status for item in session.items.read({*keys, *roots.values()})} if keys else {}
-    wanted: dict[ItemKey, None] = {}
-    for key, root in roots.items():
-        if key not in there or root not in there:
-            continue
-        if root == key or (mode == "recover" and there[root] is not JobStatus.SUCCESS):
-            wanted[root] = None
-    return list(wanted)
+    there = {item.key for item in session.items.read({*keys, *roots.values()})} if keys else set()
+    wanted = [root for key, root in roots.items() if {key, root} <= there and (root == key or mode == "recover")]
+    return list(dict.fromkeys(wanted))
