@@ -89,6 +89,8 @@ def running(store: str, folder: Path, *arguments: str, ends: int | None = 0, **s
         assert found.url, found.said
         found.url = found.url.replace("0.0.0.0", "127.0.0.1")  # noqa: S104 - which is all addresses, and no name
         until(lambda: _answers(found), "an answer")
+        if command[0] == "dev":
+            until(lambda: "worker started" in found.said, "the worker")
         yield found
     finally:
         if process.poll() is None:

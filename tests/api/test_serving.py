@@ -245,6 +245,28 @@ def test_what_is_being_asked_when_a_server_is_told_to_end_is_answered_first(tmp_
         assert server.process.wait(20) == 0
 
 
+def test_a_server_all_of_whose_threads_wait_for_the_store_still_says_that_it_lives(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 'runs.db'}"
+    key = a_key(store, tmp_path)
+    with running(store, tmp_path, "dev", str(TASKS)):
+        pass  # publishes the tasks
+    with running(store, tmp_path) as server:
+        other = apsw.Connection(str(tmp_path / "runs.db"))
+        other.execute("begin immediate")
+        asking = [HTTPConnection(server.url.removeprefix("http://"), timeout=20) for _ in range(60)]
+        for each in asking:
+            headers = {"apikey": key, "Content-Type": "application/json"}
+            each.request("POST", "/api/jobs", '{"task": "add", "args": {"a": 1}}', headers)
+        for _ in range(5):
+            assert httpx.get(f"{server.url}/healthz", timeout=5).status_code == 200
+        assert httpx.get(f"{server.url}/readyz", timeout=5).json()["store"] == "ok", "it can be read"
+        other.execute("rollback")
+        other.close()
+        assert {each.getresponse().status for each in asking} == {201}
+        for each in asking:
+            each.close()
+
+
 def test_an_answer_is_sent_at_once() -> None:
     with (
         _bound("127.0.0.1", 0) as listening,

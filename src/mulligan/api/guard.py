@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from collections.abc import Callable, Sequence
@@ -92,6 +93,9 @@ class Guard:
         scope["mulligan.body"] = body
         try:
             await self._app(scope, _again(body, receive), answer)
+        except asyncio.CancelledError:  # the server ends, and has waited for this for as long as it does
+            if not started:
+                await problem(503, "server_stopping", "the server ends: ask again", request_id)(scope, receive, answer)
         except Exception as error:  # noqa: BLE001 - one request that fails must not end the connection's others
             self._tell("request failed", request_id=request_id, path=scope["path"], error=f"{type(error).__name__}: {error}")
             if not started:

@@ -71,7 +71,7 @@ class SqliteDatabase:
     @contextlib.contextmanager
     def write(self) -> Iterator[None]:
         """Hold the only write transaction; commits at the end, rolls back on any exception."""
-        with self._write_lock, self._translated():
+        with self._alone(), self._translated():
             try:  # from the beginning on: Ctrl-C may come the moment it has begun
                 self._writer.execute("begin immediate")
                 yield
@@ -82,6 +82,16 @@ class SqliteDatabase:
                     self._writer.execute("rollback")
                 raise
             self._fail("after commit")
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Be the only thread that writes; StoreBusy where others of this process wait too long for the store themselves."""
+        if not self._write_lock.acquire(timeout=self.busy_ms / 1000):
+            raise StoreBusy(f"{self.path}: others of this process have waited for it for over {self.busy_ms / 1000:g} s")
+        try:
+            yield
+        finally:
+            self._write_lock.release()
 
     @contextlib.contextmanager
     def read(self, *, patient: bool = False) -> Iterator[None]:
