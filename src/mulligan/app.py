@@ -8,23 +8,25 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mulligan.config.rules import rules_of
 from mulligan.config.settings import FOLDER, Settings
-from mulligan.core import labels
 from mulligan.core.failure import RuleSet
 from mulligan.core.job import job_status
 from mulligan.engine.clock import Chance, Clock, ServerClock, SystemClock, system_chance
 from mulligan.engine.commands import Commands
 from mulligan.engine.definitions import Definitions
 from mulligan.engine.engine import Engine
+from mulligan.engine.keys import Keys, NewKey
+from mulligan.engine.reading import Reading
 from mulligan.engine.submitting import Submitting
 from mulligan.sdk.digest import source_digests
 from mulligan.sdk.submitting import submission_from_json
 from mulligan.sdk.task import Task
 from mulligan.store.interface import Database, Hints, Presence
 from mulligan.store.migrating import Migrated
-from mulligan.store.store import Session, Store
+from mulligan.store.store import Store
 from mulligan.supervisor.chore import Chore
 from mulligan.supervisor.retention import retention_chore
 from mulligan.supervisor.safety import safety_chores
@@ -40,6 +42,13 @@ from mulligan.worker.reporting import Outcomes
 from mulligan.worker.submissions import Submissions
 from mulligan.worker.waiting import FileWaiting
 from mulligan.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from mulligan.api.served import Served
+    from mulligan.api.serving import ApiServer
+
+READS_S = 5.0
+"""What reads for the API ends after so long."""
 
 
 class Services:
@@ -57,6 +66,8 @@ class Services:
         self.engine = Engine(self.store, self.definitions, self.clock, chance, self.presence)
         self.commands = Commands(self.engine)
         self.submitting = Submitting(self.engine)
+        self.reading = Reading(self.engine, self.rules)
+        self.keys = Keys(self.engine)
 
     @property
     def shown(self) -> str:
@@ -80,13 +91,6 @@ class Services:
         """Return whether a living worker has loaded a task."""
         with self.store.read() as session:
             return task in session.tasks.with_workers()
-
-    def waits_for(self, session: Session, task: int) -> str | None:
-        """Say what keeps a task's items from starting besides their due time, or None."""
-        row = session.tasks.by_id(task)
-        if row is not None and row.paused_ms is not None:
-            return labels.paused(row.name)
-        return None if task in session.tasks.with_workers() else labels.NO_WORKER
 
     def make_worker(
         self,
@@ -149,6 +153,40 @@ class Services:
         """Make what does the chores of a store; beside a worker of this process, those that the worker does not do."""
         safety = [] if beside_worker else self._chores(lambda: None)
         return Supervisor([*safety, retention_chore(self.engine, self.settings.retention)], tell)
+
+    def make_api(self, tell: Tell, supervisor: Supervisor, own_key: NewKey | None = None) -> ApiServer:
+        """Make what serves the API at the settings' host and port; raises ConfigError where that would be open to others."""
+        from mulligan.api.application import guarded
+        from mulligan.api.serving import ApiServer, Place
+
+        settings = self.settings
+        place = Place(settings.host, settings.port, settings.tls_certificate, settings.tls_key, settings.behind_proxy)
+        place.check(any_key=self.keys.any)
+        self._database.read_at_most(READS_S)
+        served = self.served(
+            supervisor_is_well=lambda: supervisor.is_well,
+            tell=tell,
+            hosts=[*place.names, *filter(None, (each.strip() for each in settings.hosts.split(",")))],
+            own_key=own_key,
+            tls=bool(settings.tls_certificate),
+        )
+        return ApiServer(guarded(served), place)
+
+    def served(self, supervisor_is_well: Callable[[], bool], tell: Tell = silent, **more: Any) -> Served:
+        """Return what the API serves; further keywords are those of `Served`."""
+        from mulligan.api.served import Served
+
+        return Served(
+            engine=self.engine,
+            commands=self.commands,
+            submitting=self.submitting,
+            reading=self.reading,
+            keys=self.keys,
+            is_free=self.presence.is_free,
+            supervisor_is_well=supervisor_is_well,
+            tell=tell,
+            **more,
+        )
 
     def _chores(self, own: Callable[[], int | None]) -> list[Chore]:
         return safety_chores(self.engine, self.commands, self.submitting, self.presence, own)

@@ -39,7 +39,7 @@ Run = Callable[..., Result]
 
 def environment(store: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MULLIGAN_", "COV_", "FORCE_COLOR"))}
-    return kept | {"MULLIGAN_DATABASE": f"sqlite:///{store}", "COLUMNS": "80", "PYTHONIOENCODING": "utf-8"}
+    return kept | {"MULLIGAN_DATABASE": f"sqlite:///{store}", "MULLIGAN_PORT": "0", "COLUMNS": "80", "PYTHONIOENCODING": "utf-8"}
 
 
 def cli(store: Path, *arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:

@@ -18,6 +18,7 @@ _STEP = re.compile(r"^(SEARCH|SCAN) (\w+)(?: EXISTS)?(?: USING (?:COVERING )?(?:
 BATCHES = {"tasks": [1], "jobs": [1], "workers": [1], "keys": [[1, 0]], "places": ["1"], "rows": [[1, 0, 0, "x", 1]]}
 _INDEXES = "select indexname, indexdef from pg_indexes where schemaname = current_schema()"
 TEXTS = ("status", "kind", "key", "name", "namespace", "instance", "digest", "run_id", "value", "target", "position", "reason")
+TEXTS += ("operation", "owner", "role", "pipelines", "body")
 
 
 class Read(NamedTuple):
@@ -98,5 +99,5 @@ def _postgres(store: Store, text: str, values: dict[str, Any]) -> Iterator[Read]
         elif "Scan" in node["Node Type"] and "Relation Name" in node:
             index = node.get("Index Name", "")
             # A condition on other columns than the first is looked at in every entry of the index.
-            leads = re.search(rf"\b{first.get(index, '?')}\b", node.get("Index Cond", ""))
+            leads = re.search(rf"\b{first.get(index, '-')}\b", node.get("Index Cond", ""))
             yield Read(node["Relation Name"], index, leads is not None)

@@ -20,6 +20,7 @@ from mulligan.testing.harness import Harness
 # ruff: noqa: E501 - a row of the table is a line
 TABLE = """
 abandoned_jobs | jobs_unsealed* | jobs_unsealed*
+add_access_key | - | -
 add_arrivals | items_pkey jobs_pkey | items_pkey jobs_pkey
 add_attempts | - |
 add_audit | - | -
@@ -35,12 +36,14 @@ add_successor | - | -
 add_task | - | -
 add_worker | - | -
 add_worker_task | - | -
+any_access_key | access_keys_name* | access_keys_name*
 any_arrival | arrivals_pkey | arrivals_pkey
 any_successor | successors_unique* | successors_next_job_next_number_key*
 apply_at_once | | items_pkey jobs_pkey
 apply_items | items_pkey |
 asked_to_stop | items_held | items_held
 beat | meta_pkey workers_pkey | meta_pkey workers_pkey
+begin_reply | - | -
 begin_retention | - | -
 calls_at | calls_pkey | calls_pkey
 calls_below | below:ALL jobs_calls | jobs_calls
@@ -49,6 +52,7 @@ calls_jobs | jobs_calls | jobs_calls
 calls_of_jobs | jobs_pkey | jobs_pkey
 calls_unended | below:ALL jobs_calls | jobs_calls
 cancelling_jobs | jobs_cancelling* | jobs_cancelling*
+changed_by_operation | audit_operation | audit_operation
 checkpoint_definitions | checkpoints_pkey items_pkey | checkpoints_pkey items_pkey
 claim_at_once | | attempts_pkey inputs_pkey items_pkey items_ready jobs_cancelling* jobs_pkey
 claimable | inputs_pkey items_ready jobs_cancelling* |
@@ -63,13 +67,17 @@ drop_inputs | inputs_pkey jobs_unsealed* | inputs_job_key_key jobs_unsealed*
 drop_items | items_pkey jobs_unsealed* | items_pkey jobs_unsealed*
 drop_job | jobs_pkey | jobs_unsealed
 drop_old_checkpoints | checkpoints_pkey | checkpoints_pkey
+drop_reply | replies_pkey | replies_pkey
 drop_successor | successors_pkey | successors_pkey
+end_reply | replies_pkey | replies_pkey
 expired | items_deadline | items_deadline
+find_access_key | access_keys_pkey | access_keys_pkey
 find_calls_job | items_pkey jobs_calls | items_pkey jobs_calls
 find_definition | definitions_unique | definitions_task_digest_key
 find_job_by_run_id | jobs_run | jobs_run
 find_parent | jobs_pkey | jobs_pkey
 find_published | definitions_unique tasks_unique | definitions_task_digest_key tasks_namespace_name_key
+find_reply | replies_pkey | replies_pkey
 find_successor | successors_pkey | successors_pkey
 find_task | definitions_pkey tasks_unique | definitions_pkey tasks_namespace_name_key
 find_task_by_id | definitions_pkey tasks_pkey | definitions_pkey tasks_pkey
@@ -94,6 +102,7 @@ job_limits | jobs_pkey | jobs_pkey
 job_results | attempts_pkey items_pkey | attempts_pkey items_pkey
 keep_windows | - | -
 later_written | inputs_window items_pkey past_windows_pkey | inputs_window items_pkey past_windows_pkey
+list_access_keys | access_keys:ALL | access_keys:ALL
 list_tasks | definitions_pkey tasks_unique | definitions_pkey tasks_namespace_name_key
 list_workers | workers:ALL | workers_pkey*
 lock_jobs | - | jobs_pkey
@@ -120,12 +129,13 @@ prune_jobs | jobs_pkey | jobs_pkey
 prune_logs | logs_pkey | logs_pkey place
 prune_operations | - | operations_age place
 prune_progress | progress_pkey | place progress_pkey
+prune_replies | replies_age replies_pkey | replies_age replies_pkey
 prune_successors | successors_pkey | place successors_pkey
 prune_worker_tasks | worker_tasks_pkey | worker_tasks_pkey
 prune_workers | workers_pkey | workers_pkey
 pruning_jobs | jobs_pruning* | jobs_pruning*
 read_attempts | attempts_pkey | attempts_pkey
-read_audit | audit:ALL | audit_pkey*
+read_audit | audit_pkey | audit_pkey
 read_called | attempts_pkey calls_number items_pkey jobs_pkey tasks_pkey | attempts_pkey calls_number items_pkey jobs_pkey tasks_pkey
 read_calls | attempts_pkey calls_pkey items_pkey tasks_pkey | attempts_pkey calls_number items_pkey tasks_pkey
 read_checkpoints | checkpoints_pkey | checkpoints_pkey
@@ -142,6 +152,7 @@ release_items | items_pkey | items_pkey
 released_job | jobs_pkey | jobs_pkey
 releasing_jobs | jobs_releasing* | jobs_releasing*
 reopen_calls | jobs_calls jobs_pkey | jobs_calls jobs_pkey
+revoke_access_key | access_keys_name* | access_keys_name*
 rows_written | attempts_pkey | attempts_pkey
 running_of_job | items_held | items_held*
 save_checkpoint | items_pkey | items_held
@@ -156,6 +167,7 @@ settle_items | items_pkey |
 start_items | attempts_pkey items_pkey |
 stop_worker | workers_pkey | workers_pkey
 take_arrivals | arrivals_pkey | arrivals_pkey
+take_over_reply | replies_pkey | replies_pkey
 tasks_with_workers | worker_tasks:ALL workers_pkey | worker_tasks_pkey workers_open*
 unflag_job | jobs_pkey | jobs_pkey
 waiting_of_job | items_pkey | items_pkey
@@ -166,6 +178,7 @@ windows_past | past_windows_unique | past_windows_job_number_key
 windows_taken | inputs_window items_pkey past_windows_pkey | inputs_window items_pkey past_windows_pkey
 """
 MAY_SCAN = {
+    "any_access_key": "its first row is enough",
     "any_successor": "its first row is enough",
     "free_pages": "asks the file, and no table",
     "heads": "SQLite reads the tasks, which are as many as there is code",
@@ -173,9 +186,10 @@ MAY_SCAN = {
     "calls_below": "goes through the jobs that it has found so far",
     "calls_unended": "goes through the jobs that it has found so far",
     "in_order_unsuccessful": "goes through what was put in order and has not succeeded since, for a retry that a person asks for",
+    "list_access_keys": "keys, which people make",
     "list_workers": "the newest by their ids, 500 at most",
     "next_deadline": "the first entry of the index is enough",
-    "read_audit": "the newest lines by their ids",
+    "revoke_access_key": "keys, which people make",
     "tasks_with_workers": "the workers that live, and what they can do",
 }
 OPEN = ("jobs_unsealed", "jobs_cancelling", "jobs_releasing", "jobs_pruning", "workers_open", "items_held")

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 HERE = Path(__file__).parent
 TASKS = HERE / "story_tasks.py"
-SETTINGS = {"processes": "2", "lease": "1.5", "grace": "0.3", "kill": "0.3"}
+SETTINGS = {"processes": "2", "lease": "1.5", "grace": "0.3", "kill": "0.3", "port": "0"}
 DEADLINE_S = 20.0
 MARK = "STORY"
 """The variable by which the processes of a story are found."""

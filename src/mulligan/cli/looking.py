@@ -11,6 +11,7 @@ from mulligan.cli.shell import Shell, command
 from mulligan.cli.table import Cell, Column
 from mulligan.cli.words import STYLES, ago, iso
 from mulligan.core.job import JobStatus
+from mulligan.engine.reading import worker_views
 
 STATUS_HELP = f"Only these ({', '.join(JobStatus)}); may be repeated."
 Limit = Annotated[int, typer.Option(metavar="N", min=1, max=500, help="How many at most, newest first.")]
@@ -71,15 +72,8 @@ def workers(
 ) -> None:
     """List workers, newest first."""
     with shell.client.services.store.read() as session:
-        locks = {each.id: each.lock for each in session.workers.open()}
-        rows = session.workers.all()
-    found, is_free = [], shell.client.services.presence.is_free
-    for number, _, name, pid, started_ms, seen_ms, stopped_ms, lost_ms, refused in rows:
-        state = "lost" if lost_ms is not None else "stopped" if stopped_ms is not None else "living"
-        if state == "living" and number in locks and is_free(locks[number]):
-            state = "dead"
-        found.append((number, name, pid, state, started_ms, seen_ms, refused))
-    shown = [each for each in found if everyone or each[3] in ("living", "dead")]
+        found = worker_views(session, shell.client.services.presence.is_free)
+    shown = [each for each in found if everyone or each.state in ("living", "dead")]
     if shell.as_json:
         names = ("id", "name", "pid", "state", "started_at", "seen_at", "refused_writes")
         shell.document([dict(zip(names, (*each[:4], iso(each[4]), iso(each[5]), each[6]), strict=True)) for each in shown])

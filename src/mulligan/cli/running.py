@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,10 @@ Processes = Annotated[
     int | None,
     typer.Option("--processes", min=1, help="Processes that run tasks; one for each processor if not given.", show_default=False),
 ]
+Host = Annotated[str | None, typer.Option("--host", metavar="ADDRESS", help="Address of the API.", show_default=False)]
+Port = Annotated[
+    int | None, typer.Option("--port", min=0, max=65_535, help="Port of the API; 0: any that is free.", show_default=False)
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -29,52 +34,72 @@ def add_to(app: typer.Typer) -> None:
     command(app, "demo --workers 4 --kill-every 5", prints=False)(demo)
 
 
-def dev(shell: Shell, sources: Sources, processes: Processes = None) -> int:
-    """Run a worker here, and say how to submit work to it.
+def dev(shell: Shell, sources: Sources, processes: Processes = None, host: Host = None, port: Port = None) -> int:
+    """Run a worker here and serve the API, and say how to submit work.
 
     It works on this folder's store unless another is named, and removes finished jobs when they are old. Ctrl-C ends it: once to
     finish what runs, twice to hand it back.
     """
     from mulligan.app import Services
     from mulligan.config.settings import load_settings
+    from mulligan.core.access import Role
+    from mulligan.engine.keys import random_key
     from mulligan.sdk.loading import load
     from mulligan.telemetry import line_teller
 
     tasks, tell = load(sources), line_teller()
-    settings = load_settings(database=shell.settings.database, namespace=shell.settings.namespace, processes=processes)
+    named = {"database": shell.settings.database, "namespace": shell.settings.namespace}
+    settings = load_settings(**named, processes=processes, host=host, port=port)
     services = Services(settings)
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(services.close)
         made = services.make_worker(tasks, sources, tell)
-        _introduce(shell, services.shown, [each.definition() for each in tasks.values()])
         supervisor = services.make_supervisor(tell, beside_worker=True)
+        own = random_key("dev", Role.ADMIN)
+        api = services.make_api(tell, supervisor, own)
+        stack.callback(api.stop)
+        api.bind(or_any_port=port is None)
+        _introduce(shell, services.shown, [each.definition() for each in tasks.values()], api.url, own.text)
         supervisor.start()
-        try:
-            made.run(signals=True)
-        finally:
-            supervisor.stop()
-    finally:
-        services.close()
+        stack.callback(supervisor.stop)
+        api.start()
+        made.run(signals=True)
     return 0
 
 
-def server(shell: Shell) -> int:
-    """Look after a store: take back what lost workers held, keep deadlines, remove what is old.
+def server(
+    shell: Shell,
+    host: Host = None,
+    port: Port = None,
+    behind_proxy: Annotated[
+        bool | None,
+        typer.Option("--behind-proxy", help="A proxy that does TLS stands before it.", show_default=False),
+    ] = None,
+) -> int:
+    """Serve the API, and look after a store: take back what lost workers held, keep deadlines, remove what is old.
 
     It runs no tasks. SIGTERM or Ctrl-C ends it, with exit code 0. Several may run on one store.
     """
     from mulligan.app import Services
+    from mulligan.config.settings import load_settings
     from mulligan.telemetry import line_teller
 
     tell = line_teller()
-    services = Services(shell.settings)
-    try:
+    named = {"database": shell.settings.database, "namespace": shell.settings.namespace}
+    services = Services(load_settings(**named, host=host, port=port, behind_proxy=behind_proxy))
+    with contextlib.ExitStack() as stack:
+        stack.callback(services.close)
         supervisor = services.make_supervisor(tell)
+        api = services.make_api(tell, supervisor)
+        stack.callback(api.stop)
         with supervisor.stopped_by_signals():
-            tell("server started", store=services.shown)
+            api.start()
+            tell("server started", store=services.shown, url=api.url)
+            if not services.keys.any():
+                tell("there are no keys yet", make_one="mulligan keys create --role admin --name NAME")
             supervisor.run()
+        api.stop()
         tell("server ended")
-    finally:
-        services.close()
     return 0
 
 
@@ -115,8 +140,10 @@ def demo(
     return run(folder, plan, stay=stay, fresh=fresh, console=shell.console)
 
 
-def _introduce(shell: Shell, path: str, tasks: list[Definition]) -> None:
+def _introduce(shell: Shell, path: str, tasks: list[Definition], url: str, key: str) -> None:
     shell.say(f"Store: {path}")
+    shell.say(f"API:   {url}")
+    shell.say(f"Key:   {key} (for as long as this runs)")
     shell.say(f"Loaded {len(tasks)} task{'' if len(tasks) == 1 else 's'}. In another terminal, in this folder:")
     for each in tasks:
         shell.say(f"  mulligan {_how_to(each)}")

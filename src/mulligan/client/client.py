@@ -8,21 +8,20 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal, TypeVar, cast
 
 from mulligan.app import Services, whoami
-from mulligan.client.filters import flag, item_filters, job_filters, text
-from mulligan.client.filters import limit as checked_limit
-from mulligan.client.ids import parse_item_id, parse_job_id
 from mulligan.client.items import WorkItem
 from mulligan.client.job import Job
 from mulligan.client.started import Started
 from mulligan.config.settings import Settings, load_settings
 from mulligan.core.definition import Definition
-from mulligan.core.errors import ArgumentsInvalid, ConfigError, NotFound
+from mulligan.core.errors import ArgumentsInvalid, ConfigError
 from mulligan.core.job import ItemKey
 from mulligan.core.shown import shown
 from mulligan.core.submission import Options, Submission
 from mulligan.engine.asking import Asker, Target
-from mulligan.engine.explain import Known, explain
-from mulligan.engine.finding import check_details, find_job, missing_item
+from mulligan.engine.filters import flag, job_filters, text
+from mulligan.engine.filters import limit as checked_limit
+from mulligan.engine.finding import find_job, find_listed_job, missing_item
+from mulligan.engine.ids import parse_item_id, parse_job_id
 from mulligan.engine.verify import Finding, verify
 from mulligan.sdk.ports import RUNNING
 from mulligan.sdk.published import named_call, named_range
@@ -79,10 +78,8 @@ class Client:
 
     def job(self, id: str | int) -> Job[Any]:
         """Return a job by its id; raises NotFound."""
-        row = self._job_row(parse_job_id(id))
-        if row.parent is not None:
-            raise NotFound(f"job {row.id} holds the calls of work item {row.parent}: look at that, or at work_items(parent=…)")
-        return Job(self, row)
+        with self.services.store.read() as session:
+            return Job(self, find_listed_job(session, parse_job_id(id)))
 
     def jobs(self, limit: int = 100, **filters: Any) -> list[Job[Any]]:
         """Return jobs, newest first, 500 at most. Filters: status, task, run_id, label=(name, value), before (an id).
@@ -105,7 +102,7 @@ class Client:
         Filters: job, parent, status, task, failure_class, run_id, key, window_start and window_end (dates, datetimes or ISO
         text; in UTC without a zone), error (a piece of its text). Raises ArgumentsInvalid.
         """
-        for each in self.services.store.listing.all_items(self._filters(filters)):
+        for each in self.services.store.listing.all_items(self.services.reading.plain_filters(filters)):
             yield WorkItem(self, each)
 
     def cancel(self, *, dry_run: bool = False, reason: str = "", **filters: Any) -> Started:
@@ -146,24 +143,7 @@ class Client:
 
     def explain(self, id: str) -> str:
         """Say why a work item is in the state it is in: every decision with its rule, counters and arithmetic."""
-        found = self.work_item(id)
-        item = found.row
-        services = self.services
-        project, default = services.rules()
-        with services.store.read() as session:
-            known = Known(
-                item=item,
-                key=found.key,
-                label=found.label,
-                waits_for=services.waits_for(session, item.task),
-                attempts=session.items.attempts(item.key),
-                definition=services.definitions.get(session, item.definition),
-                project=project,
-                default=default,
-                now_ms=services.clock.now_ms(),
-                calls=found.call_counts(),
-            )
-        return explain(known)
+        return self.services.reading.explain(parse_item_id(id))
 
     def verify(self) -> list[Finding]:
         """Check the store's invariants; an empty list is what there should be."""
@@ -176,7 +156,7 @@ class Client:
     def details(self, filters: dict[str, Any], limit: int) -> list[ItemDetail]:
         """Return a page of work items with all that is known of them."""
         count = checked_limit(limit, "go through client.work_items(job=…)")
-        return self.services.store.listing.items(self._filters(filters), count)
+        return self.services.store.listing.items(self.services.reading.plain_filters(filters), count)
 
     def _published(self, task: str) -> Definition:
         with self.services.store.read() as session:
@@ -211,22 +191,7 @@ class Client:
         empty = sorted(name for name, value in given.items() if value in ("", [], ()))
         if empty:
             raise ConfigError(f"the filter {empty[0]!r} is empty, which would match everything or nothing: leave it out")
-        return Target(filters=self._filters(given))
-
-    def _filters(self, filters: dict[str, Any]) -> dict[str, Any]:
-        """Return the filters as the store takes them: a job that is not there is not found, and no empty answer.
-
-        Work items that are named neither by their job nor by their ids are those of this client's namespace.
-        """
-        plain = item_filters(filters)
-        if "job" in plain:
-            with self.services.store.read() as session:
-                check_details(session, plain["job"])
-        elif "ids" not in plain:
-            plain.setdefault("namespace", self.services.definitions.namespace)
-        if not {"job", "ids", "parent"} & set(plain):
-            plain["roots"] = True
-        return plain
+        return Target(filters=self.services.reading.plain_filters(given))
 
 
 def connect(url: str | None = None, api_key: str | None = None, **settings: Any) -> Client:

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from mulligan.client.filters import flag, whole
 from mulligan.client.started import Started
 from mulligan.core import labels
 from mulligan.core.errors import NotFound
 from mulligan.core.job import Attempt as AttemptRow
 from mulligan.core.job import Counts, FailureClass, Item, ItemKey, JobStatus, Outcome, Reason
 from mulligan.engine.asking import Target
+from mulligan.engine.filters import flag, whole
 from mulligan.engine.finding import check_details
+from mulligan.engine.reading import item_error, item_progress
 from mulligan.sdk.window import Window
 from mulligan.store.listing import ItemDetail
 
@@ -106,12 +107,8 @@ class WorkItem:
 
     def call_counts(self) -> Counts:
         """Return how many of these calls are in each status."""
-        job = self._calls_job()
-        if job is None:
-            return Counts()
         with self._client.services.store.read() as session:
-            row = session.jobs.read(job)
-        return Counts() if row is None else row.counts
+            return self._client.services.reading.call_counts(session, self._detail)
 
     def _calls_job(self) -> int | None:
         with self._client.services.store.read() as session:
@@ -143,7 +140,7 @@ class WorkItem:
         """The status as people read it."""
         services = self._client.services
         with services.store.read() as session:
-            waits_for = services.waits_for(session, self._detail.item.task)
+            waits_for = services.reading.waits_for(session, self._detail.item.task)
         return labels.item_label(self._detail.item, services.clock.now_ms(), waits_for)
 
     @property
@@ -167,9 +164,7 @@ class WorkItem:
     @property
     def error_message(self) -> str | None:
         """Message of the last failure, or None."""
-        if self.status is JobStatus.FAILURE:
-            return labels.failure_message(self.reason, self._detail.error_message)
-        return self._detail.error_message
+        return item_error(self._detail)
 
     @property
     def result(self) -> Any:
@@ -189,13 +184,8 @@ class WorkItem:
     @property
     def progress(self) -> float:
         """Per cent, 0 to 100, as the running attempt told it."""
-        if self.status is JobStatus.SUCCESS:
-            return 100.0
         with self._client.services.store.read() as session:
-            found = session.records.progress(self.key_in_store)
-        if found is None or found[0] != self._detail.item.token or not found[2]:
-            return 0.0
-        return max(0.0, min(100.0, 100.0 * found[1] / found[2]))
+            return item_progress(session, self._detail)
 
     @property
     def safe_to_retry(self) -> bool | None:

@@ -11,17 +11,18 @@ from collections.abc import Callable, Generator, Iterator
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
-from mulligan.client.filters import flag
 from mulligan.client.started import Started
 from mulligan.core import labels
 from mulligan.core.durations import Duration, seconds
 from mulligan.core.errors import NotFound, StoreAway, StoreBusy, TaskCancelled, TaskFailed, WaitTimeout, WindowInvalid
-from mulligan.core.job import TERMINAL, Counts, JobStatus, job_status
+from mulligan.core.job import TERMINAL, Counts, JobStatus
 from mulligan.core.job import Job as JobRow
 from mulligan.core.schedule import instant_ms
 from mulligan.core.shown import shown
 from mulligan.engine.asking import Target
+from mulligan.engine.filters import flag
 from mulligan.engine.finding import check_details
+from mulligan.engine.reading import job_error, shown_status
 from mulligan.store.interface import Hints
 from mulligan.store.verbs.jobs import ResultRow
 
@@ -82,22 +83,15 @@ class Job(Generic[R]):
     @property
     def status(self) -> JobStatus:
         """PENDING, STARTED, RETRY, SUCCESS, FAILURE or REVOKED; follows from the work items."""
-        return _status(self._row)
+        return shown_status(self._row)
 
     @property
     def label(self) -> str:
         """The status as people read it, such as `Retrying (in 5 minutes)`."""
-        status = self.status
-        if status in TERMINAL:
-            return labels.PLAIN[status]
-        services = self._client.services
-        now_ms = services.clock.now_ms()
-        with services.store.read() as session:
-            next_ms = session.jobs.next_retry(self._row.id) if self._row.counts.retry else None
-            first = session.jobs.first_wait(self._row.id, now_ms) if status is JobStatus.PENDING else None
-            waits_for = services.waits_for(session, self._row.task) if self._row.sealed else "being submitted"
-        wait, next_ms = first or (None, next_ms)
-        return labels.job_label(status, self._row.cancel_ms is not None, next_ms, now_ms, waits_for, wait)
+        if self.status in TERMINAL:
+            return labels.PLAIN[self.status]
+        with self._client.services.store.read() as session:
+            return self._client.services.reading.job_label(session, self._row)
 
     @property
     def progress(self) -> float:
@@ -113,11 +107,7 @@ class Job(Generic[R]):
         if not self._row.counts.failure:
             return None
         with self._client.services.store.read() as session:
-            row = session.jobs.read(self._row.id) or self._row
-            if row.pruned_ms is not None:
-                return labels.removed(row.id, row.pruned_ms)
-            found = session.jobs.first_failure(self._row.id)
-        return labels.failure_message(found[1], found[3]) if found else None
+            return job_error(session, session.jobs.read(self._row.id) or self._row)
 
     def refresh(self) -> Self:
         """Read the job again."""
@@ -302,11 +292,6 @@ class Job(Generic[R]):
             if len(page) < PAGE:
                 return
             first = page[-1].number + 1
-
-
-def _status(row: JobRow) -> JobStatus:
-    status = job_status(row.counts)
-    return JobStatus.PENDING if status in TERMINAL and not row.sealed else status
 
 
 def _level() -> int:

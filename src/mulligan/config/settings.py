@@ -59,6 +59,18 @@ class Settings:
     artifacts: str = ""
     """Where artifacts with relative paths lie: a folder, or a URL such as `s3://bucket/folder`; empty: `.mulligan/artifacts`
     beside a store that is a file, else in the nearest `.mulligan` upward from the working folder."""
+    host: str = "127.0.0.1"
+    """Address at which `mulligan server` and `mulligan dev` serve the API."""
+    port: int = 7878
+    """Port of the API; 0: any that is free."""
+    hosts: str = ""
+    """Further names under which the API may be reached, with commas between: others are refused."""
+    tls_certificate: str = ""
+    """A file with the certificate of the server, and those that it hangs on."""
+    tls_key: str = ""
+    """A file with the key of that certificate."""
+    behind_proxy: bool = False
+    """Whether a proxy stands before the API that does TLS, so that it may be served to other machines without."""
 
     @property
     def sqlite_path(self) -> str | None:
@@ -139,9 +151,9 @@ def _read(file: Path) -> dict[str, Any]:
 _HOST = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^:\[\]]*)(:\d*)?")
 _BAD_PERCENT = re.compile(r"%(?![0-9a-fA-F]{2})")
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,49}")
-_MOST = 2**31 - 1
+_MOST = {"port": 65_535}
 _CHOICES = {"synchronous": ("FULL", "NORMAL"), "pooler": ("none", "transaction")}
-_LEAST = {"pool_size": 2, "processes": 0, "async_slots": 1, "lease": 0.5, "grace": 0, "kill": 0, "log_limit": 1024}
+_LEAST = {"pool_size": 2, "processes": 0, "async_slots": 1, "lease": 0.5, "grace": 0, "kill": 0, "log_limit": 1024, "port": 0}
 
 
 def _checked(name: str, value: Any, where: str) -> Any:
@@ -152,6 +164,8 @@ def _checked(name: str, value: Any, where: str) -> Any:
         match kinds[name]:
             case "int":
                 result: Any = int(str(value))
+            case "bool":
+                result = _flag(value)
             case "float":
                 result = 0.0 if name == "retention" and value == "never" else seconds(value, name)
             case _:
@@ -166,13 +180,20 @@ def _checked(name: str, value: Any, where: str) -> Any:
         raise ConfigError(
             f"{where}: schema = {shown(value)}: expected small letters, digits and _, 50 at most, and no pg_ at its start"
         )
-    if kinds[name] == "int" and result > _MOST:
-        raise ConfigError(f"{where}: {name} = {shown(value)}: expected at most {_MOST:,}")
+    if kinds[name] == "int" and result > (most := _MOST.get(name, 2**31 - 1)):
+        raise ConfigError(f"{where}: {name} = {shown(value)}: expected at most {most:,}")
     if name == "retention" and 0 < result < 1:
         raise ConfigError(f"{where}: {name} = {shown(value)}: expected at least 1 s, or 'never'")
     if name in _LEAST and result < _LEAST[name]:
         raise ConfigError(f"{where}: {name} = {shown(value)}: expected at least {_LEAST[name]}")
     return result
+
+
+def _flag(value: Any) -> bool:
+    found = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(str(value).lower())
+    if found is None:
+        raise ConfigError("expected true or false")
+    return found
 
 
 def _text(value: Any) -> str:

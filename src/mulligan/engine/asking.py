@@ -10,6 +10,7 @@ from typing import Any
 
 from mulligan.core.job import ItemKey
 from mulligan.core.recovery import Judgement
+from mulligan.store.rows import AuditRow
 
 EXAMPLES = 20
 NAMED = 100
@@ -22,6 +23,28 @@ class Asker:
     actor: str = "unknown"
     source: str = "python"
     reason: str = ""
+    address: str = ""
+    """Where a request came from, where it came over the network."""
+    operation: str | None = None
+    """A key of the request's own, by which it is known when it is sent again."""
+
+
+def line(asker: Asker, now_ms: int, action: str, target: str, *, expected: str = "", found: str, changed: int) -> AuditRow:
+    """Return the line of the audit that tells of something that was asked for."""
+    return AuditRow(
+        id=0,
+        at_ms=now_ms,
+        actor=asker.actor,
+        source=asker.source,
+        action=action,
+        target=target,
+        reason=asker.reason,
+        expected=expected,
+        found=found,
+        changed=changed,
+        address=asker.address,
+        operation=asker.operation,
+    )
 
 
 @dataclass(frozen=True, slots=True)

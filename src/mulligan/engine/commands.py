@@ -12,7 +12,7 @@ from mulligan.core.errors import NotFound, OverwriteUnsafe, Refused
 from mulligan.core.events import CancelRequested, Event, MadeDue, OverwriteRequested, RetryMode, RetryRequested
 from mulligan.core.job import TERMINAL, WAITING, Item, ItemKey, JobStatus
 from mulligan.core.recovery import Judgement, Verdict
-from mulligan.engine.asking import EXAMPLES, Asker, Plan, Target
+from mulligan.engine.asking import EXAMPLES, Asker, Plan, Target, line
 from mulligan.engine.calling import root_of
 from mulligan.engine.engine import Engine, held, jobs_behind
 from mulligan.engine.exchanging import Ends
@@ -20,7 +20,6 @@ from mulligan.engine.finding import check_details, missing_item
 from mulligan.engine.generations import next_generations
 from mulligan.engine.judging import judge, warn
 from mulligan.engine.neighbours import beside, held_back, warning
-from mulligan.store.rows import AuditRow
 from mulligan.store.store import Session
 
 CANCEL_AT_ONCE = 5_000
@@ -186,9 +185,7 @@ class Commands:
             session.tasks.set_paused(row.id, now_ms if paused else None)
             action = "pause" if paused else "resume"
             found = "paused" if row.paused_ms is not None else "running"
-            session.records.add_audit(
-                AuditRow(0, now_ms, asker.actor, asker.source, action, f"task {task}", asker.reason, "", found, int(changed))
-            )
+            session.records.add_audit(line(asker, now_ms, action, f"task {task}", found=found, changed=int(changed)))
         engine.bell.wake_workers()
         return changed
 
@@ -448,20 +445,10 @@ class Commands:
         if asked.dry_run:
             return
         found = {"left alone": dict(plan.skipped), "warnings": plan.warnings, "unsafe": sorted(plan.judgements)}
-        session.records.add_audit(
-            AuditRow(
-                id=0,
-                at_ms=self._engine.clock.now_ms(),
-                actor=asked.asker.actor,
-                source=asked.asker.source,
-                action=asked.verb,
-                target=str(target),
-                reason=asked.asker.reason,
-                expected=asked.expected,
-                found=json.dumps({key: value for key, value in found.items() if value}),
-                changed=plan.total,
-            )
-        )
+        said = json.dumps({key: value for key, value in found.items() if value})
+        now_ms = self._engine.clock.now_ms()
+        row = line(asked.asker, now_ms, asked.verb, str(target), expected=asked.expected, found=said, changed=plan.total)
+        session.records.add_audit(row)
 
 
 def _each_by(choose: Callable[[Item], Event | None]) -> Chooser:

@@ -16,6 +16,14 @@ def find_job(session: Session, job: int) -> Job:
     return row
 
 
+def find_listed_job(session: Session, job: int) -> Job:
+    """Return a job that somebody submitted; raises NotFound also for one that holds the calls of a workflow."""
+    row = find_job(session, job)
+    if row.parent is not None:
+        raise NotFound(f"job {row.id} holds the calls of work item {row.parent}: look at that, or at work_items(parent=…)")
+    return row
+
+
 def check_details(session: Session, job: int) -> None:
     """Raise NotFound where there is no such job, or its work items were removed."""
     row = find_job(session, job)

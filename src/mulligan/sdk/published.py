@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -86,3 +86,25 @@ def _said(wrong: list[tuple[tuple[Any, ...], str]]) -> str:
     if len(wrong) > 3:
         texts.append(f"and {len(wrong) - 3} more")
     return "; ".join(texts)
+
+
+def named_items(
+    definition: Definition, items: Iterable[tuple[str | None, Mapping[str, Any]]], shared: Mapping[str, Any], options: Options
+) -> Submission:
+    """Return the submission of several work items of a published task: each its key, or None for its number, and arguments.
+
+    All of them are checked at once. Raises ArgumentsInvalid, which names the item.
+    """
+    owner = f"task {definition.name!r}"
+    if definition.window is not None:
+        raise ArgumentsInvalid(f"{owner} takes a Window: submit a backfill, or a single item with its window")
+    made: dict[str, NewItem] = {}
+    for number, (key, values) in enumerate(items):
+        named = str(number) if key is None else key
+        if named in made:
+            raise ArgumentsInvalid(f"{owner}: item {number} has the key {named!r} of another item")
+        try:
+            made[named] = NewItem(named, arguments_of(definition, {**shared, **values}))
+        except ArgumentsInvalid as error:
+            raise type(error)(f"item {number}: {error}") from None
+    return Submission(definition, "map", list(made.values()), options)

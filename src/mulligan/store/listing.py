@@ -42,6 +42,7 @@ JOB_FILTERS = {
     dialect: {
         "status": f"{_JOB_STATUS} in {_MEMBERS[dialect].format('status')}",
         "task": "t.name = :task",
+        "tasks": f"t.name in {_MEMBERS[dialect].format('tasks')}",
         "namespace": "t.namespace = :namespace",
         "run_id": "j.run_id = :run_id",
         "label": f"{_LABEL[dialect]} = :label_value",
@@ -56,6 +57,7 @@ ITEM_FILTERS = {
         "ids": _IDS[dialect],
         "status": f"i.status in {_MEMBERS[dialect].format('status')}",
         "task": "i.task in (select id from tasks where name = :task)",
+        "tasks": f"i.task in (select id from tasks where name in {_MEMBERS[dialect].format('tasks')})",  # noqa: S608 - of a closed set
         "namespace": "i.task in (select id from tasks where namespace = :namespace)",
         "failure_class": "i.failure_class = :failure_class",
         "run_id": "i.job in (select id from jobs where run_id = :run_id)",
@@ -212,6 +214,8 @@ def _bound(name: str, value: Any) -> dict[str, Any]:
     match name:
         case "status":
             return {"status": json.dumps([str(each) for each in ([value] if isinstance(value, str) else value)])}
+        case "tasks":
+            return {"tasks": json.dumps(list(value))}
         case "ids":
             return {"ids": json.dumps([list(each) for each in value])}
         case "label":

@@ -184,6 +184,9 @@ class PostgresDatabase:
         """Wait so long for a connection before StoreAway, for certainty before StoreUnsure; for who has better things to do."""
         self.wait_s = self._unsure_s = busy_ms / 1000
 
+    def read_at_most(self, limit_s: float) -> None:
+        """Do nothing: here a statement has its limit anyway."""
+
     def fail_with(self, hurt: Hurt | None) -> None:
         """Call this before and after every commit; for tests that want a store that fails."""
         self._hurt = hurt

@@ -103,6 +103,10 @@ class AuditRow(NamedTuple):
     expected: str
     found: str
     changed: int
+    address: str = ""
+    """Where a request came from, where it came over the network."""
+    operation: str | None = None
+    """The request's own key, where it had one."""
 
 
 def item_of(row: Row) -> Item:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from mulligan.store.statements import statements
 APPLICATION_ID = 0x4D554C47
 """`MULG` in the file's header tells our files from others."""
 BUSY_MS = 10_000
+PROGRESS_STEPS = 100_000
+"""It is looked after so many steps of a statement whether it takes too long: about a millisecond."""
 NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "glusterfs"})
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
@@ -49,6 +52,7 @@ class SqliteDatabase:
         self._write_lock = threading.RLock()
         self._read_lock = threading.RLock()
         self._hurt: Callable[[str], None] | None = None
+        self._limit_s = self._late_at = float("inf")
         self.busy_ms = busy_ms
         with self._translated():
             _refuse_unfit_place(path)
@@ -67,7 +71,7 @@ class SqliteDatabase:
     @contextlib.contextmanager
     def write(self) -> Iterator[None]:
         """Hold the only write transaction; commits at the end, rolls back on any exception."""
-        with self._write_lock, self._translated():
+        with self._alone(), self._translated():
             try:  # from the beginning on: Ctrl-C may come the moment it has begun
                 self._writer.execute("begin immediate")
                 yield
@@ -80,7 +84,17 @@ class SqliteDatabase:
             self._fail("after commit")
 
     @contextlib.contextmanager
-    def read(self, *, patient: bool = False) -> Iterator[None]:  # noqa: ARG002 - nothing here ends a slow statement
+    def _alone(self) -> Iterator[None]:
+        """Be the only thread that writes; StoreBusy where others of this process wait too long for the store themselves."""
+        if not self._write_lock.acquire(timeout=self.busy_ms / 1000):
+            raise StoreBusy(f"{self.path}: others of this process have waited for it for over {self.busy_ms / 1000:g} s")
+        try:
+            yield
+        finally:
+            self._write_lock.release()
+
+    @contextlib.contextmanager
+    def read(self, *, patient: bool = False) -> Iterator[None]:
         """Hold one consistent snapshot for reading; `patient`: for statements that may take long."""
         with self._read_lock, self._translated():
             if self._reader.in_transaction:
@@ -88,8 +102,10 @@ class SqliteDatabase:
                 return
             try:
                 self._reader.execute("begin")
+                self._late_at = float("inf") if patient else time.monotonic() + self._limit_s
                 yield
             finally:
+                self._late_at = float("inf")
                 self._end_read()
 
     def _end_read(self) -> None:
@@ -127,6 +143,8 @@ class SqliteDatabase:
         except (apsw.BusyError, apsw.LockedError) as error:
             held_s = self.busy_ms / 1000
             raise StoreBusy(f"{path} was locked by another process for over {held_s:g} s: nothing was changed") from error
+        except apsw.InterruptError as error:
+            raise StoreBusy(f"{path}: reading took over {self._limit_s:g} s and was ended: ask for less at once") from error
         except apsw.FullError as error:
             raise StoreFull(_FULL.format(path)) from error
         except apsw.CantOpenError as error:
@@ -143,6 +161,14 @@ class SqliteDatabase:
         self.busy_ms = busy_ms
         for connection in (self._writer, self._reader):
             connection.set_busy_timeout(busy_ms)
+
+    def read_at_most(self, limit_s: float) -> None:
+        """End what reads for so long, with StoreBusy, unless it is patient; for who answers many."""
+        self._limit_s = limit_s
+        self._reader.set_progress_handler(self._is_late, PROGRESS_STEPS)
+
+    def _is_late(self) -> bool:
+        return time.monotonic() > self._late_at
 
     def fail_with(self, hurt: Callable[[str], None] | None) -> None:
         """Call this before and after every commit; for tests that want a store that fails."""

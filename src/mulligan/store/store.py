@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from mulligan.store.interface import Database, Run
 from mulligan.store.listing import Listing
 from mulligan.store.migrating import migrations
+from mulligan.store.verbs.access import Access
 from mulligan.store.verbs.calls import Calls
 from mulligan.store.verbs.items import Items
 from mulligan.store.verbs.items_at_once import ItemsAtOnce
@@ -31,6 +32,7 @@ class Session:
         self.records = Records(run)
         self.windows = Windows(run)
         self.past = Past(run)
+        self.access = Access(run)
 
 
 class Store:

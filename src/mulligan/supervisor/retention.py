@@ -20,6 +20,8 @@ WORKERS = 500
 OPERATIONS = 5_000
 OPERATIONS_MS = 3_600_000
 """A commit whose answer was lost is asked for within half a minute."""
+REPLIES_MS = 86_400_000
+"""A request is sent again within a day, or with another key."""
 SPARE_PAGES = 1_000
 """So many free pages of a file, or a quarter of it, are kept for what comes: 4 MB."""
 
@@ -49,7 +51,9 @@ class Retention:
 
     def run_once(self) -> int:
         """Do one step of each kind; returns how much was removed, so that one comes again soon while there is more."""
-        return self.remove_jobs() + self.remove_workers() + self.remove_operations() + self.give_back_space()
+        return (
+            self.remove_jobs() + self.remove_workers() + self.remove_operations() + self.remove_replies() + self.give_back_space()
+        )
 
     def remove_jobs(self) -> int:
         """Remove a piece of what has ended too long ago; returns how many jobs and work items that were."""
@@ -84,6 +88,12 @@ class Retention:
         with self._engine.store.write() as session:
             before_ms = self._engine.clock.now_ms() - OPERATIONS_MS
             return session.past.remove_operations(before_ms, OPERATIONS) if session.past.begin() else 0
+
+    def remove_replies(self) -> int:
+        """Remove what the API has answered to requests that may be sent again."""
+        with self._engine.store.write() as session:
+            before_ms = self._engine.clock.now_ms() - REPLIES_MS
+            return session.access.prune_replies(before_ms, OPERATIONS) if session.past.begin() else 0
 
     def give_back_space(self) -> int:
         """Make the store's file a little smaller where much of it is free."""

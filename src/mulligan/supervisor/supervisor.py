@@ -15,6 +15,8 @@ from mulligan.core.errors import StoreError
 from mulligan.supervisor.chore import Chore
 from mulligan.telemetry import Tell
 
+WELL_S = 60.0
+"""A supervisor that has begun no chore for so long is stuck: there is one every few seconds."""
 JOIN_S = 30.0
 """A step of a chore takes well under a second, unless the store is locked or away."""
 
@@ -37,6 +39,7 @@ class Supervisor:
         self._due = [_Due(each) for each in chores]
         self._tell = tell
         self._stopped = False
+        self._looked = time.monotonic()
         self._waker, self._wakee = socket.socketpair()
         self._waker.setblocking(False)
         self._thread: threading.Thread | None = None
@@ -76,7 +79,13 @@ class Supervisor:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(JOIN_S)
 
+    @property
+    def is_well(self) -> bool:
+        """Whether it goes on doing chores, as far as can be seen."""
+        return not self._stopped and time.monotonic() - self._looked < WELL_S
+
     def _step(self) -> None:
+        self._looked = time.monotonic()
         for due in self._due:
             if due.at <= time.monotonic() and not self._stopped:
                 self._do(due)

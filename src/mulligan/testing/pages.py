@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from mulligan.core.lifecycle_table import lifecycle_table
 
-PAGES: dict[str, Callable[[], str]] = {"lifecycle.md": lifecycle_table}
+
+def openapi() -> str:
+    """Return the OpenAPI document of the API."""
+    from mulligan.api.application import application, document
+    from mulligan.app import Services
+    from mulligan.config.settings import load_settings
+
+    services = Services(load_settings(database="sqlite:///:memory:"))
+    try:
+        made = document(application(services.served(lambda: True)))
+    finally:
+        services.close()
+    return json.dumps(made, indent=1, ensure_ascii=True) + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {"lifecycle.md": lifecycle_table, "openapi.json": openapi}
 
 
 def write_pages(folder: Path) -> list[Path]:

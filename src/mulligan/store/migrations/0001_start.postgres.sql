@@ -295,7 +295,35 @@ create table audit (
     reason text not null,
     expected text not null,
     found text not null,
-    changed bigint not null
+    changed bigint not null,
+    address text not null,
+    operation text
 );
+create index audit_operation on audit (operation) where operation is not null;
 create trigger audit_never_changes before update or delete on audit for each row execute function refuse_change();
 create trigger audit_is_kept before truncate on audit for each statement execute function refuse_change();
+
+-- Keys of the API; of the key itself only a digest. `pipelines` is JSON: the names of the tasks that it is for, null for all.
+create table access_keys (
+    id text primary key,
+    name text not null,
+    role text not null check (role in ('viewer', 'operator', 'admin')),
+    digest text not null,
+    pipelines text,
+    created_ms bigint not null,
+    revoked_ms bigint
+);
+create unique index access_keys_name on access_keys (name) where revoked_ms is null;
+
+-- What the API has answered to a request that had a key of its own (Idempotency-Key), for when it is sent again; no status: it is
+-- being answered.
+create table replies (
+    owner text not null,
+    key text not null,
+    digest text not null,
+    at_ms bigint not null,
+    status integer,
+    body text,
+    primary key (owner, key)
+);
+create index replies_age on replies (at_ms);

@@ -285,8 +285,11 @@ create table audit (
     reason text not null,
     expected text not null,
     found text not null,
-    changed integer not null
+    changed integer not null,
+    address text not null,
+    operation text
 ) strict;
+create index audit_operation on audit (operation) where operation is not null;
 create trigger audit_never_changes before update on audit
 begin
     select raise(abort, 'the audit is append-only');
@@ -295,3 +298,28 @@ create trigger audit_never_shrinks before delete on audit
 begin
     select raise(abort, 'the audit is append-only');
 end;
+
+-- Keys of the API; of the key itself only a digest. `pipelines` is JSON: the names of the tasks that it is for, null for all.
+create table access_keys (
+    id text primary key,
+    name text not null,
+    role text not null check (role in ('viewer', 'operator', 'admin')),
+    digest text not null,
+    pipelines text,
+    created_ms integer not null,
+    revoked_ms integer
+) strict, without rowid;
+create unique index access_keys_name on access_keys (name) where revoked_ms is null;
+
+-- What the API has answered to a request that had a key of its own (Idempotency-Key), for when it is sent again; no status: it is
+-- being answered.
+create table replies (
+    owner text not null,
+    key text not null,
+    digest text not null,
+    at_ms integer not null,
+    status integer,
+    body text,
+    primary key (owner, key)
+) strict, without rowid;
+create index replies_age on replies (at_ms);

@@ -249,12 +249,54 @@ where i.status in ('FAILURE', 'REVOKED');
 insert into events (at_ms, kind, job, number, generation, reason) values (:now, :kind, :job, :number, :generation, :reason);
 
 -- name: add_audit
-insert into audit (at_ms, actor, source, action, target, reason, expected, found, changed)
-values (:now, :actor, :source, :action, :target, :reason, :expected, :found, :changed);
+insert into audit (at_ms, actor, source, action, target, reason, expected, found, changed, address, operation)
+values (:now, :actor, :source, :action, :target, :reason, :expected, :found, :changed, :address, :operation);
 
 -- name: read_audit
-select id, at_ms, actor, source, action, target, reason, expected, found, changed from audit
-where target = :target or cast(:target as text) is null order by id desc limit :limit;
+select id, at_ms, actor, source, action, target, reason, expected, found, changed, address, operation from audit
+where id < :before and (target = :target or cast(:target as text) is null) order by id desc limit :limit;
+
+-- name: changed_by_operation
+-- What a request has done so far that was cut off before it was answered. Nothing: it has not done anything.
+select sum(changed) from audit where operation = :operation and changed > 0 having count(*) > 0;
+
+-- name: add_access_key
+-- Nothing returned means that a key which is not revoked has the name.
+insert into access_keys (id, name, role, digest, pipelines, created_ms) values (:key, :name, :role, :digest, :pipelines, :now)
+on conflict (name) where revoked_ms is null do nothing returning id;
+
+-- name: find_access_key
+select id, name, role, digest, pipelines, created_ms, revoked_ms from access_keys where id = :key;
+
+-- name: list_access_keys
+select id, name, role, digest, pipelines, created_ms, revoked_ms from access_keys order by created_ms, id;
+
+-- name: any_access_key
+select 1 from access_keys where revoked_ms is null limit 1;
+
+-- name: revoke_access_key
+update access_keys set revoked_ms = :now where (id = :key or name = :key) and revoked_ms is null returning id, name;
+
+-- name: begin_reply
+-- Nothing returned means that such a request came before.
+insert into replies (owner, key, digest, at_ms) values (:owner, :key, :digest, :now) on conflict do nothing returning 1;
+
+-- name: find_reply
+select digest, at_ms, status, body from replies where owner = :owner and key = :key;
+
+-- name: take_over_reply
+-- Of a request that was not answered since, as it stood when it was looked at.
+update replies set at_ms = :now where owner = :owner and key = :key and status is null and at_ms = :seen returning 1;
+
+-- name: end_reply
+update replies set status = :code, body = :body where owner = :owner and key = :key;
+
+-- name: drop_reply
+delete from replies where owner = :owner and key = :key and status is null;
+
+-- name: prune_replies
+delete from replies where (owner, key) in (select owner, key from replies where at_ms < :before order by at_ms limit :limit)
+returning 1;
 
 -- name: windows_taken
 -- The windows of a task in a range that succeeded or are in flight, also where retention has removed the details.

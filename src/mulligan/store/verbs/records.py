@@ -153,6 +153,6 @@ class Records:
         """Add a line to the audit; its id is given by the store."""
         self._run("add_audit", {**row._asdict(), "now": row.at_ms})
 
-    def audit(self, target: str | None = None, limit: int = 100) -> list[AuditRow]:
-        """Return the newest lines of the audit, of one target or of all."""
-        return [AuditRow(*row) for row in self._run("read_audit", {"target": target, "limit": limit})]
+    def audit(self, target: str | None = None, limit: int = 100, before: int = 2**63 - 1) -> list[AuditRow]:
+        """Return the newest lines of the audit before the one of an id, of one target or of all."""
+        return [AuditRow(*row) for row in self._run("read_audit", {"target": target, "limit": limit, "before": before})]

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from mulligan.client.ids import parse_item_id, parse_job_id
 from mulligan.core.errors import ArgumentsInvalid
 from mulligan.core.job import FailureClass, ItemKey, JobStatus
 from mulligan.core.schedule import instant_ms
 from mulligan.core.shown import shown
+from mulligan.engine.ids import parse_item_id, parse_job_id
 from mulligan.store.listing import MAX_PAGE
 
 E = TypeVar("E", bound=StrEnum)
@@ -34,6 +34,8 @@ def text(value: object, name: str) -> str:
         raise ArgumentsInvalid(f"{name}: expected a text, not {shown(value)}")
     if any("\ud800" <= each <= "\udfff" for each in value):
         raise ArgumentsInvalid(f"{name} {shown(value)}: holds half of a surrogate pair, which is no character")
+    if "\0" in value:
+        raise ArgumentsInvalid(f"{name} {shown(value)}: holds a NUL character, which no database can hold")
     return value
 
 

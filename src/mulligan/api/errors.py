@@ -1,0 +1,167 @@
+"""Every error as a problem document (RFC 9457) with a status and a stable code: the only place that chooses them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from mulligan.core.errors import (
+    ArgumentsInvalid,
+    ConfigError,
+    MulliganError,
+    NotFound,
+    Refused,
+    ResultInvalid,
+    StoreAway,
+    StoreBusy,
+    StoreError,
+    TaskError,
+    UnknownTask,
+    ValueTooLarge,
+)
+
+PROBLEM_JSON = "application/problem+json"
+_STATUSES: tuple[tuple[type[MulliganError], int], ...] = (
+    (NotFound, 404),
+    (UnknownTask, 404),
+    (ValueTooLarge, 413),
+    (ArgumentsInvalid, 422),
+    (ResultInvalid, 422),
+    (ConfigError, 422),
+    (TaskError, 409),
+    (Refused, 409),
+    (StoreError, 503),
+)
+"""The first that an error is one of; what is none of them is a mistake of ours."""
+RETRY_AFTER_S = {StoreBusy: 1, StoreAway: 5}
+CODES = {404: "no_such_route", 405: "method_not_allowed"}
+
+
+class Forbidden(MulliganError):
+    """The key may not do this."""
+
+    code = "forbidden"
+
+
+class KeyReused(MulliganError):
+    """The Idempotency-Key belongs to another request."""
+
+    code = "idempotency_key_reused"
+
+
+class InProgress(MulliganError):
+    """A request with this Idempotency-Key is being answered."""
+
+    code = "request_in_progress"
+
+
+_OF_REQUESTS: dict[type[MulliganError], int] = {Forbidden: 403, KeyReused: 422, InProgress: 409}
+
+
+class Wrong(BaseModel):
+    """One thing that is wrong in a request."""
+
+    where: str = Field(examples=["body.reason"])
+    what: str = Field(examples=["Input should be a valid string"])
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457). `code` is stable and meant for programs, `detail` for people."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "about:blank",
+                    "title": "Not Found",
+                    "status": 404,
+                    "code": "not_found",
+                    "detail": "there is no job 12",
+                    "request_id": "9f2c6d0e5b7a4c31",
+                }
+            ]
+        }
+    )
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str
+    detail: str
+    request_id: str
+    errors: list[Wrong] | None = None
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    request_id: str,
+    *,
+    errors: Sequence[Wrong] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """Return a problem document."""
+    title = HTTPStatus(status).phrase
+    made = Problem(
+        title=title,
+        status=status,
+        code=code,
+        detail=detail,
+        request_id=request_id,
+        errors=None if errors is None else list(errors),
+    )
+    content = made.model_dump(exclude_none=True)
+    return JSONResponse(content, status, dict(headers or {}), media_type=PROBLEM_JSON)
+
+
+def of_error(error: MulliganError, request_id: str) -> JSONResponse:
+    """Return the problem document of an error."""
+    status = _OF_REQUESTS.get(type(error)) or next((code for kind, code in _STATUSES if isinstance(error, kind)), 500)
+    waits = next((seconds for kind, seconds in RETRY_AFTER_S.items() if isinstance(error, kind)), None)
+    waits = 1 if isinstance(error, InProgress) else waits
+    return problem(status, error.code, str(error), request_id, headers=None if waits is None else {"Retry-After": str(waits)})
+
+
+def request_id_of(request: Request) -> str:
+    """Return the id that a request was given."""
+    return str(request.scope.get("mulligan.request_id", ""))
+
+
+def add_to(app: FastAPI) -> None:
+    """Have an app answer errors with problem documents."""
+
+    async def ours(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, MulliganError)  # noqa: S101 - it is registered for these
+        return of_error(error, request_id_of(request))
+
+    async def invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)  # noqa: S101 - it is registered for these
+        wrong = [_wrong(each) for each in error.errors()]
+        said = "; ".join(f"{each.where}: {each.what}" for each in wrong[:3])
+        return problem(422, "request_invalid", said, request_id_of(request), errors=wrong[:20])
+
+    async def of_routing(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for these
+        code = CODES.get(error.status_code, "request_invalid")
+        return problem(error.status_code, code, str(error.detail), request_id_of(request), headers=error.headers)
+
+    async def unexpected(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001 - the guard tells of it
+        request_id = request_id_of(request)
+        return problem(500, "internal_error", f"something is wrong here: look for {request_id} in the log", request_id)
+
+    app.add_exception_handler(MulliganError, ours)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, of_routing)
+    app.add_exception_handler(Exception, unexpected)
+
+
+def _wrong(error: Any) -> Wrong:
+    return Wrong(where=".".join(str(each) for each in error["loc"]), what=str(error["msg"]))

@@ -1,0 +1,165 @@
+"""Routes of jobs: submitting, looking, acting."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import Query, Request, Response
+
+from mulligan.api.access import Caller, Routes, Sight
+from mulligan.api.acting import Acting, Command
+from mulligan.api.items import CLASSES, ERROR, KEY, STATUSES, WINDOW, Type, list_items
+from mulligan.api.models import Done, Job, Page, WorkItem
+from mulligan.api.pages import Cursor, Limit, cursor, place
+from mulligan.api.replies import Key, Replies, run_id_of
+from mulligan.api.requests import Action, NewJob, Overwrite
+from mulligan.api.served import Served
+from mulligan.api.submissions import submission_of
+from mulligan.core.access import Role
+from mulligan.core.errors import ArgumentsInvalid, WindowInvalid
+from mulligan.core.schedule import instant_ms
+from mulligan.core.shown import shown
+from mulligan.engine.asking import Target
+from mulligan.engine.filters import job_filters
+from mulligan.engine.ids import parse_job_id
+
+Label = Annotated[str | None, Query(max_length=401, description="Those with a label: `name=value`.", examples=["team=ads"])]
+
+
+class JobRoutes:
+    """What can be asked about jobs, and of them."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+        self._sight = Sight(served.engine)
+        self._replies = Replies(served.engine)
+        self._acting = Acting(self._replies)
+
+    def add_to(self, routes: Routes) -> None:
+        """Register the routes."""
+        routes.post("/api/jobs", Role.OPERATOR, status_code=201, response_model=Job, tags=["jobs"])(self.submit_job)
+        routes.get("/api/jobs", Role.VIEWER, response_model=Page[Job], tags=["jobs"])(self.list_jobs)
+        routes.get("/api/jobs/{id}", Role.VIEWER, response_model=Job, tags=["jobs"])(self.get_job)
+        routes.get("/api/jobs/{id}/work-items", Role.VIEWER, response_model=Page[WorkItem], tags=["jobs"])(self.list_job_items)
+        for path, act in (
+            ("cancel", self.cancel_job),
+            ("retry", self.retry_job),
+            ("retry-now", self.retry_job_now),
+            ("overwrite", self.overwrite_job),
+        ):
+            routes.post(f"/api/jobs/{{id}}/{path}", Role.OPERATOR, response_model=Done, tags=["jobs"])(act)
+
+    def submit_job(self, request: Request, caller: Caller, body: NewJob, key: Key = None) -> Response:
+        """Submit a job: all of it is stored, or nothing.
+
+        The same `run_id` with the same input gives the job that is there; so does the same Idempotency-Key.
+        """
+        served = self._served
+        self._sight.task(caller, body.task)
+
+        def act(operation: str | None) -> Job:
+            with served.engine.store.read() as session:
+                definition = served.engine.definitions.current(session, body.task)[1]
+            submission = submission_of(definition, body, None if operation is None else run_id_of(operation))
+            return Job.of(served.reading.job(served.submitting.take(submission).job))
+
+        return self._replies.once(request, key, act, status=201)
+
+    def list_jobs(
+        self,
+        caller: Caller,
+        status: STATUSES = None,
+        task: Annotated[str | None, Query(max_length=200)] = None,
+        run_id: Annotated[str | None, Query(max_length=200)] = None,
+        label: Label = None,
+        limit: Limit = 100,
+        after: Annotated[Cursor, Query(alias="cursor")] = None,
+    ) -> Page[Job]:
+        """List jobs, newest first."""
+        given = {"status": status, "task": task, "run_id": run_id, "label": None if label is None else _label(label)}
+        filters = job_filters(given) | self._sight.filters(caller)
+        found = place(after, filters, 1)
+        before = {} if found is None else {"before": found[0]}
+        views = self._served.reading.jobs({**filters, **before}, limit)
+        following = cursor((views[-1].row.id,), filters) if len(views) == limit else None
+        return Page(items=[Job.of(each) for each in views], next=following)
+
+    def get_job(self, caller: Caller, id: str) -> Job:
+        """Return a job."""
+        number = self._sight.job(caller, parse_job_id(id)).id
+        return Job.of(self._served.reading.job(number))
+
+    def list_job_items(
+        self,
+        caller: Caller,
+        id: str,
+        status: STATUSES = None,
+        failure_class: CLASSES = None,
+        key: KEY = None,
+        window_start: WINDOW = None,
+        window_end: WINDOW = None,
+        error: ERROR = None,
+        limit: Limit = 100,
+        after: Annotated[Cursor, Query(alias="cursor")] = None,
+    ) -> Page[WorkItem]:
+        """List the work items of a job by their numbers."""
+        self._sight.job(caller, parse_job_id(id))
+        given = {
+            "job": id,
+            "status": status,
+            "failure_class": failure_class,
+            "key": key,
+            "window_start": window_start,
+            "window_end": window_end,
+            "error": error,
+        }
+        return list_items(self._served.reading, given, limit, after)
+
+    def cancel_job(self, request: Request, caller: Caller, id: str, body: Action | None = None, key: Key = None) -> Response:
+        """Cancel what has not ended of a job: waiting work items at once, running ones are asked to stop."""
+        return self._act(request, caller, id, body, key, self._served.commands.cancel)
+
+    def retry_job(
+        self, request: Request, caller: Caller, id: str, type: Type = "recover", body: Action | None = None, key: Key = None
+    ) -> Response:
+        """Retry what failed or was cancelled of a job."""
+        return self._act(request, caller, id, body, key, partial(self._served.commands.retry, mode=type))
+
+    def retry_job_now(self, request: Request, caller: Caller, id: str, body: Action | None = None, key: Key = None) -> Response:
+        """Make the waiting work items of a job due at once."""
+        return self._act(request, caller, id, body, key, self._served.commands.retry_now)
+
+    def overwrite_job(
+        self, request: Request, caller: Caller, id: str, body: Overwrite | None = None, key: Key = None
+    ) -> Response:
+        """Run what succeeded of a job again, of a backfill the windows in a range.
+
+        409 `overwrite_unsafe`, with the evidence, where it is not known to be safe and the risk is not accepted.
+        """
+        asked = body or Overwrite()
+        window = _range(asked, self._sight.job(caller, parse_job_id(id)).tz)
+        overwrite = self._served.commands.overwrite
+        command = partial(overwrite, window=window, accept_risk=asked.accept_risk, forward=asked.forward)
+        return self._act(request, caller, id, asked, key, command)
+
+    def _act(self, request: Request, caller: Caller, id: str, body: Action | None, key: str | None, command: Command) -> Response:
+        target = Target(job=self._sight.job(caller, parse_job_id(id)).id)
+        return self._acting.do(request, target, body or Action(), key, command)
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ArgumentsInvalid(f"label: expected name=value such as team=ads, not {shown(text)}")
+    return name, value
+
+
+def _range(asked: Overwrite, tz: str) -> tuple[int | None, int | None]:
+    first = None if asked.start is None else instant_ms(asked.start, tz, "start")
+    last = None if asked.end is None else instant_ms(asked.end, tz, "end")
+    if first is not None and last is not None and last <= first:
+        raise WindowInvalid(
+            f"the range ends ({shown(asked.end)}) before it has begun ({shown(asked.start)}): no window lies in it"
+        )
+    return first, last

@@ -1,0 +1,134 @@
+"""Routes about the whole store: pipelines, partitions, workers, the audit."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Query, Request, Response
+
+from mulligan.api.access import Caller, Routes, Sight, asker_of
+from mulligan.api.models import Audited, Page, Partition, Paused, Pipeline, Worker, window_of
+from mulligan.api.pages import Cursor, Limit, cursor, place
+from mulligan.api.replies import Key, Replies
+from mulligan.api.requests import Reasoned
+from mulligan.api.served import Served
+from mulligan.core.access import Role
+from mulligan.core.errors import UnknownTask
+from mulligan.core.job import JobStatus
+from mulligan.core.schedule import FIRST_MS, LAST_MS, instant_ms
+from mulligan.engine.filters import text
+from mulligan.engine.reading import worker_views
+
+Moment = Annotated[str | None, Query(max_length=64, examples=["2024-03-01"])]
+Cursored = Annotated[Cursor, Query(alias="cursor")]
+
+
+class OverviewRoutes:
+    """What can be asked about the whole store."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+        self._sight = Sight(served.engine)
+        self._replies = Replies(served.engine)
+
+    def add_to(self, routes: Routes) -> None:
+        """Register the routes."""
+        pipelines, store = ["pipelines"], ["store"]
+        routes.get("/api/pipelines", Role.VIEWER, response_model=Page[Pipeline], tags=pipelines)(self.list_pipelines)
+        for act in (self.pause_pipeline, self.resume_pipeline):
+            path = f"/api/pipelines/{{name}}/{act.__name__.partition('_')[0]}"
+            routes.post(path, Role.OPERATOR, response_model=Paused, tags=pipelines)(act)
+        routes.get("/api/partitions", Role.VIEWER, response_model=Page[Partition], tags=pipelines)(self.list_partitions)
+        routes.get("/api/workers", Role.VIEWER, response_model=Page[Worker], tags=store)(self.list_workers)
+        routes.get("/api/audit", Role.OPERATOR, response_model=Page[Audited], tags=store)(self.list_audit)
+
+    def list_pipelines(self, caller: Caller, limit: Limit = 100, after: Cursored = None) -> Page[Pipeline]:
+        """List the tasks and workflows that are published, in the order in which they came to be."""
+        served = self._served
+        found = place(after, {"list": "pipelines"}, 1)
+        with served.engine.store.read() as session:
+            living = session.tasks.with_workers()
+            rows = sorted(session.tasks.all(served.engine.definitions.namespace), key=lambda row: row.id)
+            rows = [row for row in rows if row.definition is not None and caller.sees(row.name)]
+            rows = [row for row in rows if found is None or row.id > found[0]]
+            page = [
+                Pipeline.of(row, served.engine.definitions.get(session, row.definition or 0), has_worker=row.id in living)
+                for row in rows[:limit]
+            ]
+        more = len(rows) > limit
+        return Page(items=page, next=cursor((rows[limit - 1].id,), {"list": "pipelines"}) if more else None)
+
+    def pause_pipeline(
+        self, request: Request, caller: Caller, name: str, body: Reasoned | None = None, key: Key = None
+    ) -> Response:
+        """Start nothing more of a task or workflow."""
+        return self._pause(request, caller, name, body or Reasoned(), key, paused=True)
+
+    def resume_pipeline(
+        self, request: Request, caller: Caller, name: str, body: Reasoned | None = None, key: Key = None
+    ) -> Response:
+        """Start work of a paused task or workflow again."""
+        return self._pause(request, caller, name, body or Reasoned(), key, paused=False)
+
+    def list_partitions(
+        self,
+        caller: Caller,
+        task: Annotated[str, Query(max_length=200)],
+        start: Moment = None,
+        end: Moment = None,
+        tz: Annotated[str, Query(max_length=64, description="For moments without a zone, and of the windows.")] = "UTC",
+        limit: Limit = 100,
+        after: Cursored = None,
+    ) -> Page[Partition]:
+        """List the windows of a task that start in a range, oldest first, each with the newest work item for it.
+
+        That is one in flight, else the one that ended last, also where retention has removed it.
+        """
+        served = self._served
+        name = self._sight.task(caller, text(task, "task"))
+        first = FIRST_MS if start is None else instant_ms(start, tz, "start")
+        last = LAST_MS if end is None else instant_ms(end, tz, "end")
+        filters = {"task": name, "start": first, "end": last}
+        found = place(after, filters, 2)
+        with served.engine.store.read() as session:
+            row = session.tasks.find(served.engine.definitions.namespace, name)
+            if row is None:
+                raise UnknownTask(f"no task {name!r} is published in namespace {served.engine.definitions.namespace!r}")
+            newest = session.windows.newest(row.id, first if found is None else found[0], last)
+        windows = [each for each in sorted(newest) if found is None or each > found]
+        page = [self._partition(each, *newest[each], tz) for each in windows[:limit]]
+        return Page(items=page, next=cursor(windows[limit - 1], filters) if len(windows) > limit else None)
+
+    def list_workers(self, caller: Caller) -> Page[Worker]:
+        """List the newest 500 workers, newest first. `dead`: its process is gone, which nobody has acted on yet."""
+        self._sight.everything(caller)
+        with self._served.engine.store.read() as session:
+            return Page(items=[Worker.of(each) for each in worker_views(session, self._served.is_free)])
+
+    def list_audit(
+        self,
+        caller: Caller,
+        target: Annotated[str | None, Query(max_length=500, examples=["job 12"])] = None,
+        limit: Limit = 100,
+        after: Cursored = None,
+    ) -> Page[Audited]:
+        """List who asked for what, newest first."""
+        self._sight.everything(caller)
+        filters = {"target": None if target is None else text(target, "target")}
+        found = place(after, filters, 1)
+        with self._served.engine.store.read() as session:
+            rows = session.records.audit(filters["target"], limit, *(() if found is None else found))
+        following = cursor((rows[-1].id,), filters) if len(rows) == limit else None
+        return Page(items=[Audited.of(each) for each in rows], next=following)
+
+    def _partition(self, window: tuple[int, int], key: object, status: JobStatus, tz: str) -> Partition:
+        return Partition(window=window_of(*window, tz), status=status, work_item=str(key))
+
+    def _pause(self, request: Request, caller: Caller, name: str, body: Reasoned, key: str | None, *, paused: bool) -> Response:
+        task = self._sight.task(caller, text(name, "name"))
+
+        def act(operation: str | None) -> Paused:
+            changed = self._served.commands.pause(task, asker_of(request, body.reason, operation), paused=paused)
+            return Paused(paused=paused, changed=changed)
+
+        return self._replies.once(request, key, act)

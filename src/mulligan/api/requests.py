@@ -1,0 +1,123 @@
+"""What the API takes: bodies of requests, checked before anything is done."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from mulligan.core.shown import shown
+
+MAX_IDS = 10_000
+"""Work items in one call of the bulk retry: more than a body of 1 MiB holds of long ids."""
+
+
+def _no_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError(f"{shown(text)} holds a NUL character, which no database can hold")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_no_nul)]
+Name = Annotated[Text, Field(min_length=1, max_length=200)]
+Seconds = Annotated[float, Field(ge=0, le=10 * 366 * 86_400, strict=True)]
+
+
+class Body(BaseModel):
+    """What all bodies share: nothing that is not known."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Action(Body):
+    """Why something is asked for; with `dry_run` it is only said what would be done."""
+
+    reason: Annotated[Text, Field(max_length=2_000)] = Field(
+        default="", description="Kept in the audit.", examples=["the warehouse is back"]
+    )
+    dry_run: Annotated[bool, Field(strict=True)] = False
+
+
+class Overwrite(Action):
+    """Which windows are run again, and whether a risk is accepted."""
+
+    start: Annotated[Text, Field(max_length=64)] | None = Field(default=None, examples=["2024-03-01"])
+    end: Annotated[Text, Field(max_length=64)] | None = Field(default=None, examples=["2024-03-08"])
+    accept_risk: Annotated[bool, Field(strict=True)] = False
+    forward: Annotated[bool, Field(strict=True, description="Also the later windows that were written since, in order.")] = False
+
+
+class OverwriteItem(Action):
+    """Whether a risk is accepted."""
+
+    accept_risk: Annotated[bool, Field(strict=True)] = False
+    forward: Annotated[bool, Field(strict=True, description="Also the later windows that were written since, in order.")] = False
+
+
+class Reasoned(Body):
+    """Why something is asked for."""
+
+    reason: Annotated[Text, Field(max_length=2_000)] = Field(default="", description="Kept in the audit.")
+
+
+class WorkItemIds(Body):
+    """The work items to be retried."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"work_item_ids": ["12-3", "12-4"]}]})
+
+    work_item_ids: list[Annotated[str, Field(max_length=200)]] = Field(max_length=MAX_IDS)
+
+
+class Item(Body):
+    """A work item to be: its arguments by name, over those that all share; its key, by default its number."""
+
+    key: Name | None = None
+    args: dict[Text, Any] = Field(default_factory=dict)
+
+
+class OneWindow(Body):
+    """The window of a single work item. A moment without a zone is in `tz`."""
+
+    start: Annotated[Text, Field(max_length=64)] = Field(examples=["2024-03-07"])
+    end: Annotated[Text, Field(max_length=64)] = Field(examples=["2024-03-08"])
+    tz: Annotated[Text, Field(max_length=64)] = "UTC"
+
+
+class Backfill(OneWindow):
+    """A range of time to be cut into windows."""
+
+    every: Annotated[Text, Field(max_length=64)] | Seconds = Field(default="1d", examples=["1d", "1h", 900])
+    only: Literal["missing", "failed", "all"] = "missing"
+    order: Literal["oldest", "newest"] = "oldest"
+    accept_risk: Annotated[bool, Field(strict=True)] = False
+
+
+class NewJob(Body):
+    """A job to be: of one work item, or with `items` of several, or with `backfill` of one for each window."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"task": "add", "args": {"a": 1, "b": 2}},
+                {"task": "add", "items": [{"key": "one", "args": {"a": 1}}, {"args": {"a": 2}}], "args": {"b": 2}},
+                {"task": "features", "backfill": {"start": "2024-01-01", "end": "2024-02-01"}, "labels": {"team": "ads"}},
+            ]
+        },
+    )
+
+    task: Name = Field(description="Published name of a task or a workflow.")
+    args: dict[Text, Any] = Field(default_factory=dict, description="Arguments by name; of several items what all share.")
+    window: OneWindow | None = None
+    items: list[Item] | None = Field(default=None, max_length=50_000)
+    backfill: Backfill | None = None
+    run_id: Name | None = Field(default=None, description="The same id and input give the same job.")
+    priority: Annotated[int, Field(ge=1, le=5, strict=True)] | None = None
+    delay_s: Seconds | None = None
+    start_at: datetime | None = None
+    expires_at: datetime | None = Field(default=None, description="An item that has not started by then fails.")
+    total_timeout_s: Annotated[Seconds, Field(gt=0)] | None = None
+    labels: dict[Annotated[Text, Field(max_length=200)], Annotated[Text, Field(max_length=200)]] = Field(
+        default_factory=dict, max_length=50
+    )

@@ -1,0 +1,32 @@
+"""What the routes stand on: all of it made by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mulligan.engine.commands import Commands
+from mulligan.engine.engine import Engine
+from mulligan.engine.keys import Keys, NewKey
+from mulligan.engine.reading import Reading
+from mulligan.engine.submitting import Submitting
+from mulligan.telemetry import Tell
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The services that are served, and how."""
+
+    engine: Engine
+    commands: Commands
+    submitting: Submitting
+    reading: Reading
+    keys: Keys
+    is_free: Callable[[str], bool]
+    """Whether the lock of a worker is free, which is when it is dead."""
+    supervisor_is_well: Callable[[], bool]
+    tell: Tell
+    hosts: Sequence[str] = ()
+    """Names of this server besides those of this machine."""
+    own_key: NewKey | None = None
+    tls: bool = False

@@ -1,0 +1,65 @@
+"""Bodies of POST /api/jobs as submissions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mulligan.api.requests import NewJob, OneWindow
+from mulligan.core.definition import Definition
+from mulligan.core.errors import ArgumentsInvalid
+from mulligan.core.schedule import instant_ms
+from mulligan.core.submission import Options, Submission
+from mulligan.sdk.options import call_options
+from mulligan.sdk.published import named_call, named_items, named_range
+from mulligan.sdk.window import Window
+
+
+def submission_of(definition: Definition, body: NewJob, run_id: str | None) -> Submission:
+    """Return what a body asks for; `run_id` holds where it names none. Raises ArgumentsInvalid, ConfigError, WindowInvalid."""
+    ways = [name for name in ("window", "items", "backfill") if getattr(body, name) is not None]
+    if len(ways) > 1:
+        raise ArgumentsInvalid(f"give {ways[0]} or {ways[1]}, not both")
+    options = _options(body, run_id)
+    if body.items is not None:
+        return named_items(definition, ((each.key, each.args) for each in body.items), body.args, options)
+    if body.backfill is not None:
+        asked = body.backfill
+        return named_range(
+            definition,
+            asked.start,
+            asked.end,
+            options,
+            every=asked.every,
+            tz=asked.tz,
+            only=asked.only,
+            order=asked.order,
+            args=body.args,
+            accept_risk=asked.accept_risk,
+        )
+    return named_call(definition, (), _with_window(definition, body.args, body.window), options)
+
+
+def _options(body: NewJob, run_id: str | None) -> Options:
+    return call_options(
+        f"task {body.task!r}",
+        run_id=body.run_id or run_id,
+        priority=body.priority,
+        delay=body.delay_s,
+        start_at=body.start_at,
+        expires=body.expires_at,
+        labels=body.labels,
+        total_timeout=body.total_timeout_s,
+    ).now()
+
+
+def _with_window(definition: Definition, args: dict[str, Any], window: OneWindow | None) -> dict[str, Any]:
+    if definition.window is None:
+        if window is not None:
+            raise ArgumentsInvalid(f"task {definition.name!r} takes no Window: leave window out")
+        return args
+    if definition.window in args:
+        raise ArgumentsInvalid(f"task {definition.name!r}: give its window as `window`, beside args")
+    if window is None:
+        raise ArgumentsInvalid(f"task {definition.name!r} takes a Window: give `window`, or submit a backfill")
+    start_ms, end_ms = (instant_ms(getattr(window, name), window.tz, name) for name in ("start", "end"))
+    return {**args, definition.window: Window.of_ms(start_ms, end_ms, window.tz)}

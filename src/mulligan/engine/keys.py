@@ -1,0 +1,96 @@
+"""Keys of the API: made once and shown once, kept as digests, found and compared, revoked."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from mulligan.core.access import Principal, Role
+from mulligan.core.errors import ArgumentsInvalid, NotFound, Refused
+from mulligan.core.shown import shown
+from mulligan.engine.asking import Asker, line
+from mulligan.engine.engine import Engine
+from mulligan.store.verbs.access import KeyRow
+
+_FORM = re.compile(r"mlg_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
+_NAME = re.compile(r"[\w][\w.@+ -]{0,99}")
+_NOBODY = hashlib.sha256(b"").hexdigest()
+
+
+class NewKey(NamedTuple):
+    """A key that was just made. `text` is the key itself, which is kept nowhere."""
+
+    text: str
+    principal: Principal
+
+
+def random_key(name: str, role: Role, pipelines: tuple[str, ...] | None = None) -> NewKey:
+    """Return a key of 256 random bits, which no store knows."""
+    id = secrets.token_hex(8)  # noqa: A001 - its name everywhere
+    return NewKey(f"mlg_{id}_{secrets.token_urlsafe(32)}", Principal(id, name, role, pipelines))
+
+
+def digest_of(key: str) -> str:
+    """Return what is kept of a key. It is random, so no slow digest is needed: there is nothing to guess."""
+    return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
+
+
+class Keys:
+    """The keys of a store."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def create(self, name: str, role: Role, pipelines: Sequence[str] | None, asker: Asker) -> NewKey:
+        """Make a key; raises ArgumentsInvalid for a name that is none, Refused where a key has the name already."""
+        if not _NAME.fullmatch(name):
+            raise ArgumentsInvalid(
+                f"name: expected up to 100 letters, digits, spaces and . @ + - _, the first of them a letter or digit, "
+                f"not {shown(name)}"
+            )
+        if pipelines is not None and not pipelines:
+            raise ArgumentsInvalid("pipelines: name at least one, or leave them out for a key that is for all")
+        made = random_key(name, role, None if pipelines is None else tuple(dict.fromkeys(pipelines)))
+        principal, now_ms = made.principal, self._engine.clock.now_ms()
+        row = KeyRow(principal.id, name, role, digest_of(made.text), principal.pipelines, now_ms, None)
+        with self._engine.store.write() as session:
+            if not session.access.add_key(row):
+                raise Refused(f"there is a key {name!r} already: revoke it first, or give another name")
+            session.records.add_audit(line(asker, now_ms, "create key", f"key {name}", found=f"{role} {row.id}", changed=1))
+        return made
+
+    def all(self) -> list[KeyRow]:
+        """Return all keys, the oldest first, those that were revoked among them."""
+        with self._engine.store.read() as session:
+            return session.access.every()
+
+    def any(self) -> bool:
+        """Return whether there is a key that is not revoked."""
+        with self._engine.store.read() as session:
+            return session.access.any_key()
+
+    def revoke(self, key: str, asker: Asker) -> str:
+        """Revoke the key of an id or a name, and return its name; raises NotFound."""
+        now_ms = self._engine.clock.now_ms()
+        with self._engine.store.write() as session:
+            found = session.access.revoke(key, now_ms)
+            if found is None:
+                raise NotFound(f"there is no key {key!r} that is not revoked")
+            session.records.add_audit(line(asker, now_ms, "revoke key", f"key {found[1]}", found=found[0], changed=1))
+        return found[1]
+
+    def find(self, text: str) -> Principal | None:
+        """Return whose key this is, or None. What is compared takes the same time whether or not there is such a key."""
+        form = _FORM.fullmatch(text)
+        row = None
+        if form is not None:
+            with self._engine.store.read() as session:
+                row = session.access.key(form[1])
+        same = hmac.compare_digest(digest_of(text), _NOBODY if row is None else row.digest)
+        if row is None or not same or row.revoked_ms is not None:
+            return None
+        return Principal(row.id, row.name, Role(row.role), row.pipelines)

@@ -1,0 +1,109 @@
+"""The OpenAPI document, and every operation called with whatever it allows, and with what it does not, as every role."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+import schemathesis
+from api_harness import ADD, FEATURES, Api
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+from mulligan.core.access import Role
+from mulligan.core.job import FailureClass
+from mulligan.core.submission import NewItem
+from mulligan.store.interface import Database
+from mulligan.store.postgres import Place, PostgresDatabase
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    response_headers_conformance,
+    negative_data_rejection,
+    unsupported_method,
+]
+HERE = "http://127.0.0.1:7878"
+
+
+def filled(database: Database | None = None) -> Api:
+    """Return the API on a store with something in every state, so that ids which are guessed may be there."""
+    api = Api(database)
+    api.failed(3)
+    api.succeeded(FEATURES, 2, rows=1)
+    api.harness.submit(ADD, 2)
+    job = api.harness.submit(FEATURES, [NewItem("day", "{}", (0, 86_400_000))])
+    worker = api.worker(FEATURES)
+    worker.fail(worker.take(), FailureClass.TRANSIENT, failure=None)
+    api.harness.submit(FEATURES, 1)
+    worker.take()
+    assert job
+    return api
+
+
+API = filled()
+SCHEMA = schemathesis.openapi.from_asgi(
+    "/api/openapi.json", API.app, headers={"apikey": API.texts[Role.VIEWER], "host": "127.0.0.1"}
+)
+THERE = {"name": ["add", "features"], "job": ["1", "2", "3", "4", "5"], "work item": ["1-0", "2-1", "4-0", "5-0"]}
+
+
+@pytest.fixture(scope="module")
+def on_postgres(postgres_url: str) -> Iterator[Api]:
+    """The same on PostgreSQL."""
+    place = Place(postgres_url, f"test_document_{os.getpid()}")
+    made = filled(PostgresDatabase(place))
+    yield made
+    made.harness.store.close()
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f"drop schema {place.schema} cascade".encode())
+
+
+def checked(api: Api, case: Any, role: Role | None, checks: list[Any]) -> Any:
+    """Make a request as a role, and hold its answer against the document."""
+    case.headers = {
+        name: value for name, value in (case.headers or {}).items() if name.lower() not in ("apikey", "authorization")
+    }
+    given = {} if role is None else {"apikey": api.texts[role]}
+    case.operation.schema.app = api.app
+    response = case.call(base_url=HERE, headers={"host": "127.0.0.1:7878", **given})
+    case.validate_response(response, checks=checks, headers=given)
+    assert not api.told, api.told
+    return response
+
+
+@SCHEMA.parametrize()
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.parametrize("role", [*Role, None], ids=str)
+def test_every_operation_keeps_to_its_document_for_every_role(case: Any, role: Role | None) -> None:
+    response = checked(API, case, role, CHECKS)
+    if role is None and case.operation.path.startswith("/api"):
+        assert response.status_code == 401
+
+
+@SCHEMA.parametrize()
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.parametrize("store", ["sqlite", "postgres"])
+def test_every_operation_on_what_is_there_keeps_to_its_document(case: Any, store: str, request: pytest.FixtureRequest) -> None:
+    api = request.getfixturevalue("on_postgres") if store == "postgres" else API
+    kind = "work item" if "work-items/{id}" in case.operation.path else "job"
+    for name in case.path_parameters or {}:
+        there = THERE["name" if name == "name" else kind]
+        case.path_parameters[name] = there[len(str(case.body or case.query)) % len(there)]
+    response = checked(api, case, Role.ADMIN, [each for each in CHECKS if each is not negative_data_rejection])
+    if case.path_parameters:
+        assert "there is no job" not in response.text
+        assert "there is no work item" not in response.text

@@ -1,0 +1,39 @@
+"""Keys of the API at the command line: made and shown once, listed, revoked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cli_harness import Run
+
+
+def test_a_key_is_shown_once_listed_without_itself_and_revoked(bare: Run, outside: Path) -> None:
+    on = ("--database", f"sqlite:///{outside / 'new.db'}")
+    made = bare("keys", "create", "--name", "ann", "--role", "operator", *on)
+    assert made.code == 0
+    assert made.out.startswith("mlg_")
+    assert "not shown again" in made.err
+    limited = bare("keys", "create", "--name", "bob", "--role", "viewer", "--pipeline", "add", "--json", *on).data
+    assert (limited["role"], limited["pipelines"]) == ("viewer", ["add"])
+    listed = bare("keys", "list", *on).out
+    assert "ann" in listed
+    assert "operator" in listed
+    assert made.out.strip() not in listed
+    assert "The key of ann is revoked" in bare("keys", "revoke", "ann", "--reason", "she left", *on).out
+    left = bare("keys", "list", "--json", *on).data
+    assert [(each["name"], each["revoked_at"]) for each in left] == [("bob", None)]
+    assert [each["name"] for each in bare("keys", "list", "--all", "--json", *on).data] == ["ann", "bob"]
+    lines = bare("audit", "--json", *on).data
+    assert [lines[0][name] for name in ("action", "target", "reason")] == ["revoke key", "key ann", "she left"]
+    assert made.out.strip() not in str(lines)
+
+
+def test_what_cannot_be_done_about_keys_is_said(bare: Run, outside: Path) -> None:
+    on = ("--database", f"sqlite:///{outside / 'new.db'}")
+    assert bare("keys", "list", *on).code == 1, "looking makes no store"
+    bare("keys", "create", "--name", "ann", "--role", "admin", *on)
+    twice = bare("keys", "create", "--name", "ann", "--role", "viewer", *on)
+    assert (twice.code, "(refused)" in twice.err) == (1, True)
+    gone = bare("keys", "revoke", "bob", *on)
+    assert (gone.code, "(not_found)" in gone.err) == (1, True)
+    assert bare("keys", "create", "--name", "x", "--role", "king", *on).code == 2
