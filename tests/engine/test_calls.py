@@ -80,6 +80,19 @@ def test_calls_whose_commit_was_not_answered_are_made_once(world: Harness, body:
     assert world.job(called(world, item)["1"].job).counts.total == 2
 
 
+def test_another_task_with_the_same_arguments_in_place_of_a_call_that_failed_is_another_call(
+    world: Harness, body: tuple[Hand, Item]
+) -> None:
+    hand, item = body
+    hand.call(item, a_call("1", ONCE))
+    hand.fail(hand.take())
+    for _ in range(2):
+        hand.call(item, a_call("1", LOAD))
+    made = called(world, item)["1"]
+    assert (made.status, made.once, made.key.number) == (PENDING, False, 1)
+    assert world.job(made.job).counts.total == 2
+
+
 def test_an_attempt_that_lost_its_workflow_calls_nothing(world: Harness, body: tuple[Hand, Item]) -> None:
     hand, item = body
     hand.stopped(item)

@@ -124,9 +124,9 @@ class Calling:
         job = session.calls.open(item.key, now_ms)
         self.note(job, holds_calls=True)
         round = round_of(item)  # noqa: A001 - its name everywhere
-        there = session.calls.at(job, (each.place for each in calls))
         # What is there has come with a commit whose answer was lost.
-        missing = [each for each in calls if (found := there.get(each.place)) is None or found[2:] != (each.digest, round)]
+        there = self._there(session, job, calls, round, now_ms)
+        missing = [each for each in calls if each.place not in there]
         again = {each.place: ItemKey.of(each.again) for each in missing if each.again is not None}
         rows = [CallRow(each.place, again[each.place].number, each.digest, round) for each in missing if each.place in again]
         number = session.calls.count(job)
@@ -140,6 +140,17 @@ class Calling:
         if again:
             given = {again[each.place]: each.options.total_timeout_s for each in missing if each.place in again}
             self._run_again(session, item, given, now_ms, ends)
+
+    def _there(self, session: Session, job: int, calls: Sequence[NewCall], round: int, now_ms: int) -> set[str]:
+        """Return the places where just this is called in this round; another task with the same arguments is another call."""
+        rows = session.calls.at(job, (each.place for each in calls))
+        alike = {each.place: each for each in calls if (row := rows.get(each.place)) and row[2:] == (each.digest, round)}
+        if not alike:
+            return set()
+        tasks = {item.key.number: item.task for item in session.items.read(ItemKey(job, rows[place].number) for place in alike)}
+        publish = self._engine.definitions.publish
+        wanted = {place: publish(session, each.definition, now_ms, current=False).task for place, each in alike.items()}
+        return {place for place, task in wanted.items() if tasks[rows[place].number] == task}
 
     def _run_again(self, session: Session, parent: Item, given: Mapping[ItemKey, float | None], now_ms: int, ends: Ends) -> None:
         """Start a new generation of calls that failed, now that their workflow is retried.
