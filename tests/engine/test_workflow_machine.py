@@ -11,7 +11,7 @@ from choices import PICK
 from flows import FLOW, LOAD, ONCE, a_call, called
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from mulligan.core.job import TERMINAL, Item, ItemKey, JobStatus, Reason
 from mulligan.core.replay import Step, resolve, round_of
@@ -67,6 +67,14 @@ class Flows(RuleBasedStateMachine):
         return sorted(((hand, item) for hand, item in held if (item.key in self.flows) is bodies), key=lambda each: each[1].key)
 
     # workers
+
+    @initialize(definitions=st.lists(st.sampled_from([FLOW, AGAIN]), min_size=1, max_size=2), calls=st.integers(0, 3))
+    def begin(self, definitions: list[Any], calls: int) -> None:
+        for each in definitions:
+            self.submit(each)
+        self.claim(0, len(definitions))
+        for place in range(calls):
+            self.call(place, "1234"[place], sorted(TASKS)[place % 2], 1)
 
     @rule(definition=st.sampled_from([FLOW, AGAIN]))
     def submit(self, definition: Any) -> None:
@@ -257,7 +265,7 @@ class TestFlows(Flows.TestCase):  # type: ignore[name-defined]  # made by hypoth
     """Lives of workflows, of up to fifty steps."""
 
     settings = settings(
-        max_examples=100, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+        max_examples=200, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
     )
 
 
