@@ -40,15 +40,7 @@ class Counts(BaseModel):
 
     @classmethod
     def of(cls, row: CountsRow) -> Self:
-        return cls(
-            total=row.total,
-            pending=row.pending,
-            started=row.started,
-            retry=row.retry,
-            success=row.success,
-            failure=row.failure,
-            revoked=row.revoked,
-        )
+        return cls.model_validate(row, from_attributes=True)
 
 
 class Window(BaseModel):

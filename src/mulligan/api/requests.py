@@ -39,20 +39,18 @@ class Action(Body):
     dry_run: Annotated[bool, Field(strict=True)] = False
 
 
-class Overwrite(Action):
-    """Which windows are run again, and whether a risk is accepted."""
-
-    start: Annotated[Text, Field(max_length=64)] | None = Field(default=None, examples=["2024-03-01"])
-    end: Annotated[Text, Field(max_length=64)] | None = Field(default=None, examples=["2024-03-08"])
-    accept_risk: Annotated[bool, Field(strict=True)] = False
-    forward: Annotated[bool, Field(strict=True, description="Also the later windows that were written since, in order.")] = False
-
-
 class OverwriteItem(Action):
     """Whether a risk is accepted."""
 
     accept_risk: Annotated[bool, Field(strict=True)] = False
     forward: Annotated[bool, Field(strict=True, description="Also the later windows that were written since, in order.")] = False
+
+
+class Overwrite(OverwriteItem):
+    """Which windows are run again, and whether a risk is accepted."""
+
+    start: Annotated[Text, Field(max_length=64)] | None = Field(default=None, examples=["2024-03-01"])
+    end: Annotated[Text, Field(max_length=64)] | None = Field(default=None, examples=["2024-03-08"])
 
 
 class Reasoned(Body):
