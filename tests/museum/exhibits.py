@@ -347,8 +347,8 @@ BUGS = (
         "calls whose commit was not answered are made twice",
         "FoundationDB's commit_unknown_result, once more",
         CALLING,
-        "(found := there.get(each.place)) is None or found[2:] != (each.digest, round)]",
-        "(found := there.get(each.place)) is None or found[2:] != ()]",
+        "(row := rows.get(each.place)) and row[2:] == (each.digest, round)}",
+        "(row := rows.get(each.place)) and row[2:] == ()}",
         "tests/engine/test_calls.py",
     ),
 )

@@ -120,6 +120,23 @@ def test_a_workflow_survives_its_worker_and_nothing_is_done_twice(world: World, 
     world.check()
 
 
+def test_a_worker_that_is_stopped_lets_its_bodies_tidy_up_before_it_leaves(world: World) -> None:
+    worker = world.worker(TASKS, grace=20)
+    job = world.client.submit(flows.tidies, world.path(), world.path("go"), world.path("broom"))
+    world.wait_for("held")
+    worker.signal(signal.SIGTERM)
+    world.wait_for("tidying")
+    world.touch("go")
+    item = job.work_items()[0]
+    until(lambda: [each.status for each in item.calls()] == [JobStatus.SUCCESS], "the end of the call")
+    world.touch("broom")
+    assert worker.wait() == 0
+    assert outcomes(item) == ["INTERRUPTED"]
+    world.worker(TASKS)
+    assert job.result() == "held"
+    world.check()
+
+
 def test_a_body_whose_work_item_was_taken_back_while_its_worker_lives_is_stopped_there(world: World) -> None:
     world.worker(TASKS, lease=3)
     once = world.client.submit(flows.once_until, world.path("beside"), "once", world.path("go"))

@@ -91,6 +91,15 @@ def waits_for_retries(file: str) -> str:
 
 
 @workflow
+def tidies(file: str, go: str, broom: str) -> str:
+    try:
+        return held(file, "held", go)
+    finally:
+        leave(file, "tidying")
+        wait_for(broom)
+
+
+@workflow
 def twenty(file: str, go: str, stop_at: int) -> list[str]:
     found = [once(file, str(number)) for number in range(stop_at)]
     found.append(held(file, str(stop_at), go))

@@ -118,11 +118,11 @@ class Worker:
     @property
     def done(self) -> bool:
         """Whether it was stopped and has nothing left to do."""
-        return self._draining and (not self.unsettled or self._stops > 2)
+        return self._draining and (not (self._running or self.unsettled) or self._stops > 2)
 
     @property
     def unsettled(self) -> bool:
-        """Whether a task runs here, or something has ended and is not in the store yet."""
+        """Whether a task runs here, bodies that may wait left out, or something has ended and is not in the store yet."""
         return bool(len(self._running) > len(self._bodies) or self._ended or self._notes)
 
     def close(self) -> None:
