@@ -61,36 +61,38 @@ def test_while_workers_are_killed_every_value_is_right_and_a_second_run_says_so(
         assert [job.counts.success for job in client.jobs(task="flight_delays")] == [60]
 
 
-def test_starting_over_leaves_all_else_in_the_database_alone(server: PostgresServer, tmp_path: Path) -> None:
-    folder = tmp_path / "demo"
-    with psycopg.connect(server.url, autocommit=True) as connection:
-        connection.execute("create table public.thesis (page int)")
-        assert demo(folder, server.url, "--days", "3").returncode == 0
-        old = state(folder)["namespace"]
-        connection.execute("create table mulligan_demo.notes (line text)")
-        again = demo(folder, server.url, "--days", "2", "--fresh")
-        assert again.returncode == 0, again.stdout + again.stderr
-        assert "2 work items" in again.stdout
-        for kept in ("public.thesis", "mulligan_demo.notes"):
-            assert connection.execute("select to_regclass(%s) is not null", (kept,)).fetchone() == (True,)
-    for namespace, items in ((old, 3), (state(folder)["namespace"], 2)):
-        with connect(server.url, schema="mulligan_demo", namespace=namespace) as client:
-            assert [job.counts.success for job in client.jobs(task="flight_delays")] == [items]
-
-
-def test_two_folders_on_one_database_are_two_demos(server: PostgresServer, tmp_path: Path) -> None:
-    for name in ("one", "other"):
-        done = demo(tmp_path / name, server.url, "--days", "2")
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert len(list((tmp_path / name / "offline").iterdir())) == 2
-
-
-def test_a_run_is_not_continued_on_another_store(server: PostgresServer, tmp_path: Path) -> None:
-    folder, secret = tmp_path / "demo", server.url.replace("postgres@", "postgres:hunter2@")
-    done = demo(folder, secret, "--days", "1")
-    assert done.returncode == 0
+@pytest.fixture(scope="module")
+def one(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a demo of two days that has run to its end; its URL had a password."""
+    folder = tmp_path_factory.mktemp("demos") / "one"
+    done = demo(folder, server.url.replace("postgres@", "postgres:hunter2@"), "--days", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
     assert "postgres:PASSWORD@" in done.stdout
-    elsewhere = demo(folder, "", "--days", "1")
+    assert "hunter2" not in done.stdout + done.stderr + (folder / "state.json").read_text("utf-8")
+    return folder
+
+
+def test_a_run_is_not_continued_on_another_store(one: Path) -> None:
+    elsewhere = demo(one, "", "--days", "2")
     assert elsewhere.returncode == 1
     assert "not on SQLite in its folder" in elsewhere.stdout
-    assert "hunter2" not in "".join([done.stdout, done.stderr, elsewhere.stdout, (folder / "state.json").read_text("utf-8")])
+    assert "hunter2" not in elsewhere.stdout + elsewhere.stderr
+
+
+def test_another_folder_on_the_same_database_is_another_demo_and_starting_over_leaves_all_else_alone(
+    server: PostgresServer, one: Path
+) -> None:
+    other = one.parent / "other"
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute("create table public.thesis (page int); create table mulligan_demo.notes (line text)")
+        assert demo(other, server.url, "--days", "3").returncode == 0
+        assert [len(list((each / "offline").iterdir())) for each in (one, other)] == [2, 3]
+        old = state(other)["namespace"]
+        again = demo(other, server.url, "--days", "1", "--fresh")
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert "1 work item" in again.stdout
+        for kept in ("public.thesis", "mulligan_demo.notes"):
+            assert connection.execute("select to_regclass(%s) is not null", (kept,)).fetchone() == (True,)
+    for namespace, items in ((state(one)["namespace"], 2), (old, 3), (state(other)["namespace"], 1)):
+        with connect(server.url, schema="mulligan_demo", namespace=namespace) as client:
+            assert [job.counts.success for job in client.jobs(task="flight_delays")] == [items]

@@ -40,6 +40,8 @@ class Health:
 
     def unfit(self, *, changed: bool, text: str) -> None:
         """Note that a child is of no use: its source files are not those of the worker, or it could not load them."""
+        if self.trouble is not None:
+            return  # it was on its way when this became certain
         if changed:
             self.trouble = f"source files have changed since this worker loaded them ({text}): start it again to use the new code"
             return
