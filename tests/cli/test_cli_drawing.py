@@ -9,7 +9,7 @@ import typer
 from rich.cells import cell_len
 
 from mulligan.cli import parsing
-from mulligan.cli.plain import one_line, plain, without_control
+from mulligan.core.plain import one_line, plain, without_control
 from mulligan.cli.strip import MAX_ROWS, Cell, draw
 from mulligan.cli.table import Column, cut, lines
 from mulligan.cli.timeline import Span, cells

@@ -71,7 +71,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _complain(message: str, code: str, end: int = FAILED) -> int:
-    from mulligan.cli.plain import plain
+    from mulligan.core.plain import plain
 
     first, newline, rest = plain(message).partition("\n")
     sys.stderr.write(f"mulligan: {first} ({code}){newline}{rest}\n")

@@ -10,7 +10,6 @@ import typer
 from rich.text import Text
 
 from mulligan.cli import documents, parsing, strip, timeline, tree
-from mulligan.cli.plain import one_line, without_control
 from mulligan.cli.shell import Shell, command, write_pieces
 from mulligan.cli.table import Cell, Column, cut
 from mulligan.cli.words import STYLES, ago, counted, iso, moment
@@ -19,6 +18,7 @@ from mulligan.client.job import Job
 from mulligan.core import labels
 from mulligan.core.durations import words
 from mulligan.core.job import TERMINAL, WAITING, ItemKey, JobStatus
+from mulligan.core.plain import one_line, without_control
 from mulligan.store.listing import MAX_PAGE, ItemDetail
 
 MAX_CELLS = 100_000

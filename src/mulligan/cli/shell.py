@@ -16,11 +16,11 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from mulligan.cli.plain import plain
 from mulligan.cli.table import Cell, Column, lines
 from mulligan.client.client import Client, client_of
 from mulligan.config.settings import Settings, load_settings
 from mulligan.core.errors import StoreError
+from mulligan.core.plain import plain
 
 T = TypeVar("T")
 Command = Callable[..., int | None]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from mulligan.cli.plain import one_line
+from mulligan.core.plain import one_line
 
 GAP = 2
 

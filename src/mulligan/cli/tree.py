@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from mulligan.cli.plain import one_line
 from mulligan.cli.table import cut
 from mulligan.cli.words import STYLES
 from mulligan.client.items import WorkItem
 from mulligan.core.job import Counts, JobStatus
+from mulligan.core.plain import one_line
 
 SHOWN = 20
 """So many calls of one workflow are drawn."""

@@ -1,4 +1,4 @@
-"""Making text that comes from users' data harmless to a terminal."""
+"""Making text that comes from users' data harmless to whatever shows it."""
 
 from __future__ import annotations
 
