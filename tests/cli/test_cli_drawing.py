@@ -9,11 +9,11 @@ import typer
 from rich.cells import cell_len
 
 from mulligan.cli import parsing
-from mulligan.core.plain import one_line, plain, without_control
 from mulligan.cli.strip import MAX_ROWS, Cell, draw
 from mulligan.cli.table import Column, cut, lines
 from mulligan.cli.timeline import Span, cells
 from mulligan.core.job import JobStatus
+from mulligan.core.plain import one_line, plain, without_control
 from mulligan.core.schedule import windows
 
 SUCCESS, FAILURE, PENDING = JobStatus.SUCCESS, JobStatus.FAILURE, JobStatus.PENDING

@@ -70,7 +70,9 @@ drop_old_checkpoints | checkpoints_pkey | checkpoints_pkey
 drop_reply | replies_pkey | replies_pkey
 drop_successor | successors_pkey | successors_pkey
 end_reply | replies_pkey | replies_pkey
+ended_counts | found:ALL jobs_past | jobs_past
 expired | items_deadline | items_deadline
+failed_by_class | items_status | items_status
 find_access_key | access_keys_pkey | access_keys_pkey
 find_calls_job | items_pkey jobs_calls | items_pkey jobs_calls
 find_definition | definitions_unique | definitions_task_digest_key
@@ -82,6 +84,7 @@ find_successor | successors_pkey | successors_pkey
 find_task | definitions_pkey tasks_unique | definitions_pkey tasks_namespace_name_key
 find_task_by_id | definitions_pkey tasks_pkey | definitions_pkey tasks_pkey
 find_worker | workers_unique | workers_instance_key
+first_ends | attempts_pkey | attempts_pkey
 first_failure | attempts_pkey items_status | attempts_pkey items_status
 first_wait | items_pkey | items_pkey
 flag_calls | jobs_calls jobs_pkey | jobs_calls jobs_pkey
@@ -101,6 +104,7 @@ items_of_jobs | items_pkey | items_pkey
 job_limits | jobs_pkey | jobs_pkey
 job_results | attempts_pkey items_pkey | attempts_pkey items_pkey
 keep_windows | - | -
+last_logs | logs_pkey | logs_pkey
 later_written | inputs_window items_pkey past_windows_pkey | inputs_window items_pkey past_windows_pkey
 list_access_keys | access_keys:ALL | access_keys:ALL
 list_tasks | definitions_pkey tasks_unique | definitions_pkey tasks_namespace_name_key
@@ -148,6 +152,7 @@ read_jobs | jobs_pkey | jobs_pkey
 read_logs | logs_pkey | logs_pkey
 read_progress | progress_pkey | progress_pkey
 read_saved | checkpoints_pkey | checkpoints_pkey
+recent_runs | jobs_of_task jobs_pkey tasks_unique | jobs_of_task tasks_namespace_name_key
 release_items | items_pkey | items_pkey
 released_job | jobs_pkey | jobs_pkey
 releasing_jobs | jobs_releasing* | jobs_releasing*
@@ -169,6 +174,7 @@ stop_worker | workers_pkey | workers_pkey
 take_arrivals | arrivals_pkey | arrivals_pkey
 take_over_reply | replies_pkey | replies_pkey
 tasks_with_workers | worker_tasks:ALL workers_pkey | worker_tasks_pkey workers_open*
+unended_counts | found:ALL jobs_unended | jobs_unended
 unflag_job | jobs_pkey | jobs_pkey
 waiting_of_job | items_pkey | items_pkey
 window_rivals | inputs_pkey inputs_window items_pkey | inputs_pkey inputs_window items_pkey
@@ -180,6 +186,7 @@ windows_taken | inputs_window items_pkey past_windows_pkey | inputs_window items
 MAY_SCAN = {
     "any_access_key": "its first row is enough",
     "any_successor": "its first row is enough",
+    "ended_counts": "goes through what it has found so far",
     "free_pages": "asks the file, and no table",
     "heads": "SQLite reads the tasks, which are as many as there is code",
     "held_behind": "what SQLite goes through is what it has found so far",
@@ -190,6 +197,7 @@ MAY_SCAN = {
     "list_workers": "the newest by their ids, 500 at most",
     "next_deadline": "the first entry of the index is enough",
     "revoke_access_key": "keys, which people make",
+    "unended_counts": "goes through what it has found so far",
     "tasks_with_workers": "the workers that live, and what they can do",
 }
 OPEN = ("jobs_unsealed", "jobs_cancelling", "jobs_releasing", "jobs_pruning", "workers_open", "items_held")

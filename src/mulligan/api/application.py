@@ -18,6 +18,7 @@ from mulligan.api.jobs import JobRoutes
 from mulligan.api.overview import OverviewRoutes
 from mulligan.api.probes import Probes
 from mulligan.api.served import Served
+from mulligan.api.summary import SummaryRoutes
 from mulligan.core.access import Role
 
 DESCRIPTION = """Runs the jobs of data and ML pipelines and takes care of what goes wrong.
@@ -45,7 +46,7 @@ def application(served: Served) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=1_000)
     errors.add_to(app)
     routes = Routes(app.router)
-    for each in (JobRoutes(served), ItemRoutes(served), OverviewRoutes(served)):
+    for each in (JobRoutes(served), ItemRoutes(served), OverviewRoutes(served), SummaryRoutes(served)):
         each.add_to(routes)
     routes.get("/api/openapi.json", Role.VIEWER, include_in_schema=False)(lambda: document(app))
     Probes(served).add_to(app.router)

@@ -83,7 +83,7 @@ class Job(BaseModel):
             labels=row.labels,
             cancel_requested=row.cancel_ms is not None,
             error_message=view.error_message,
-            created_at=_time(row.created_ms),
+            created_at=time_of(row.created_ms),
             ended_at=_maybe(row.ended_ms),
             details_removed_at=_maybe(row.pruned_ms),
         )
@@ -141,11 +141,11 @@ class WorkItem(BaseModel):
             result=None if result is None else json.loads(result),
             rows=detail.rows,
             progress=round(view.progress, 1),
-            due_at=_time(item.due_ms) if item.status in (JobStatus.PENDING, JobStatus.RETRY) else None,
+            due_at=time_of(item.due_ms) if item.status in (JobStatus.PENDING, JobStatus.RETRY) else None,
             worker=detail.worker,
             safe_to_retry=view.safe_to_retry,
             cancel_requested=item.cancel_ms is not None,
-            created_at=_time(item.created_ms),
+            created_at=time_of(item.created_ms),
             ended_at=_maybe(item.ended_ms),
         )
 
@@ -185,9 +185,9 @@ class Attempt(BaseModel):
             decision=row.reason,
             charged=row.entry is not None,
             delay_s=None if row.delay_ms is None else row.delay_ms / 1000,
-            claimed_at=_time(row.claimed_ms),
+            claimed_at=time_of(row.claimed_ms),
             started_at=_maybe(row.started_ms),
-            ended_at=_time(row.ended_ms),
+            ended_at=time_of(row.ended_ms),
             rows=row.rows,
             exit_code=row.exit_code,
             signal=row.signal,
@@ -325,8 +325,8 @@ class Worker(BaseModel):
             name=view.name,
             pid=view.pid,
             state=view.state,
-            started_at=_time(view.started_ms),
-            seen_at=_time(view.seen_ms),
+            started_at=time_of(view.started_ms),
+            seen_at=time_of(view.seen_ms),
             refused_writes=view.refused,
         )
 
@@ -351,7 +351,7 @@ class Audited(BaseModel):
     def of(cls, row: AuditRow) -> Self:
         return cls(
             id=str(row.id),
-            at=_time(row.at_ms),
+            at=time_of(row.at_ms),
             actor=row.actor,
             source=row.source,
             address=row.address or None,
@@ -386,9 +386,9 @@ def window_of(start_ms: int, end_ms: int, tz: str) -> Window:
     return Window(start=found.start, end=found.end)
 
 
-def _time(ms: int) -> datetime:
+def time_of(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def _maybe(ms: int | None) -> datetime | None:
-    return None if ms is None else _time(ms)
+    return None if ms is None else time_of(ms)

@@ -15,6 +15,7 @@ from mulligan.store.verbs.items_at_once import ItemsAtOnce
 from mulligan.store.verbs.jobs import Jobs
 from mulligan.store.verbs.past import Past
 from mulligan.store.verbs.records import Records
+from mulligan.store.verbs.summary import Summary
 from mulligan.store.verbs.tasks import Tasks
 from mulligan.store.verbs.windows import Windows
 from mulligan.store.verbs.workers import Workers
@@ -33,6 +34,7 @@ class Session:
         self.windows = Windows(run)
         self.past = Past(run)
         self.access = Access(run)
+        self.summary = Summary(run)
 
 
 class Store:

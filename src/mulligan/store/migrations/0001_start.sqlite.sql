@@ -87,6 +87,8 @@ create index jobs_cancelling on jobs (id) where cancel_ms is not null and ended_
 create index jobs_unsealed on jobs (id) where sealed = 0;
 create index jobs_releasing on jobs (id) where release_ms is not null;
 create index jobs_past on jobs (ended_ms, id) where ended_ms is not null and pruned_ms is null;
+create index jobs_unended on jobs (created_ms) where ended_ms is null and parent_job is null;
+create index jobs_of_task on jobs (task, id) where parent_job is null;
 create index jobs_pruning on jobs (id) where pruned_to is not null;
 
 create table items (

@@ -350,3 +350,21 @@ update jobs set pruned_ms = coalesce(pruned_ms, :now), pruned_to = cast(:next as
 
 -- name: old_workers
 select id from workers where closed_ms < :before order by closed_ms limit :limit;
+
+-- name: unended_counts
+-- What has not ended, by task; calls of workflows belong to the work item that made them. Found first and grouped then: no index is
+-- to be gone through for the sake of the groups. The order is that of the index that holds no others.
+with found as materialized (
+    select task, pending, started, retry, success, failure, revoked from jobs
+    where created_ms >= 0 and ended_ms is null and parent_job is null order by created_ms)
+select task, count(*), sum(pending), sum(started), sum(retry), sum(success), sum(failure), sum(revoked) from found group by task;
+
+-- name: ended_counts
+-- What has ended since a moment, by task.
+with found as materialized (
+    select task, success, failure, revoked, parent_job from jobs where ended_ms >= :since and ended_ms is not null and pruned_ms is null)
+select task, count(*), sum(success), sum(failure), sum(revoked) from found where parent_job is null group by task;
+
+-- name: last_logs
+-- The last pieces of an item's log, newest first.
+select token, part, at_ms, text from logs where job = :job and number = :number order by token desc, part desc limit :limit;

@@ -425,3 +425,19 @@ select (select freelist_count from pragma_freelist_count()), (select page_count 
 
 -- name: give_back_pages
 pragma incremental_vacuum(1000);
+
+-- name: first_ends
+-- How the attempts of the first work items of some jobs ended.
+select a.job, a.outcome, a.failure_class from attempts a where a.job in (select value from json_each(:jobs)) and a.number = 0 order by a.job, a.token;
+
+-- name: recent_runs
+-- The newest jobs of each task.
+select j.task, j.id, j.created_ms, j.sealed, j.pending, j.started, j.retry, j.success, j.failure, j.revoked
+from tasks t join jobs j on j.id in (select id from jobs where task = t.id and parent_job is null order by id desc limit :limit)
+where t.namespace = :namespace order by j.id;
+
+-- name: failed_by_class
+-- Of no more than so many: how many of a job's items failed, by class.
+select failure_class, count(*)
+from (select failure_class from items indexed by items_status where job = :job and status = 'FAILURE' limit :limit) f
+group by failure_class order by count(*) desc, failure_class;

@@ -1,0 +1,79 @@
+"""Routes that sum up: the overview, what a job failed of, what an item has saved, how it was tried."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Query
+
+from mulligan.api.access import Caller, Routes, Sight
+from mulligan.api.models import Page
+from mulligan.api.served import Served
+from mulligan.api.sums import Checkpoint, ClassCount, End, Failures, Glance
+from mulligan.core.access import Role
+from mulligan.core.job import ItemKey
+from mulligan.engine.finding import missing_item
+from mulligan.engine.ids import parse_item_id, parse_job_id
+from mulligan.engine.summary import Glance as Sums
+
+LOOKED_AT = 10_000
+"""So many failed work items are counted by class; beyond that it is said that there are more."""
+
+Ids = Annotated[list[str], Query(max_length=500, description="Ids of jobs; may be repeated.", alias="id")]
+
+
+class SummaryRoutes:
+    """What can be asked about many things at once."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+        self._sight = Sight(served.engine)
+        self._sums = Sums(served.engine)
+
+    def add_to(self, routes: Routes) -> None:
+        """Register the routes."""
+        routes.get("/api/overview", Role.VIEWER, response_model=Page[Glance], tags=["pipelines"])(self.get_overview)
+        routes.get("/api/ends", Role.VIEWER, response_model=dict[str, list[End]], tags=["jobs"])(self.get_ends)
+        routes.get("/api/jobs/{id}/failures", Role.VIEWER, response_model=Failures, tags=["jobs"])(self.get_failures)
+        routes.get("/api/work-items/{id}/checkpoints", Role.VIEWER, response_model=Page[Checkpoint], tags=["work items"])(
+            self.list_checkpoints
+        )
+
+    def get_overview(self, caller: Caller) -> Page[Glance]:
+        """Return every pipeline at a glance, those with the most trouble first; it may be two seconds old."""
+        return Page(items=[Glance.of(each) for each in self._sums.pipelines() if caller.sees(each.name)])
+
+    def get_ends(self, caller: Caller, ids: Ids) -> dict[str, list[End]]:
+        """Return how the attempts of the first work item of each of some jobs ended, oldest first."""
+        jobs = [parse_job_id(each) for each in ids]
+        with self._served.engine.store.read() as session:
+            if caller.pipelines is not None:
+                rows = [session.jobs.read(each) for each in jobs]
+                jobs = [row.id for row in rows if row is not None and caller.sees(row.task_name)]
+            found = session.summary.first_ends(jobs)
+        return {str(job): [End.of(each) for each in ends] for job, ends in found.items()}
+
+    def get_failures(self, caller: Caller, id: str) -> Failures:
+        """Count the failed work items of a job by class, the first 10,000 of them."""
+        job = self._sight.job(caller, parse_job_id(id))
+        with self._served.engine.store.read() as session:
+            found = session.summary.failed_by_class(job.id, LOOKED_AT)
+        classes = [ClassCount(failure_class=name, count=count) for name, count in found]
+        return Failures(classes=classes, more=job.counts.failure > LOOKED_AT)
+
+    def list_checkpoints(self, caller: Caller, id: str) -> Page[Checkpoint]:
+        """List what the attempts of a work item saved, oldest first."""
+        key = parse_item_id(id)
+        self._sight.item(caller, key)
+        with self._served.engine.store.read() as session:
+            found = session.items.read([key])
+            if not found:
+                raise missing_item(session, key)
+            rows = session.records.checkpoints(key)
+        return Page(items=[Checkpoint.of(each, found[0].keep_from) for each in rows])
+
+    def tail(self, caller: Caller, key: ItemKey, pieces: int) -> str:
+        """Return the last pieces of what a work item wrote."""
+        self._sight.item(caller, key)
+        with self._served.engine.store.read() as session:
+            return "".join(session.summary.last_logs(key, pieces))

@@ -1,0 +1,83 @@
+"""Verbs that sum up: what runs and what ended, by task; the newest runs of each; how attempts ended, in short."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from mulligan.core.job import Counts, FailureClass, ItemKey, Outcome
+from mulligan.store.interface import Run
+
+
+class Unended(NamedTuple):
+    """The jobs of a task that have not ended."""
+
+    jobs: int
+    counts: Counts
+
+
+class EndedSince(NamedTuple):
+    """The jobs of a task that ended since a moment, with their work items."""
+
+    jobs: int
+    success: int
+    failure: int
+    revoked: int
+
+
+class RunRow(NamedTuple):
+    """A job in short."""
+
+    id: int
+    created_ms: int
+    sealed: bool
+    counts: Counts
+
+
+class End(NamedTuple):
+    """How an attempt ended."""
+
+    outcome: Outcome
+    failure_class: FailureClass | None
+
+
+class Summary:
+    """Sums over jobs, and the newest of what there is much of."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def unended(self) -> dict[int, Unended]:
+        """Return by task what has not ended; calls of workflows are not counted."""
+        rows = self._run("unended_counts", {})
+        return {task: Unended(jobs, Counts(*(int(each) for each in counts))) for task, jobs, *counts in rows}
+
+    def ended(self, since_ms: int) -> dict[int, EndedSince]:
+        """Return by task what ended since a moment; calls of workflows are not counted."""
+        rows = self._run("ended_counts", {"since": since_ms})
+        return {task: EndedSince(*(int(each) for each in found)) for task, *found in rows}
+
+    def runs(self, namespace: str, limit: int) -> dict[int, list[RunRow]]:
+        """Return by task its newest jobs, the newest last."""
+        found: dict[int, list[RunRow]] = {}
+        for task, job, created_ms, sealed, *counts in self._run("recent_runs", {"namespace": namespace, "limit": limit}):
+            found.setdefault(task, []).append(RunRow(job, created_ms, bool(sealed), Counts(*counts)))
+        return found
+
+    def first_ends(self, jobs: Iterable[int]) -> dict[int, list[End]]:
+        """Return how the attempts of the first work item of each job ended, oldest first."""
+        found: dict[int, list[End]] = {}
+        for job, outcome, failure_class in self._run("first_ends", {"jobs": json.dumps(list(jobs))}):
+            found.setdefault(job, []).append(End(Outcome(outcome), failure_class and FailureClass(failure_class)))
+        return found
+
+    def failed_by_class(self, job: int, limit: int) -> list[tuple[FailureClass | None, int]]:
+        """Return how many work items of a job failed, by class, looking at no more than `limit`."""
+        rows = self._run("failed_by_class", {"job": job, "limit": limit})
+        return [(name and FailureClass(name), count) for name, count in rows]
+
+    def last_logs(self, key: ItemKey, limit: int) -> list[str]:
+        """Return the texts of the last pieces of an item's log, in the order in which they were written."""
+        rows = self._run("last_logs", {"job": key.job, "number": key.number, "limit": limit})
+        return [row[3] for row in rows][::-1]
