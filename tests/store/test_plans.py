@@ -104,6 +104,7 @@ items_of_jobs | items_pkey | items_pkey
 job_limits | jobs_pkey | jobs_pkey
 job_results | attempts_pkey items_pkey | attempts_pkey items_pkey
 keep_windows | - | -
+job_ranges | inputs_pkey jobs_pkey tasks_pkey | inputs_pkey jobs_pkey tasks_pkey
 last_logs | logs_pkey | logs_pkey
 later_written | inputs_window items_pkey past_windows_pkey | inputs_window items_pkey past_windows_pkey
 list_access_keys | access_keys:ALL | access_keys:ALL

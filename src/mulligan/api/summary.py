@@ -9,7 +9,7 @@ from fastapi import Query
 from mulligan.api.access import Caller, Routes, Sight
 from mulligan.api.models import Page
 from mulligan.api.served import Served
-from mulligan.api.sums import Checkpoint, ClassCount, End, Failures, Glance
+from mulligan.api.sums import Brief, Checkpoint, ClassCount, Failures, Glance
 from mulligan.core.access import Role
 from mulligan.core.job import ItemKey
 from mulligan.engine.finding import missing_item
@@ -33,7 +33,7 @@ class SummaryRoutes:
     def add_to(self, routes: Routes) -> None:
         """Register the routes."""
         routes.get("/api/overview", Role.VIEWER, response_model=Page[Glance], tags=["pipelines"])(self.get_overview)
-        routes.get("/api/ends", Role.VIEWER, response_model=dict[str, list[End]], tags=["jobs"])(self.get_ends)
+        routes.get("/api/briefs", Role.VIEWER, response_model=dict[str, Brief], tags=["jobs"])(self.get_briefs)
         routes.get("/api/jobs/{id}/failures", Role.VIEWER, response_model=Failures, tags=["jobs"])(self.get_failures)
         routes.get("/api/work-items/{id}/checkpoints", Role.VIEWER, response_model=Page[Checkpoint], tags=["work items"])(
             self.list_checkpoints
@@ -43,15 +43,13 @@ class SummaryRoutes:
         """Return every pipeline at a glance, those with the most trouble first; it may be two seconds old."""
         return Page(items=[Glance.of(each) for each in self._sums.pipelines() if caller.sees(each.name)])
 
-    def get_ends(self, caller: Caller, ids: Ids) -> dict[str, list[End]]:
-        """Return how the attempts of the first work item of each of some jobs ended, oldest first."""
-        jobs = [parse_job_id(each) for each in ids]
+    def get_briefs(self, caller: Caller, ids: Ids) -> dict[str, Brief]:
+        """Return of some jobs which work items they have, and how the attempts of the first ended; by the ids of the jobs."""
         with self._served.engine.store.read() as session:
-            if caller.pipelines is not None:
-                rows = [session.jobs.read(each) for each in jobs]
-                jobs = [row.id for row in rows if row is not None and caller.sees(row.task_name)]
-            found = session.summary.first_ends(jobs)
-        return {str(job): [End.of(each) for each in ends] for job, ends in found.items()}
+            found = session.summary.ranges(parse_job_id(each) for each in ids)
+            seen = {job: each for job, each in found.items() if caller.sees(each.task)}
+            ends = session.summary.first_ends(seen)
+        return {str(job): Brief.of(each, ends.get(job, [])) for job, each in seen.items()}
 
     def get_failures(self, caller: Caller, id: str) -> Failures:
         """Count the failed work items of a job by class, the first 10,000 of them."""

@@ -7,11 +7,12 @@ from typing import Self
 
 from pydantic import BaseModel, Field
 
-from mulligan.api.models import Counts, time_of
+from mulligan.api.models import Counts, Window, time_of, window_of
 from mulligan.core.job import FailureClass, JobStatus, Outcome
 from mulligan.engine.summary import PipelineView
 from mulligan.store.rows import CheckpointRow
 from mulligan.store.verbs.summary import End as EndRow
+from mulligan.store.verbs.summary import Ends
 
 
 class End(BaseModel):
@@ -23,6 +24,20 @@ class End(BaseModel):
     @classmethod
     def of(cls, row: EndRow) -> Self:
         return cls(outcome=row.outcome, failure_class=row.failure_class)
+
+
+class Brief(BaseModel):
+    """What a list says of a job besides: which work items it has, and how the attempts of the first ended."""
+
+    first: str = Field(description="Key of its first work item.", examples=["2024-03-01"])
+    last: str = Field(description="Key of its last.", examples=["2024-03-31"])
+    window: Window | None = Field(description="From the first window to the last.")
+    ends: list[End] = Field(description="Of the first work item, oldest first.")
+
+    @classmethod
+    def of(cls, ends: Ends, attempts: list[EndRow]) -> Self:
+        window = None if ends.window is None else window_of(*ends.window, ends.tz)
+        return cls(first=ends.first, last=ends.last, window=window, ends=[End.of(each) for each in attempts])
 
 
 class Checkpoint(BaseModel):

@@ -441,3 +441,10 @@ where t.namespace = :namespace order by j.id;
 select failure_class, count(*)
 from (select failure_class from items indexed by items_status where job = :job and status = 'FAILURE' limit :limit) f
 group by failure_class order by count(*) desc, failure_class;
+
+-- name: job_ranges
+-- The first and the last work item of some jobs: between them lie the others, in the order in which they were submitted.
+select j.id, t.name, j.tz, n.key, n.window_start_ms, n.window_end_ms
+from jobs j join tasks t on t.id = j.task cross join (select 0 as side union select 1) e
+join inputs n on n.job = j.id and n.number = e.side * (j.pending + j.started + j.retry + j.success + j.failure + j.revoked - 1)
+where j.id in (select value from json_each(:jobs)) order by j.id, n.number;

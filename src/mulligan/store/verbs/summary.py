@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from mulligan.core.job import Counts, FailureClass, ItemKey, Outcome
-from mulligan.store.interface import Run
+from mulligan.store.interface import Row, Run
 
 
 class Unended(NamedTuple):
@@ -42,6 +42,16 @@ class End(NamedTuple):
     failure_class: FailureClass | None
 
 
+class Ends(NamedTuple):
+    """The first and the last of a job's work items: their keys, and the time between them where they are for windows."""
+
+    task: str
+    tz: str
+    first: str
+    last: str
+    window: tuple[int, int] | None
+
+
 class Summary:
     """Sums over jobs, and the newest of what there is much of."""
 
@@ -72,6 +82,13 @@ class Summary:
             found.setdefault(job, []).append(End(Outcome(outcome), failure_class and FailureClass(failure_class)))
         return found
 
+    def ranges(self, jobs: Iterable[int]) -> dict[int, Ends]:
+        """Return which work items some jobs have, in short."""
+        found: dict[int, list[Row]] = {}
+        for job, *row in self._run("job_ranges", {"jobs": json.dumps(list(jobs))}):
+            found.setdefault(job, []).append(row)
+        return {job: _ends(rows) for job, rows in found.items()}
+
     def failed_by_class(self, job: int, limit: int) -> list[tuple[FailureClass | None, int]]:
         """Return how many work items of a job failed, by class, looking at no more than `limit`."""
         rows = self._run("failed_by_class", {"job": job, "limit": limit})
@@ -81,3 +98,10 @@ class Summary:
         """Return the texts of the last pieces of an item's log, in the order in which they were written."""
         rows = self._run("last_logs", {"job": key.job, "number": key.number, "limit": limit})
         return [row[3] for row in rows][::-1]
+
+
+def _ends(rows: list[Row]) -> Ends:
+    task, tz, first = rows[0][:3]
+    times = [row[3:5] for row in rows if row[3] is not None]
+    window = (min(start for start, _ in times), max(end for _, end in times)) if times else None
+    return Ends(task, tz, first, rows[-1][2], window)
