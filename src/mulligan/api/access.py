@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 
 from mulligan.api.errors import PROBLEM_JSON, Forbidden, Problem
 from mulligan.core.access import Principal, Role
@@ -80,7 +80,8 @@ Caller = Annotated[Principal, Depends(caller_of)]
 def asker_of(request: Request, reason: str, operation: str | None) -> Asker:
     """Return who asks, from where, and why, for the audit."""
     address = request.client.host if request.client is not None else ""
-    return Asker(caller_of(request).name, "rest", text(reason, "reason"), address, operation)
+    source = str(request.scope.get("mulligan.source", "rest"))
+    return Asker(caller_of(request).name, source, text(reason, "reason"), address, operation)
 
 
 class Routes:
@@ -88,6 +89,10 @@ class Routes:
 
     def __init__(self, router: APIRouter) -> None:
         self._router = router
+
+    def open(self, path: str, handler: Callable[[Request], Response]) -> None:
+        """Register what needs no key: the guard lets these paths through, exactly."""
+        self._router.add_route(path, handler, ["GET"], include_in_schema=False)
 
     def get(self, path: str, role: Role, **more: Any) -> Callable[[Any], Any]:
         """Register a route that changes nothing."""

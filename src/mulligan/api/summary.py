@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Query, Response
+from fastapi.responses import PlainTextResponse
 
 from mulligan.api.access import Caller, Routes, Sight
 from mulligan.api.models import Page
@@ -38,6 +40,9 @@ class SummaryRoutes:
         routes.get("/api/work-items/{id}/checkpoints", Role.VIEWER, response_model=Page[Checkpoint], tags=["work items"])(
             self.list_checkpoints
         )
+        texts = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "The traceback."}}
+        trace = "/api/work-items/{id}/traceback"
+        routes.get(trace, Role.VIEWER, response_class=Response, responses=texts, tags=["work items"])(self.get_traceback)
 
     def get_overview(self, caller: Caller) -> Page[Glance]:
         """Return every pipeline at a glance, those with the most trouble first; it may be two seconds old."""
@@ -69,6 +74,18 @@ class SummaryRoutes:
                 raise missing_item(session, key)
             rows = session.records.checkpoints(key)
         return Page(items=[Checkpoint.of(each, found[0].keep_from) for each in rows])
+
+    def get_traceback(self, caller: Caller, id: str) -> Response:
+        """Return the traceback of the last attempt of a work item that failed, as it was."""
+        key = parse_item_id(id)
+        self._sight.item(caller, key)
+        return PlainTextResponse(self.traceback(key))
+
+    def traceback(self, key: ItemKey) -> str:
+        """Return the traceback of the last attempt that failed; empty where there is none."""
+        with self._served.engine.store.read() as session:
+            failures = [each.failure for each in session.items.attempts(key) if each.failure is not None]
+        return str(json.loads(failures[-1]).get("traceback") or "") if failures else ""
 
     def tail(self, caller: Caller, key: ItemKey, pieces: int) -> str:
         """Return the last pieces of what a work item wrote."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
+import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -13,11 +15,22 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from mulligan.console.verbs import at_once, possible
 from mulligan.core.durations import words
 from mulligan.core.job import JobStatus
+from mulligan.core.labels import PLAIN
 from mulligan.core.plain import one_line, without_control
+from mulligan.engine.clock import Clock
 
-STATIC = ("console.css", "console.js")
+STATIC = ("console.css", "console.js", "icon.svg")
+NAV = (
+    ("/", "Overview"),
+    ("/jobs", "Jobs"),
+    ("/work-items", "Work items"),
+    ("/pipelines", "Pipelines"),
+    ("/workers", "Workers"),
+    ("/audit", "Audit"),
+)
 SHAPES = {
     JobStatus.PENDING: "○",
     JobStatus.STARTED: "▶",
@@ -32,7 +45,8 @@ SHAPES = {
 class Rendering:
     """Renders templates."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         made = Environment(
             loader=PackageLoader("mulligan.console"),
             autoescape=True,
@@ -41,9 +55,22 @@ class Rendering:
             lstrip_blocks=True,
         )
         made.filters.update(
-            moment=moment, ago=ago, line=one_line, harmless=without_control, duration=words, thousands=thousands, shape=_shape
+            moment=moment,
+            ago=ago,
+            line=one_line,
+            harmless=without_control,
+            lasted=lasted,
+            thousands=thousands,
+            shape=_shape,
+            quoted=quoted,
+            when=when,
         )
+        made.globals.update(nav=NAV, names=PLAIN, possible=possible, at_once=at_once, token=lambda: secrets.token_urlsafe(18))
         self._environment = made
+
+    def now(self) -> datetime:
+        """Return the moment to which pages say how long ago something was."""
+        return datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC)
 
     def page(self, request: Request, template: str, values: Mapping[str, Any], status: int = 200) -> HTMLResponse:
         """Return a page."""
@@ -61,7 +88,7 @@ class Rendering:
             "static": static,
             "path": request.url.path.removeprefix(root),
             "theme": theme if theme in ("light", "dark") else "",
-            "now": datetime.now(UTC),
+            "now": self.now(),
         }
         text = self._environment.get_template(template).render({**shared, **values})
         return HTMLResponse(text, status)
@@ -85,6 +112,21 @@ def ago(at: datetime | None, now: datetime) -> str:
         return "–"
     seconds = round((now - at).total_seconds())
     return f"{words(seconds)} ago" if seconds >= 0 else f"in {words(-seconds)}"
+
+
+def lasted(seconds: float) -> str:
+    """Say how long something took."""
+    return words(max(0.0, seconds))
+
+
+def when(ms: int) -> str:
+    """Say a moment, in UTC to the second."""
+    return moment(datetime.fromtimestamp(ms / 1000, UTC))
+
+
+def quoted(text: str) -> str:
+    """Write a value as the query bar takes it."""
+    return shlex.quote(text)
 
 
 def thousands(number: float) -> str:

@@ -1,0 +1,72 @@
+"""What every page stands on: the API's functions in this process, who looks, and how a page is made."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse
+
+from mulligan.api.access import Caller, Routes
+from mulligan.api.browsers import csrf_token_for
+from mulligan.api.errors import of_error, request_id_of
+from mulligan.api.items import ItemRoutes
+from mulligan.api.jobs import JobRoutes
+from mulligan.api.overview import OverviewRoutes
+from mulligan.api.served import Served
+from mulligan.api.summary import SummaryRoutes
+from mulligan.console.rendering import Rendering
+from mulligan.core.access import Principal, Role
+from mulligan.core.errors import MulliganError
+
+Page = Callable[..., Response]
+
+
+class Desk:
+    """The API's functions, and what makes a page of their answers."""
+
+    def __init__(self, served: Served) -> None:
+        self.served = served
+        self.jobs = JobRoutes(served)
+        self.items = ItemRoutes(served)
+        self.overview = OverviewRoutes(served)
+        self.summary = SummaryRoutes(served)
+        self.rendering = Rendering(served.engine.clock)
+
+    def page(self, request: Request, caller: Caller, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+        """Return a page."""
+        shared = {
+            "caller": caller,
+            "may_act": caller.may(Role.OPERATOR),
+            "csrf": csrf_token_for(request),
+            "partial": request.headers.get("x-partial") == "1",
+        }
+        return self.rendering.page(request, template, {**shared, **values}, status)
+
+    def get(self, routes: Routes, path: str, role: Role, page: Page) -> None:
+        """Register a page; an error on the way is a page that says it."""
+        routes.get(path, role, include_in_schema=False, response_class=HTMLResponse)(self._said(page))
+
+    def post(self, routes: Routes, path: str, role: Role, act: Page) -> None:
+        """Register what a form on a page asks for."""
+        routes.post(path, role, include_in_schema=False, response_class=HTMLResponse)(self._said(act))
+
+    def _said(self, page: Page) -> Page:
+        @functools.wraps(page)
+        def safely(*args: Any, **kwargs: Any) -> Response:
+            request, caller = kwargs["request"], kwargs["caller"]
+            request.scope["mulligan.source"] = "console"
+            try:
+                return page(*args, **kwargs)
+            except MulliganError as error:
+                return self.problem(request, caller, error)
+
+        return safely
+
+    def problem(self, request: Request, caller: Principal, error: MulliganError) -> HTMLResponse:
+        """Return a page that says what is wrong."""
+        request_id = request_id_of(request)
+        status = of_error(error, request_id).status_code
+        return self.page(request, caller, "problem.html", status, said=str(error), code=error.code, request_id=request_id)

@@ -1,0 +1,55 @@
+"""One work item: how it was tried, what was decided and why, its error, its log, what it saved."""
+
+from __future__ import annotations
+
+import json
+
+from fastapi import Request, Response
+
+from mulligan.api.access import Caller, Routes
+from mulligan.console.desk import Desk
+from mulligan.console.pictures.gantt import Saved, gantt
+from mulligan.core.access import Role
+from mulligan.core.job import JobStatus
+from mulligan.engine.ids import parse_item_id
+
+PIECES = 200
+"""So many of the last pieces of its log are shown."""
+CALLS = 100
+
+
+class ItemPages:
+    """A work item, and its log."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def add_to(self, routes: Routes) -> None:
+        """Register the pages."""
+        self._desk.get(routes, "/work-items/{id}", Role.VIEWER, self.work_item)
+
+    def work_item(self, request: Request, caller: Caller, id: str) -> Response:
+        """Show a work item."""
+        desk, key = self._desk, parse_item_id(id)
+        item = desk.items.get_work_item(caller, id)
+        attempts = desk.items.list_attempts(caller, id, limit=500).items
+        saved = desk.summary.list_checkpoints(caller, id).items
+        ticks = [Saved(each.saved_at, each.name or each.kind) for each in saved if each.counts]
+        now = desk.rendering.now()
+        return desk.page(
+            request,
+            caller,
+            "work_item.html",
+            item=item,
+            attempts=attempts,
+            checkpoints=saved,
+            drawn=gantt(item, attempts, now, ticks),
+            explanation=desk.items.explain_work_item(caller, id).lines,
+            traceback=desk.summary.traceback(key),
+            log=desk.summary.tail(caller, key, PIECES),
+            calls=desk.items.list_calls(caller, id, limit=CALLS).items,
+            arguments=json.dumps(item.args, indent=2, ensure_ascii=False),
+            result=json.dumps(item.result, indent=2, ensure_ascii=False),
+            succeeded=item.status is JobStatus.SUCCESS,
+            audit=desk.overview.list_audit(caller, f"item {id}", limit=20).items if caller.may(Role.OPERATOR) else [],
+        )

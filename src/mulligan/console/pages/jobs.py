@@ -1,0 +1,125 @@
+"""The list of jobs, and one job: its counts, its windows, its work items."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import Query as Parameter
+from fastapi import Request, Response
+from fastapi.responses import RedirectResponse
+
+from mulligan.api.access import Caller, Routes
+from mulligan.api.models import Job, Partition
+from mulligan.console.desk import Desk
+from mulligan.console.pictures.calendar import calendar
+from mulligan.console.pictures.counts import counts_bar
+from mulligan.console.query import EXAMPLE, Query, parse
+from mulligan.core.access import Role
+from mulligan.core.errors import ArgumentsInvalid
+from mulligan.core.job import JobStatus
+
+ROWS = 50
+WINDOWS = 500
+"""So many windows of a job are drawn: a page of the API's."""
+Q = Annotated[str, Parameter(max_length=500)]
+Cursor = Annotated[str | None, Parameter(max_length=200)]
+
+
+class JobPages:
+    """Jobs."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def add_to(self, routes: Routes) -> None:
+        """Register the pages."""
+        self._desk.get(routes, "/jobs", Role.VIEWER, self.jobs)
+        self._desk.get(routes, "/work-items", Role.VIEWER, self.work_items)
+        self._desk.get(routes, "/jobs/{id}", Role.VIEWER, self.job)
+
+    def jobs(self, request: Request, caller: Caller, q: Q = "", cursor: Cursor = None) -> Response:
+        """List jobs, newest first."""
+        desk, wrong, query = self._desk, "", Query(q)
+        try:
+            query = parse(q)
+            if not query.of_jobs:
+                return _elsewhere(request, "/work-items", q)
+        except ArgumentsInvalid as error:
+            wrong = str(error)
+        page = desk.jobs.list_jobs(caller, limit=ROWS, after=cursor, **_as_asked(query))
+        briefs = desk.summary.get_briefs(caller, [each.id for each in page.items]) if page.items else {}
+        return desk.page(
+            request,
+            caller,
+            "jobs.html",
+            page=page,
+            briefs=briefs,
+            bars={each.id: counts_bar(each.counts) for each in page.items},
+            q=q,
+            wrong=wrong,
+            example=EXAMPLE,
+            first=cursor is None,
+        )
+
+    def work_items(self, request: Request, caller: Caller, q: Q = "", cursor: Cursor = None) -> Response:
+        """List work items of all jobs."""
+        desk, wrong, query = self._desk, "", Query(q)
+        try:
+            query = parse(q)
+            if not query.of_items:
+                return _elsewhere(request, "/jobs", q)
+        except ArgumentsInvalid as error:
+            wrong = str(error)
+        page = desk.items.list_work_items(caller, limit=ROWS, after=cursor, **query.filters)
+        return desk.page(request, caller, "work_items.html", page=page, q=q, wrong=wrong, example=EXAMPLE, first=cursor is None)
+
+    def job(
+        self,
+        request: Request,
+        caller: Caller,
+        id: str,
+        status: Annotated[JobStatus | None, Parameter()] = None,
+        cursor: Cursor = None,
+    ) -> Response:
+        """Show a job."""
+        desk = self._desk
+        job = desk.jobs.get_job(caller, id)
+        removed = job.details_removed_at is not None
+        items = None
+        if not removed:
+            asked = None if status is None else [status]
+            items = desk.jobs.list_job_items(caller, id, status=asked, limit=ROWS, after=cursor)
+        return desk.page(
+            request,
+            caller,
+            "job.html",
+            job=job,
+            items=items,
+            chosen=status,
+            bar=counts_bar(job.counts),
+            brief=desk.summary.get_briefs(caller, [id]).get(id),
+            calendar=None if removed else self._calendar(caller, job),
+            failures=desk.summary.get_failures(caller, id) if job.counts.failure and not removed else None,
+            first=cursor is None,
+        )
+
+    def _calendar(self, caller: Caller, job: Job) -> object | None:
+        """Return the windows of a backfill as a picture: its own items, not those of later jobs."""
+        if job.kind != "backfill":
+            return None
+        found = self._desk.jobs.list_job_items(caller, job.id, limit=WINDOWS).items
+        windows = [
+            Partition(window=each.window, status=each.status, work_item=each.id) for each in found if each.window is not None
+        ]
+        return calendar(windows, "UTC", lambda each: f"/work-items/{each.work_item}")
+
+
+def _as_asked(query: Query) -> dict[str, object]:
+    found = dict(query.filters)
+    return found if query.of_jobs else {}
+
+
+def _elsewhere(request: Request, path: str, q: str) -> Response:
+    root = str(request.scope.get("root_path", "")).rstrip("/")
+    return RedirectResponse(f"{root}{path}?{urlencode({'q': q})}", 303)
