@@ -19,6 +19,7 @@ from mulligan.engine.commands import Commands
 from mulligan.engine.definitions import Definitions
 from mulligan.engine.engine import Engine
 from mulligan.engine.keys import Keys, NewKey
+from mulligan.engine.logins import LoginOnce
 from mulligan.engine.reading import Reading
 from mulligan.engine.submitting import Submitting
 from mulligan.sdk.digest import source_digests
@@ -154,7 +155,9 @@ class Services:
         safety = [] if beside_worker else self._chores(lambda: None)
         return Supervisor([*safety, retention_chore(self.engine, self.settings.retention)], tell)
 
-    def make_api(self, tell: Tell, supervisor: Supervisor, own_key: NewKey | None = None) -> ApiServer:
+    def make_api(
+        self, tell: Tell, supervisor: Supervisor, own_key: NewKey | None = None, once: LoginOnce | None = None
+    ) -> ApiServer:
         """Make what serves the API at the settings' host and port; raises ConfigError where that would be open to others."""
         from mulligan.api.application import guarded
         from mulligan.api.serving import ApiServer, Place
@@ -169,6 +172,10 @@ class Services:
             hosts=[*place.names, *filter(None, (each.strip() for each in settings.hosts.split(",")))],
             own_key=own_key,
             tls=bool(settings.tls_certificate),
+            behind_proxy=settings.behind_proxy,
+            root_path=settings.root_path,
+            login_idle_s=settings.login_idle,
+            once=once,
         )
         return ApiServer(guarded(served), place)
 

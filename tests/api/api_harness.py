@@ -8,7 +8,7 @@ from typing import Any
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
-from mulligan.api.application import guarded
+from mulligan.api.application import Pages, guarded
 from mulligan.api.served import Served
 from mulligan.config.rules import rules_of
 from mulligan.core.access import Role
@@ -41,7 +41,7 @@ TASKS = (ADD, FEATURES)
 class Api:
     """A store, a worker that does as it is told, and the API with a key of each role."""
 
-    def __init__(self, database: Database | None = None, **changes: Any) -> None:
+    def __init__(self, database: Database | None = None, pages: Pages | None = None, **changes: Any) -> None:
         self.harness = Harness(database=database)
         self.told: list[tuple[str, dict[str, Any]]] = []
         self.keys = Keys(self.harness.engine)
@@ -58,7 +58,7 @@ class Api:
                 **changes,
             }
         )
-        self.app = guarded(self.served)
+        self.app = guarded(self.served, pages)
         self.texts = {role: self.keys.create(f"the {role}", role, None, ASKER).text for role in Role}
         for each in TASKS:
             self.harness.publish(each)

@@ -141,10 +141,10 @@ class TestAnswers:
         for path, key in (("/healthz", ""), ("/api/jobs", None), ("/api/none", None), ("/api/jobs", "")):
             headers = api.call("GET", path, apikey=key).headers
             assert "frame-ancestors 'none'" in headers["content-security-policy"]
-            assert "default-src 'self'" in headers["content-security-policy"]
+            assert "default-src 'none'" in headers["content-security-policy"]
             assert headers["x-content-type-options"] == "nosniff"
             assert headers["cache-control"] == "no-store"
-            assert headers["referrer-policy"] == "no-referrer"
+            assert headers["referrer-policy"] == "same-origin"
             assert "server" not in headers
             assert "strict-transport-security" not in headers
             assert len(headers["x-request-id"]) == 16

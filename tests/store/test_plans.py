@@ -30,6 +30,7 @@ add_event | - | -
 add_inputs | - | -
 add_items | - | -
 add_job | - | -
+add_login_session | - | -
 add_logs | - | -
 add_successes | - |
 add_successor | - | -
@@ -69,6 +70,7 @@ drop_job | jobs_pkey | jobs_unsealed
 drop_old_checkpoints | checkpoints_pkey | checkpoints_pkey
 drop_reply | replies_pkey | replies_pkey
 drop_successor | successors_pkey | successors_pkey
+end_login_session | login_sessions_pkey | login_sessions_pkey
 end_reply | replies_pkey | replies_pkey
 ended_counts | found:ALL jobs_past | jobs_past
 expired | items_deadline | items_deadline
@@ -77,6 +79,7 @@ find_access_key | access_keys_pkey | access_keys_pkey
 find_calls_job | items_pkey jobs_calls | items_pkey jobs_calls
 find_definition | definitions_unique | definitions_task_digest_key
 find_job_by_run_id | jobs_run | jobs_run
+find_login_session | login_sessions_pkey | login_sessions_pkey
 find_parent | jobs_pkey | jobs_pkey
 find_published | definitions_unique tasks_unique | definitions_task_digest_key tasks_namespace_name_key
 find_reply | replies_pkey | replies_pkey
@@ -131,6 +134,7 @@ prune_inputs | inputs_pkey | inputs_pkey place
 prune_items | items_pkey | items_pkey place
 prune_job_events | events_of_item | events_of_item
 prune_jobs | jobs_pkey | jobs_pkey
+prune_login_sessions | login_sessions_age login_sessions_pkey | login_sessions_age login_sessions_pkey
 prune_logs | logs_pkey | logs_pkey place
 prune_operations | - | operations_age place
 prune_progress | progress_pkey | place progress_pkey
@@ -164,6 +168,7 @@ running_of_job | items_held | items_held*
 save_checkpoint | items_pkey | items_held
 seal_calls | jobs_calls jobs_pkey | jobs_calls jobs_unsealed
 seal_job | jobs_pkey | jobs_unsealed
+see_login_session | login_sessions_pkey | login_sessions_pkey
 set_calls | - | -
 set_current_definition | tasks_pkey | tasks_pkey
 set_paused | tasks_pkey | tasks_pkey

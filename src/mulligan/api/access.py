@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -21,12 +20,13 @@ from mulligan.engine.engine import Engine
 from mulligan.engine.filters import text
 from mulligan.engine.finding import check_details, find_listed_job, missing_item
 from mulligan.engine.keys import Keys, NewKey, digest_of
+from mulligan.engine.logins import Logins
 
 KNOWN_S = 0.5
 """So long is it kept in mind whose a key is: what is revoked anywhere is refused within a second."""
 KNOWN = 1_000
 SECURITY: list[dict[str, list[str]]] = [{"apikey": []}, {"bearer": []}]
-OPEN = frozenset({"/healthz", "/readyz"})
+OPEN = frozenset({"/healthz", "/readyz", "/login"})
 """What needs no key: these paths, exactly."""
 _PROBLEM: dict[str, Any] = {"model": Problem, "content": {PROBLEM_JSON: {}}}
 _READS = (401, 403, 404, 421, 422, 503)
@@ -39,31 +39,49 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 class Authenticator:
-    """Finds whose key a request brings."""
+    """Finds whose key, or whose login session, a request brings."""
 
-    def __init__(self, keys: Keys, own: NewKey | None = None) -> None:
+    def __init__(self, keys: Keys, own: NewKey | None = None, logins: Logins | None = None) -> None:
         """`own` is a key that this process made for itself, which no store knows."""
         self._keys = keys
+        self._logins = logins
         self._own = None if own is None else (digest_of(own.text), own.principal)
         self._lock = threading.Lock()
         self._known: dict[str, tuple[float, Principal | None]] = {}
 
     def find(self, key: str) -> Principal | None:
         """Return whose key it is, None where it is nobody's (any more); raises StoreError."""
-        digest = hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
+        digest = digest_of(key)
         if self._own is not None and hmac.compare_digest(digest, self._own[0]):
             return self._own[1]
+        return self._remembered(f"key {digest}", lambda: self._keys.find(key))
+
+    def find_login(self, token: str) -> Principal | None:
+        """Return who is logged in by the token of a cookie, None where nobody is (any more); raises StoreError."""
+        logins = self._logins
+        return None if logins is None else self._remembered(_of_login(token), lambda: logins.find(token))
+
+    def forget_login(self, token: str) -> None:
+        """Look again who is logged in by a token, since it has just changed."""
+        with self._lock:
+            self._known.pop(_of_login(token), None)
+
+    def _remembered(self, what: str, find: Callable[[], Principal | None]) -> Principal | None:
         now = time.monotonic()
         with self._lock:
-            known = self._known.get(digest)
+            known = self._known.get(what)
         if known is not None and now - known[0] < KNOWN_S:
             return known[1]
-        found = self._keys.find(key)
+        found = find()
         with self._lock:
             if len(self._known) >= KNOWN:
                 self._known.clear()
-            self._known[digest] = (now, found)
+            self._known[what] = (now, found)
         return found
+
+
+def _of_login(token: str) -> str:
+    return f"login {digest_of(token)}"
 
 
 def caller_of(request: Request) -> Principal:
@@ -173,9 +191,9 @@ class Sight:
         return "" if row is None else str(row.task_name)
 
 
-def refuse_undeclared(app: Any) -> None:
-    """Raise where a route has not declared whom it is for: nothing is served by mistake."""
+def refuse_undeclared(app: Any, open_paths: Collection[str] = ()) -> None:
+    """Raise where a route has not declared whom it is for, and is not open to all: nothing is served by mistake."""
     for route in app.routes:
         declared = (getattr(route, "openapi_extra", None) or {}).get("x-role")
-        if declared is None and route.path not in OPEN | {app.openapi_url}:
+        if declared is None and route.path not in OPEN.union(open_paths, {app.openapi_url}):
             raise MulliganError(f"route {route.path} declares no role")

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
+from typing import Any, Protocol
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
 from mulligan.api import errors
-from mulligan.api.access import Authenticator, Routes, refuse_undeclared
-from mulligan.api.guard import Guard
+from mulligan.api.access import OPEN, Authenticator, Routes, refuse_undeclared
+from mulligan.api.browsers import LoginCookie
+from mulligan.api.guard import Before, Guard
 from mulligan.api.items import ItemRoutes
 from mulligan.api.jobs import JobRoutes
+from mulligan.api.logins import LoginRoutes
 from mulligan.api.overview import OverviewRoutes
 from mulligan.api.probes import Probes
 from mulligan.api.served import Served
 from mulligan.api.summary import SummaryRoutes
 from mulligan.core.access import Role
+from mulligan.engine.logins import Logins
 
 DESCRIPTION = """Runs the jobs of data and ML pipelines and takes care of what goes wrong.
 
@@ -31,8 +35,39 @@ SCHEMES = {
 }
 
 
-def application(served: Served) -> FastAPI:
+class Pages(Protocol):
+    """Pages for people that are served along with the API, of another package."""
+
+    open_paths: Collection[str]
+    """What of them needs no key: these paths, exactly, such as the style sheet of the login page."""
+
+    def add_to(self, routes: Routes) -> None:
+        """Register the routes, each with its role."""
+
+    def login_page(self, request: Request, following: str, wrong: str) -> str:
+        """Return the HTML of the login page; `following` is where to go on to, `wrong` what was wrong, if anything."""
+
+
+def application(served: Served, pages: Pages | None = None) -> FastAPI:
     """Return the application without its guard; raises where a route declares no role."""
+    return _made(served, pages, *_doors(served))
+
+
+def guarded(served: Served, pages: Pages | None = None) -> ASGIApp:
+    """Return the application as it is served."""
+    logins, authenticator, cookie = _doors(served)
+    app = _made(served, pages, logins, authenticator, cookie)
+    before = Before(cookie, served.hosts, served.tls, OPEN.union(() if pages is None else pages.open_paths))
+    return Guard(app, authenticator, before, served.tell)
+
+
+def _doors(served: Served) -> tuple[Logins, Authenticator, LoginCookie]:
+    own = served.own_key
+    logins = Logins(served.engine, served.login_idle_s, None if own is None else own.principal)
+    return logins, Authenticator(served.keys, own, logins), LoginCookie(served.tls or served.behind_proxy, served.root_path)
+
+
+def _made(served: Served, pages: Pages | None, logins: Logins, authenticator: Authenticator, cookie: LoginCookie) -> FastAPI:
     app = FastAPI(
         title="Mulligan",
         description=DESCRIPTION,
@@ -50,14 +85,11 @@ def application(served: Served) -> FastAPI:
         each.add_to(routes)
     routes.get("/api/openapi.json", Role.VIEWER, include_in_schema=False)(lambda: document(app))
     Probes(served).add_to(app.router)
-    refuse_undeclared(app)
+    LoginRoutes(served, logins, authenticator, cookie, None if pages is None else pages.login_page).add_to(app.router, routes)
+    if pages is not None:
+        pages.add_to(routes)
+    refuse_undeclared(app, () if pages is None else pages.open_paths)
     return app
-
-
-def guarded(served: Served) -> ASGIApp:
-    """Return the application as it is served."""
-    authenticator = Authenticator(served.keys, served.own_key)
-    return Guard(application(served), authenticator, served.hosts, served.tell, tls=served.tls)
 
 
 def document(app: FastAPI) -> dict[str, Any]:

@@ -44,6 +44,14 @@ RETRY_AFTER_S = {StoreBusy: 1, StoreAway: 5}
 CODES = {404: "no_such_route", 405: "method_not_allowed"}
 
 
+class RequestRefused(Exception):
+    """A request that goes no further than the guard, and what it is told."""
+
+    def __init__(self, status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail, self.headers = status, code, detail, headers or {}
+
+
 class Forbidden(MulliganError):
     """The key may not do this."""
 

@@ -1,59 +1,65 @@
-"""What stands before every request: its id, the Host and Origin it names, its key, its size; and what every answer carries."""
+"""What stands before every request: its id, the Host and Origin it names, its key or cookie, its size; and what answers carry."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from anyio import to_thread
 from pydantic_core import from_json
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mulligan.api.access import OPEN, Authenticator
-from mulligan.api.errors import of_error, problem
+from mulligan.api.browsers import FORM, Form, LoginCookie, check_csrf, check_site, form_in, to_login, wants_page
+from mulligan.api.errors import RequestRefused, of_error, problem
 from mulligan.core.errors import MulliganError
 from mulligan.telemetry import Tell
 
 MAX_BODY = 1_048_576
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
-SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; "
-    "object-src 'none'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    # Not no-referrer: browsers then say `Origin: null` of forms on our own pages, which are refused like anybody's.
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-store",
 }
 HSTS = "max-age=31536000"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-class _Refused(Exception):
-    def __init__(self, status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(detail)
-        self.status, self.code, self.detail, self.headers = status, code, detail, headers or {}
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What the guard goes by."""
+
+    cookie: LoginCookie
+    hosts: Sequence[str] = ()
+    """Names of this server besides those of this machine, as browsers write them, without a port."""
+    tls: bool = False
+    open_paths: Collection[str] = OPEN
+    """What needs no key: these paths, exactly."""
 
 
 class Guard:
     """An ASGI app around another."""
 
-    def __init__(
-        self, app: ASGIApp, authenticator: Authenticator, hosts: Sequence[str], tell: Tell, *, tls: bool = False
-    ) -> None:
-        """`hosts`: names of this server besides those of this machine, as browsers write them, without a port."""
+    def __init__(self, app: ASGIApp, authenticator: Authenticator, before: Before, tell: Tell) -> None:
         self._app = app
         self._authenticator = authenticator
-        self._hosts = LOOPBACK | {each.lower() for each in hosts}
+        self._before = before
+        self._hosts = LOOPBACK | {each.lower() for each in before.hosts}
         self._tell = tell
-        self._headers = {**HEADERS, "Strict-Transport-Security": HSTS} if tls else HEADERS
+        self._headers = {**HEADERS, "Strict-Transport-Security": HSTS} if before.tls else HEADERS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -76,23 +82,15 @@ class Guard:
                 for name, value in self._headers.items():
                     found[name] = value
                 found["X-Request-ID"] = request_id
+                found.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        try:
-            self._check_host(headers)
-            self._check_origin(scope["method"], headers)
-            await self._authenticate(scope, headers)
-            body = await _body(scope["method"], headers, receive)
-        except _Refused as refused:
-            made = problem(refused.status, refused.code, refused.detail, request_id, headers=refused.headers)
-            await made(scope, receive, answer)
+        refusal = await self._admit(scope, headers, receive, request_id)
+        if refusal is not None:
+            await refusal(scope, receive, answer)
             return
-        except MulliganError as error:  # the store, which was asked for the key
-            await of_error(error, request_id)(scope, receive, answer)
-            return
-        scope["mulligan.body"] = body
         try:
-            await self._app(scope, _again(body, receive), answer)
+            await self._app(scope, _again(scope["mulligan.body"], receive), answer)
         except asyncio.CancelledError:  # the server ends, and has waited for this for as long as it does
             if not started:
                 await problem(503, "server_stopping", "the server ends: ask again", request_id)(scope, receive, answer)
@@ -102,30 +100,66 @@ class Guard:
                 detail = f"something is wrong here: look for {request_id} in the log"
                 await problem(500, "internal_error", detail, request_id)(scope, receive, answer)
 
+    async def _admit(self, scope: Scope, headers: Headers, receive: Receive, request_id: str) -> Response | None:
+        """Find out who asks for what, and read the body; returns the answer to what goes no further."""
+        method, root_path = scope["method"], self._before.cookie.root_path
+        path = _beneath(scope, root_path)
+        try:
+            self._check_host(headers)
+            check_site(method, headers)
+            token = await self._authenticate(scope, headers, path)
+            if token is not None:
+                check_site(method, headers, by_cookie=True)
+            body = scope["mulligan.body"] = await _body(method, headers, receive)
+            form = scope["mulligan.form"] = _checked(headers, path, body)
+            if token is not None:
+                check_csrf(method, headers, form, token)
+        except RequestRefused as refused:
+            if refused.status == 401 and wants_page(method, headers) and not _is_api(path):
+                return to_login(root_path, path, scope["query_string"].decode("latin-1"))
+            return problem(refused.status, refused.code, refused.detail, request_id, headers=refused.headers)
+        except MulliganError as error:  # the store, which was asked for the key
+            return of_error(error, request_id)
+        return None
+
     def _check_host(self, headers: Headers) -> None:
         """Refuse names that are not ours: a page elsewhere whose name points here (DNS rebinding) sends its own."""
         if _name_of(headers.get("host", "")) not in self._hosts:
-            raise _Refused(421, "host_not_allowed", "this server does not go by that name: add it to the setting `hosts`")
+            raise RequestRefused(421, "host_not_allowed", "this server does not go by that name: add it to the setting `hosts`")
 
-    def _check_origin(self, method: str, headers: Headers) -> None:
-        """Refuse what a browser sends for a page of somebody else."""
-        if method in SAFE:
-            return
-        origin = headers.get("origin")
-        if headers.get("sec-fetch-site") in ("cross-site", "same-site") or (
-            origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
-        ):
-            raise _Refused(403, "origin_not_allowed", "a page of another site may not ask for this")
-
-    async def _authenticate(self, scope: Scope, headers: Headers) -> None:
-        if scope["path"] in OPEN:
-            return
-        key = _key_of(headers)
-        principal = None if key is None else await to_thread.run_sync(self._authenticator.find, key)
-        if principal is None:
+    async def _authenticate(self, scope: Scope, headers: Headers, path: str) -> str | None:
+        """Find who asks: by a key, or by the cookie of a login session, whose token is returned."""
+        if path in self._before.open_paths:
+            return None
+        find = self._authenticator
+        keys, token = _keys_of(headers), self._before.cookie.read(headers)
+        if keys or token is None:
+            key = keys.pop() if len(keys) == 1 else None
+            principal, token = None if key is None else await to_thread.run_sync(find.find, key), None
             said = "give a key: the header apikey, or Authorization: Bearer KEY" if key is None else "this key is not valid"
-            raise _Refused(401, "key_missing" if key is None else "key_invalid", said, {"WWW-Authenticate": "Bearer"})
+            code = "key_missing" if key is None else "key_invalid"
+        else:
+            principal = await to_thread.run_sync(find.find_login, token)
+            code, said = "login_ended", "the login session has ended, or its key was revoked: log in again"
+        if principal is None:
+            raise RequestRefused(401, code, said, {"WWW-Authenticate": "Bearer"})
         scope["mulligan.principal"] = principal
+        scope["mulligan.login"] = token
+        return token
+
+
+def _beneath(scope: Scope, root_path: str) -> str:
+    """Return the path below the prefix under which a proxy serves this, whether or not the proxy has taken it off."""
+    if not root_path:
+        return str(scope["path"])
+    path = str(scope["path"])
+    inner = path.removeprefix(root_path) if path == root_path or path.startswith(f"{root_path}/") else path
+    scope["root_path"], scope["path"] = root_path, root_path + (inner or "/")
+    return inner or "/"
+
+
+def _is_api(path: str) -> bool:
+    return path == "/api" or path.startswith("/api/")
 
 
 def _name_of(host: str) -> str:
@@ -135,17 +169,16 @@ def _name_of(host: str) -> str:
     return host.partition(":")[0].lower()
 
 
-def _key_of(headers: Headers) -> str | None:
+def _keys_of(headers: Headers) -> set[str]:
     kind, _, bearer = headers.get("authorization", "").partition(" ")
-    found = {each.strip() for each in (headers.get("apikey", ""), bearer if kind.lower() == "bearer" else "") if each.strip()}
-    return found.pop() if len(found) == 1 else None
+    return {each.strip() for each in (headers.get("apikey", ""), bearer if kind.lower() == "bearer" else "") if each.strip()}
 
 
 async def _body(method: str, headers: Headers, receive: Receive) -> bytes:
-    """Return the whole body; raises _Refused where it is too large, too deep, or no JSON."""
+    """Return the whole body; raises RequestRefused where it is too large."""
     if method in ("GET", "HEAD"):
         return b""
-    large = _Refused(413, "body_too_large", f"a body may have {MAX_BODY:,} bytes; submit more work in several jobs")
+    large = RequestRefused(413, "body_too_large", f"a body may have {MAX_BODY:,} bytes; submit more work in several jobs")
     length = headers.get("content-length", "0")
     if not length.isdigit() or int(length[:20]) > MAX_BODY:
         raise large
@@ -159,20 +192,30 @@ async def _body(method: str, headers: Headers, receive: Receive) -> bytes:
         if size > MAX_BODY:
             raise large
         more = message.get("more_body", False)
-    body = b"".join(pieces)
-    if body:
-        _check_json(headers, body)
-    return body
+    return b"".join(pieces)
+
+
+def _checked(headers: Headers, path: str, body: bytes) -> Form:
+    """Raise where a body is no JSON; pages, which are not below /api, may send forms too, whose fields are returned."""
+    if not body:
+        return {}
+    if not _is_api(path) and _kind(headers) == FORM:
+        return form_in(body)
+    _check_json(headers, body)
+    return {}
+
+
+def _kind(headers: Headers) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _check_json(headers: Headers, body: bytes) -> None:
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json" or headers.get("content-encoding", "identity") != "identity":
-        raise _Refused(415, "body_not_json", "send JSON with Content-Type: application/json, not compressed")
+    if _kind(headers) != "application/json" or headers.get("content-encoding", "identity") != "identity":
+        raise RequestRefused(415, "body_not_json", "send JSON with Content-Type: application/json, not compressed")
     try:
         from_json(body, allow_inf_nan=False)  # stricter than what reads it later: no NaN, no halves of surrogate pairs, no abyss
     except ValueError as error:
-        raise _Refused(422, "request_invalid", f"the body is not JSON: {error}") from None
+        raise RequestRefused(422, "request_invalid", f"the body is not JSON: {error}") from None
 
 
 def _again(body: bytes, receive: Receive) -> Callable[[], Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mulligan.engine.commands import Commands
 from mulligan.engine.engine import Engine
 from mulligan.engine.keys import Keys, NewKey
+from mulligan.engine.logins import LoginOnce
 from mulligan.engine.reading import Reading
 from mulligan.engine.submitting import Submitting
 from mulligan.telemetry import Tell
@@ -30,3 +31,10 @@ class Served:
     """Names of this server besides those of this machine."""
     own_key: NewKey | None = None
     tls: bool = False
+    behind_proxy: bool = False
+    """Whether a proxy stands before it that does TLS."""
+    root_path: str = ""
+    """The path under which that proxy serves it, such as `/mulligan`."""
+    login_idle_s: float = 43_200.0
+    once: LoginOnce | None = None
+    """What logs in once without a key, where this process was told to make such a thing."""

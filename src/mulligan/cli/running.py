@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import sys
+import webbrowser
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,8 +37,24 @@ def add_to(app: typer.Typer) -> None:
     command(app, "demo --workers 4 --kill-every 5", prints=False)(demo)
 
 
-def dev(shell: Shell, sources: Sources, processes: Processes = None, host: Host = None, port: Port = None) -> int:
+def dev(
+    shell: Shell,
+    sources: Sources,
+    processes: Processes = None,
+    host: Host = None,
+    port: Port = None,
+    browser: Annotated[
+        bool | None,
+        typer.Option(
+            "--browser/--no-browser",
+            help="Open the page in a browser; if not given, from a terminal with a screen.",
+            show_default=False,
+        ),
+    ] = None,
+) -> int:
     """Run a worker here and serve the API, and say how to submit work.
+
+    The page that it opens, or prints the address of, is logged in: once, within a minute; later log in with the key.
 
     It works on this folder's store unless another is named, and removes finished jobs when they are old. Ctrl-C ends it: once to
     finish what runs, twice to hand it back.
@@ -44,6 +63,7 @@ def dev(shell: Shell, sources: Sources, processes: Processes = None, host: Host 
     from mulligan.config.settings import load_settings
     from mulligan.core.access import Role
     from mulligan.engine.keys import random_key
+    from mulligan.engine.logins import LoginOnce
     from mulligan.sdk.loading import load
     from mulligan.telemetry import line_teller
 
@@ -56,13 +76,17 @@ def dev(shell: Shell, sources: Sources, processes: Processes = None, host: Host 
         made = services.make_worker(tasks, sources, tell)
         supervisor = services.make_supervisor(tell, beside_worker=True)
         own = random_key("dev", Role.ADMIN)
-        api = services.make_api(tell, supervisor, own)
+        once = LoginOnce(own.principal)
+        api = services.make_api(tell, supervisor, own, once)
         stack.callback(api.stop)
         api.bind(or_any_port=port is None)
-        _introduce(shell, services.shown, [each.definition() for each in tasks.values()], api.url, own.text)
+        page = f"{api.url}{settings.root_path}/login?once={once.text}"
+        _introduce(shell, services.shown, [each.definition() for each in tasks.values()], api.url, own.text, page)
         supervisor.start()
         stack.callback(supervisor.stop)
         api.start()
+        if _has_screen(shell) if browser is None else browser:
+            webbrowser.open(page)
         made.run(signals=True)
     return 0
 
@@ -140,10 +164,17 @@ def demo(
     return run(folder, plan, stay=stay, fresh=fresh, console=shell.console)
 
 
-def _introduce(shell: Shell, path: str, tasks: list[Definition], url: str, key: str) -> None:
+def _has_screen(shell: Shell) -> bool:
+    """Return whether a person would see a browser: without a screen one that runs in the terminal would be started."""
+    screen = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    return shell.console.is_terminal and bool(screen)
+
+
+def _introduce(shell: Shell, path: str, tasks: list[Definition], url: str, key: str, page: str) -> None:
     shell.say(f"Store: {path}")
     shell.say(f"API:   {url}")
     shell.say(f"Key:   {key} (for as long as this runs)")
+    shell.say(f"Page:  {page} (logs in once, within a minute; later with the key)")
     shell.say(f"Loaded {len(tasks)} task{'' if len(tasks) == 1 else 's'}. In another terminal, in this folder:")
     for each in tasks:
         shell.say(f"  mulligan {_how_to(each)}")

@@ -72,6 +72,11 @@ class Settings:
     behind_proxy: bool = False
     """Whether a proxy stands before the API that does TLS, so that it may be served to other machines without."""
 
+    root_path: str = ""
+    """The path under which that proxy serves it, such as `/mulligan`; empty: at the root."""
+    login_idle: float = 43_200.0
+    """Seconds after which who is logged in by a browser, and has asked for nothing, has to log in again."""
+
     @property
     def sqlite_path(self) -> str | None:
         """The file of the store, or `:memory:`; None where the store is a PostgreSQL database."""
@@ -151,9 +156,20 @@ def _read(file: Path) -> dict[str, Any]:
 _HOST = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^:\[\]]*)(:\d*)?")
 _BAD_PERCENT = re.compile(r"%(?![0-9a-fA-F]{2})")
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,49}")
+_ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _MOST = {"port": 65_535}
 _CHOICES = {"synchronous": ("FULL", "NORMAL"), "pooler": ("none", "transaction")}
-_LEAST = {"pool_size": 2, "processes": 0, "async_slots": 1, "lease": 0.5, "grace": 0, "kill": 0, "log_limit": 1024, "port": 0}
+_LEAST = {
+    "pool_size": 2,
+    "processes": 0,
+    "async_slots": 1,
+    "lease": 0.5,
+    "grace": 0,
+    "kill": 0,
+    "log_limit": 1024,
+    "port": 0,
+    "login_idle": 60,
+}
 
 
 def _checked(name: str, value: Any, where: str) -> Any:
@@ -174,12 +190,8 @@ def _checked(name: str, value: Any, where: str) -> Any:
         raise ConfigError(f"{where}: {name} = {shown(value)} is not valid: {error}") from None
     if name in _CHOICES and result not in _CHOICES[name]:
         raise ConfigError(f"{where}: {name} = {shown(value)}: expected {' or '.join(_CHOICES[name])}")
-    if name == "namespace" and not result.strip():
-        raise ConfigError(f"{where}: the namespace is empty; leave it out for 'default'")
-    if name == "schema" and (not _SCHEMA.fullmatch(result) or result.startswith("pg_")):
-        raise ConfigError(
-            f"{where}: schema = {shown(value)}: expected small letters, digits and _, 50 at most, and no pg_ at its start"
-        )
+    if kinds[name] == "str":
+        _look_at_text(name, result, where)
     if kinds[name] == "int" and result > (most := _MOST.get(name, 2**31 - 1)):
         raise ConfigError(f"{where}: {name} = {shown(value)}: expected at most {most:,}")
     if name == "retention" and 0 < result < 1:
@@ -187,6 +199,17 @@ def _checked(name: str, value: Any, where: str) -> Any:
     if name in _LEAST and result < _LEAST[name]:
         raise ConfigError(f"{where}: {name} = {shown(value)}: expected at least {_LEAST[name]}")
     return result
+
+
+def _look_at_text(name: str, result: str, where: str) -> None:
+    if name == "namespace" and not result.strip():
+        raise ConfigError(f"{where}: the namespace is empty; leave it out for 'default'")
+    if name == "root_path" and result and not _ROOT_PATH.fullmatch(result):
+        raise ConfigError(f"{where}: root_path = {shown(result)}: expected a path such as /mulligan, without a slash at its end")
+    if name == "schema" and (not _SCHEMA.fullmatch(result) or result.startswith("pg_")):
+        raise ConfigError(
+            f"{where}: schema = {shown(result)}: expected small letters, digits and _, 50 at most, and no pg_ at its start"
+        )
 
 
 def _flag(value: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from mulligan.core.job import ItemKey
 from mulligan.engine.engine import Engine
 from mulligan.engine.judging import written_since
+from mulligan.engine.logins import LONGEST_MS
 from mulligan.store.store import Session
 from mulligan.store.verbs.past import PastJob, PastSuccess
 from mulligan.supervisor.chore import Chore
@@ -52,7 +53,12 @@ class Retention:
     def run_once(self) -> int:
         """Do one step of each kind; returns how much was removed, so that one comes again soon while there is more."""
         return (
-            self.remove_jobs() + self.remove_workers() + self.remove_operations() + self.remove_replies() + self.give_back_space()
+            self.remove_jobs()
+            + self.remove_workers()
+            + self.remove_operations()
+            + self.remove_replies()
+            + self.remove_logins()
+            + self.give_back_space()
         )
 
     def remove_jobs(self) -> int:
@@ -94,6 +100,12 @@ class Retention:
         with self._engine.store.write() as session:
             before_ms = self._engine.clock.now_ms() - REPLIES_MS
             return session.access.prune_replies(before_ms, OPERATIONS) if session.past.begin() else 0
+
+    def remove_logins(self) -> int:
+        """Remove login sessions that are over in any case."""
+        with self._engine.store.write() as session:
+            before_ms = self._engine.clock.now_ms() - LONGEST_MS
+            return session.access.prune_logins(before_ms, OPERATIONS) if session.past.begin() else 0
 
     def give_back_space(self) -> int:
         """Make the store's file a little smaller where much of it is free."""

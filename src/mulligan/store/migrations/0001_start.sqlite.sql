@@ -313,6 +313,16 @@ create table access_keys (
 ) strict, without rowid;
 create unique index access_keys_name on access_keys (name) where revoked_ms is null;
 
+-- People who are logged in by a browser: of the cookie only a digest, and whose key it was made with. A key of one process alone
+-- (`mulligan dev`) is in no table.
+create table login_sessions (
+    digest text primary key,
+    key text not null,
+    created_ms integer not null,
+    seen_ms integer not null
+) strict, without rowid;
+create index login_sessions_age on login_sessions (created_ms);
+
 -- What the API has answered to a request that had a key of its own (Idempotency-Key), for when it is sent again; no status: it is
 -- being answered.
 create table replies (

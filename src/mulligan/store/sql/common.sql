@@ -277,6 +277,25 @@ select 1 from access_keys where revoked_ms is null limit 1;
 -- name: revoke_access_key
 update access_keys set revoked_ms = :now where (id = :key or name = :key) and revoked_ms is null returning id, name;
 
+-- name: add_login_session
+insert into login_sessions (digest, key, created_ms, seen_ms) values (:digest, :key, :now, :now);
+
+-- name: find_login_session
+select digest, key, created_ms, seen_ms from login_sessions where digest = :digest;
+
+-- name: see_login_session
+-- Nothing changed means that another server has noted it, or that it was ended.
+update login_sessions set seen_ms = :now where digest = :digest and seen_ms < :now;
+
+-- name: end_login_session
+-- Nothing returned means that it has ended before.
+delete from login_sessions where digest = :digest returning key;
+
+-- name: prune_login_sessions
+delete from login_sessions where digest in (
+    select digest from login_sessions where created_ms < :before order by created_ms limit :limit)
+returning 1;
+
 -- name: begin_reply
 -- Nothing returned means that such a request came before.
 insert into replies (owner, key, digest, at_ms) values (:owner, :key, :digest, :now) on conflict do nothing returning 1;

@@ -1,4 +1,4 @@
-"""Verbs on who may use the API (keys), and on what it has answered already (replies)."""
+"""Verbs on who may use the API (keys, login sessions), and on what it has answered already (replies)."""
 
 from __future__ import annotations
 
@@ -20,6 +20,15 @@ class KeyRow(NamedTuple):
     revoked_ms: int | None
 
 
+class LoginRow(NamedTuple):
+    """Somebody who is logged in: a digest of the cookie, the id of the key that it was made with, since when, last seen when."""
+
+    digest: str
+    key: str
+    created_ms: int
+    seen_ms: int
+
+
 class ReplyRow(NamedTuple):
     """A request that came with a key of its own, since when, and what was answered; None: it is being answered."""
 
@@ -30,7 +39,7 @@ class ReplyRow(NamedTuple):
 
 
 class Access:
-    """Keys of the API, and replies that may be asked for again."""
+    """Keys of the API, who is logged in with them, and replies that may be asked for again."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -58,6 +67,27 @@ class Access:
         """Revoke the key of an id or a name; returns id and name, None where there is none that is not revoked."""
         row = one(self._run("revoke_access_key", {"key": key, "now": now_ms}))
         return None if row is None else (row[0], row[1])
+
+    def add_login(self, digest: str, key: str, now_ms: int) -> None:
+        """Note that somebody has logged in with the key of an id."""
+        self._run("add_login_session", {"digest": digest, "key": key, "now": now_ms})
+
+    def login(self, digest: str) -> LoginRow | None:
+        """Return who is logged in by the digest of a cookie."""
+        row = one(self._run("find_login_session", {"digest": digest}))
+        return None if row is None else LoginRow(*row)
+
+    def see_login(self, digest: str, now_ms: int) -> None:
+        """Note that somebody who is logged in was seen."""
+        self._run("see_login_session", {"digest": digest, "now": now_ms})
+
+    def end_login(self, digest: str) -> bool:
+        """Log somebody out; False where that was done before."""
+        return one(self._run("end_login_session", {"digest": digest})) is not None
+
+    def prune_logins(self, before_ms: int, limit: int) -> int:
+        """Forget who logged in before a moment; returns how many."""
+        return len(list(self._run("prune_login_sessions", {"before": before_ms, "limit": limit})))
 
     def begin_reply(self, owner: str, key: str, digest: str, now_ms: int) -> bool:
         """Note that a request is being answered; False where one of this key came before."""

@@ -1,0 +1,46 @@
+"""How often something may be tried from one address: a few times at once, then slowly."""
+
+from __future__ import annotations
+
+import ipaddress
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+ADDRESSES = 1_000
+
+
+class Throttle:
+    """A token bucket for each of the newest addresses, in bounded memory; used by any thread."""
+
+    def __init__(self, at_once: int, every_s: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Allow `at_once` tries, and one more every so many seconds."""
+        self._at_once = at_once
+        self._every_s = every_s
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._full_at: OrderedDict[str, float] = OrderedDict()
+
+    def wait_s(self, address: str) -> float:
+        """Return after how many seconds an address may try again; 0: now."""
+        with self._lock:
+            full_at = self._full_at.get(_network(address), 0.0)
+        return max(0.0, full_at - self._monotonic() - (self._at_once - 1) * self._every_s)
+
+    def count(self, address: str) -> None:
+        """Count a try."""
+        network, now = _network(address), self._monotonic()
+        with self._lock:
+            self._full_at[network] = max(now, self._full_at.pop(network, 0.0)) + self._every_s
+            while len(self._full_at) > ADDRESSES:
+                self._full_at.popitem(last=False)
+
+
+def _network(address: str) -> str:
+    """Return what counts as one address: of IPv6 a whole /64, which is what one customer has."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address[:64]
+    return str(ipaddress.ip_network((int(found) >> 64 << 64, 64))) if found.version == 6 else str(found)
