@@ -161,6 +161,7 @@ class Services:
         """Make what serves the API at the settings' host and port; raises ConfigError where that would be open to others."""
         from mulligan.api.application import guarded
         from mulligan.api.serving import ApiServer, Place
+        from mulligan.console.application import Console
 
         settings = self.settings
         place = Place(settings.host, settings.port, settings.tls_certificate, settings.tls_key, settings.behind_proxy)
@@ -177,7 +178,7 @@ class Services:
             login_idle_s=settings.login_idle,
             once=once,
         )
-        return ApiServer(guarded(served), place)
+        return ApiServer(guarded(served, Console(served)), place)
 
     def served(self, supervisor_is_well: Callable[[], bool], tell: Tell = silent, **more: Any) -> Served:
         """Return what the API serves; further keywords are those of `Served`."""
