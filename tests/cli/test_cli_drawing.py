@@ -11,10 +11,11 @@ from rich.cells import cell_len
 from mulligan.cli import parsing
 from mulligan.cli.strip import MAX_ROWS, Cell, draw
 from mulligan.cli.table import Column, cut, lines
-from mulligan.cli.timeline import Span, cells
+from mulligan.cli.timeline import cells
 from mulligan.core.job import JobStatus
 from mulligan.core.plain import one_line, plain, without_control
 from mulligan.core.schedule import windows
+from mulligan.core.spans import Span
 
 SUCCESS, FAILURE, PENDING = JobStatus.SUCCESS, JobStatus.FAILURE, JobStatus.PENDING
 

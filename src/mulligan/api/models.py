@@ -9,9 +9,9 @@ from typing import Any, Generic, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from mulligan.core.definition import Definition
+from mulligan.core.job import WAITING, FailureClass, JobStatus, Outcome, Reason
 from mulligan.core.job import Attempt as AttemptRow
 from mulligan.core.job import Counts as CountsRow
-from mulligan.core.job import FailureClass, JobStatus, Outcome, Reason
 from mulligan.engine.asking import Plan
 from mulligan.engine.reading import ItemView, JobView, WorkerView
 from mulligan.sdk.window import Window as Range
@@ -111,6 +111,8 @@ class WorkItem(BaseModel):
     rows: int | None = Field(description="Rows that the last attempt said it had written.")
     progress: float = Field(description="Per cent.")
     due_at: datetime | None = Field(description="When it is tried next.")
+    claimed_at: datetime | None = Field(description="When a worker took it for the attempt that is under way.")
+    deadline_at: datetime | None = Field(description="When it fails if it still waits (expires, total_timeout), or still runs.")
     worker: str | None
     safe_to_retry: bool | None
     cancel_requested: bool
@@ -141,7 +143,9 @@ class WorkItem(BaseModel):
             result=None if result is None else json.loads(result),
             rows=detail.rows,
             progress=round(view.progress, 1),
-            due_at=time_of(item.due_ms) if item.status in (JobStatus.PENDING, JobStatus.RETRY) else None,
+            due_at=time_of(item.due_ms) if item.status in WAITING else None,
+            claimed_at=_maybe(item.claimed_ms) if item.status is JobStatus.STARTED else None,
+            deadline_at=_maybe(item.deadline_ms if item.status in WAITING else item.cutoff_ms),
             worker=detail.worker,
             safe_to_retry=view.safe_to_retry,
             cancel_requested=item.cancel_ms is not None,

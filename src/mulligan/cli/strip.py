@@ -10,8 +10,8 @@ from typing import NamedTuple
 from rich.text import Text
 
 from mulligan.cli.words import NAMES, STYLES
-from mulligan.core.job import JobStatus
-from mulligan.core.schedule import from_ms
+from mulligan.core.job import WORST_FIRST, JobStatus
+from mulligan.core.schedule import from_ms, is_a_day
 
 SHAPES = {
     JobStatus.SUCCESS: "■",
@@ -29,17 +29,8 @@ LETTERS = {
     JobStatus.PENDING: ".",
     JobStatus.REVOKED: "X",
 }
-_WORST_FIRST = (
-    JobStatus.FAILURE,
-    JobStatus.REVOKED,
-    JobStatus.RETRY,
-    JobStatus.STARTED,
-    JobStatus.PENDING,
-    JobStatus.SUCCESS,
-)
 
 MAX_ROWS = 48
-_DAY_MS = 86_400_000
 _HOUR_MS = 3_600_000
 
 
@@ -88,7 +79,7 @@ def _calendar(cells: Sequence[Cell], tz: str, width: int) -> list[tuple[str, lis
 
 def _unit(cell: Cell) -> str | None:
     length = cell.end_ms - cell.start_ms
-    if abs(length - _DAY_MS) <= _HOUR_MS:  # a day on which the clock changes
+    if is_a_day(length):
         return "day"
     return "hour" if length == _HOUR_MS else None
 
@@ -113,7 +104,7 @@ def _share(count: int, width: int) -> int:
 def _wrapped(cells: Sequence[Cell], tz: str, width: int, share: int) -> Iterator[tuple[str, list[JobStatus | None]]]:
     size = max(10, (width - 20) // 10 * 10)
     merged = [
-        (cells[place].start_ms, min((each.status for each in cells[place : place + share]), key=_WORST_FIRST.index))
+        (cells[place].start_ms, min((each.status for each in cells[place : place + share]), key=WORST_FIRST.index))
         for place in range(0, len(cells), share)
     ]
     for first in range(0, len(merged), size):

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from mulligan.cli.words import end_letter, moment
+from mulligan.cli.words import moment
 from mulligan.client.items import Attempt
 from mulligan.core.durations import words
-from mulligan.core.job import FAR_FUTURE_MS, WAITING, Item, JobStatus, Outcome
+from mulligan.core.job import Item, JobStatus, Outcome
+from mulligan.core.labels import ENDS, end_letter
+from mulligan.core.spans import Span, Standing, Tried, spans_of_attempts, spans_under_way
 
 MAX_ROWS = 25
 LABEL = 10
@@ -19,27 +21,7 @@ FACTS = 27
 _GLYPHS = {"queued": ("·", "."), "waiting": ("░", "-"), "running": ("█", "#")}
 _COLOURS = {"queued": "dim", "waiting": "yellow", "running": "cyan"}
 _SAID = {"queued": "queued", "waiting": "waiting for its retry", "running": "running"}
-_MEANING = {
-    "S": ("succeeded", "green"),
-    "T": ("transient", "red"),
-    "L": ("rate limited", "red"),
-    "I": ("infrastructure", "red"),
-    "O": ("timeout", "red"),
-    "P": ("permanent", "red"),
-    "U": ("unknown", "red"),
-    "C": ("cancelled", "magenta"),
-    "Z": ("snoozed", "yellow"),
-    ">": ("goes on", "cyan"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A stretch of time of one kind: queued, waiting or running."""
-
-    start_ms: int
-    end_ms: int
-    kind: str
+_END_COLOURS = {"S": "green", "C": "magenta", "Z": "yellow", ">": "cyan"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +65,11 @@ def cells(spans: Sequence[Span], start_ms: int, length_ms: int, room: int) -> li
 
 
 def _ended(item: Item, attempts: Sequence[Attempt]) -> Iterator[Row]:
-    before: Attempt | None = None
-    for place, attempt in enumerate(attempts, start=1):
-        began = attempt.row.began_ms
-        spans = [*_before(item, before, attempt.generation, began), Span(began, attempt.row.ended_ms, "running")]
-        took = words(max(0, attempt.row.ended_ms - began) / 1000)
-        yield Row(_label(place, attempt.generation), tuple(spans), end_letter(attempt), f"{took}, {_ending(attempt)}")
-        before = attempt
+    drawn = spans_of_attempts(_standing(item), [_tried(each) for each in attempts])
+    for place, (attempt, spans) in enumerate(zip(attempts, drawn, strict=True), start=1):
+        took = words(max(0, attempt.row.ended_ms - attempt.row.began_ms) / 1000)
+        letter = end_letter(attempt.outcome, attempt.failure_class)
+        yield Row(_label(place, attempt.generation), spans, letter, f"{took}, {_ending(attempt)}")
 
 
 def _ending(attempt: Attempt) -> str:
@@ -98,31 +78,23 @@ def _ending(attempt: Attempt) -> str:
     return {Outcome.SUCCEEDED: "success"}.get(attempt.outcome, str(attempt.outcome).lower())
 
 
-def _before(item: Item, before: Attempt | None, generation: int, until_ms: int) -> Iterator[Span]:
-    """Yield what came before an attempt began: the wait that was decided, then the queue."""
-    if before is None:
-        yield Span(min(item.created_ms, until_ms), until_ms, "queued")
-    elif before.generation == generation:
-        due = min(until_ms, before.row.ended_ms + (before.row.delay_ms or 0))
-        yield Span(before.row.ended_ms, due, "waiting")
-        yield Span(due, until_ms, "queued")
-
-
 def _going_on(item: Item, attempts: Sequence[Attempt], now_ms: int) -> Iterator[Row]:
-    before = attempts[-1] if attempts else None
+    spans = spans_under_way(_standing(item), _tried(attempts[-1]) if attempts else None, now_ms)
     label = _label(len(attempts) + 1, item.generation)
     if item.status is JobStatus.STARTED:
-        began = item.claimed_ms if item.claimed_ms is not None else now_ms
-        spans = (*_before(item, before, item.generation, began), Span(began, max(began, now_ms), "running"))
-        yield Row(label, spans, ">", f"{words(max(0, now_ms - began) / 1000)}, running")
-    elif item.status in WAITING and item.due_ms < FAR_FUTURE_MS:
-        since = item.created_ms if before is None else before.row.ended_ms
-        if before is not None and before.generation != item.generation:
-            since = min(item.due_ms, now_ms)
-        kind = "waiting" if item.status is JobStatus.RETRY else "queued"
+        yield Row(label, spans, ">", f"{words((spans[-1].end_ms - spans[-1].start_ms) / 1000)}, running")
+    elif spans:
         left = max(0, item.due_ms - now_ms) / 1000
-        facts = f"due in {words(left)}" if left else "due now"
-        yield Row(label, (Span(since, max(since, now_ms, item.due_ms), kind),), " ", facts)
+        yield Row(label, spans, " ", f"due in {words(left)}" if left else "due now")
+
+
+def _standing(item: Item) -> Standing:
+    return Standing(item.status, item.generation, item.created_ms, item.claimed_ms, item.due_ms)
+
+
+def _tried(attempt: Attempt) -> Tried:
+    row = attempt.row
+    return Tried(row.generation, row.began_ms, row.ended_ms, row.delay_ms)
 
 
 def _label(place: int, generation: int) -> str:
@@ -135,7 +107,7 @@ def _line(row: Row, start_ms: int, length_ms: int, room: int, *, fancy: bool) ->
     line = Text(f"{row.label:<{LABEL}}"[:LABEL])
     for kind in bar[: last + 1]:
         line.append(" " if kind is None else _GLYPHS[kind][not fancy], None if kind is None else _COLOURS[kind])
-    line.append(row.mark, f"bold {_MEANING[row.mark][1]}" if row.mark in _MEANING else None)
+    line.append(row.mark, _end_style(row.mark) if row.mark in ENDS else None)
     line.append(" " * (room - last))
     line.append(row.facts[: FACTS - 2])
     return line
@@ -147,7 +119,10 @@ def _legend(rows: Sequence[Row], *, fancy: bool) -> Text:
     for kind, glyphs in _GLYPHS.items():
         if kind in kinds:
             line.append("  " if line else "").append(glyphs[not fancy], _COLOURS[kind]).append(f" {_SAID[kind]}")
-    for mark in dict.fromkeys(row.mark for row in rows if row.mark in _MEANING):
-        meaning, colour = _MEANING[mark]
-        line.append("  ").append(mark, f"bold {colour}").append(f" {meaning}")
+    for mark in dict.fromkeys(row.mark for row in rows if row.mark in ENDS):
+        line.append("  ").append(mark, _end_style(mark)).append(f" {ENDS[mark]}")
     return line
+
+
+def _end_style(mark: str) -> str:
+    return f"bold {_END_COLOURS.get(mark, 'red')}"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from mulligan.client.items import Attempt
 from mulligan.core.durations import words
-from mulligan.core.job import Counts, FailureClass, JobStatus, Outcome
+from mulligan.core.job import Counts, JobStatus
 
 STYLES = {
     JobStatus.PENDING: "dim",
@@ -24,15 +23,6 @@ NAMES = {
     JobStatus.FAILURE: "failed",
     JobStatus.REVOKED: "cancelled",
 }
-CLASS_LETTERS = {
-    FailureClass.TRANSIENT: "T",
-    FailureClass.RATE_LIMITED: "L",
-    FailureClass.INFRASTRUCTURE: "I",
-    FailureClass.TIMEOUT: "O",
-    FailureClass.PERMANENT: "P",
-    FailureClass.UNKNOWN: "U",
-}
-OUTCOME_LETTERS = {Outcome.CANCELLED: "C", Outcome.SNOOZED: "Z"}
 
 
 def by_status(counts: Counts) -> dict[JobStatus, int]:
@@ -71,12 +61,3 @@ def iso(ms: int | None) -> str | None:
 def ago(ms: int, now_ms: int) -> str:
     """Say how long ago a moment was."""
     return f"{words(max(0, round((now_ms - ms) / 1000)))} ago"
-
-
-def end_letter(attempt: Attempt) -> str:
-    """Return the mark of how an attempt ended: the class of its failure, or what else came of it."""
-    if attempt.outcome is Outcome.SUCCEEDED:
-        return "S"
-    if attempt.failure_class is not None:
-        return CLASS_LETTERS[attempt.failure_class]
-    return OUTCOME_LETTERS.get(attempt.outcome, "I")

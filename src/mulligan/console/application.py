@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 
@@ -26,7 +28,7 @@ class Console:
 
     def __init__(self, served: Served) -> None:
         self._desk = Desk(served)
-        self.open_paths = frozenset(f"/static/{name}" for name in STATIC)
+        self.open_paths: Collection[str] = frozenset(f"/static/{name}" for name in STATIC)
         """What a browser may load before it has logged in."""
 
     def add_to(self, routes: Routes) -> None:

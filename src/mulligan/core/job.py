@@ -20,6 +20,15 @@ class JobStatus(StrEnum):
 
 TERMINAL = frozenset({JobStatus.SUCCESS, JobStatus.FAILURE, JobStatus.REVOKED})
 WAITING = frozenset({JobStatus.PENDING, JobStatus.RETRY})
+WORST_FIRST = (
+    JobStatus.FAILURE,
+    JobStatus.REVOKED,
+    JobStatus.RETRY,
+    JobStatus.STARTED,
+    JobStatus.PENDING,
+    JobStatus.SUCCESS,
+)
+"""Which status stands for several of them: the first that is among them."""
 
 
 class FailureClass(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
-from mulligan.core.job import TERMINAL, FailureClass, Item, JobStatus, Reason, Wait
+from mulligan.core.job import TERMINAL, FailureClass, Item, JobStatus, Outcome, Reason, Wait
 
 PLAIN = {
     JobStatus.PENDING: "Pending",
@@ -15,6 +15,28 @@ PLAIN = {
     JobStatus.REVOKED: "Manually Cancelled",
 }
 CLASSES = tuple(FailureClass)
+CLASS_LETTERS = {
+    FailureClass.TRANSIENT: "T",
+    FailureClass.RATE_LIMITED: "L",
+    FailureClass.INFRASTRUCTURE: "I",
+    FailureClass.TIMEOUT: "O",
+    FailureClass.PERMANENT: "P",
+    FailureClass.UNKNOWN: "U",
+}
+_OUTCOME_LETTERS = {Outcome.SUCCEEDED: "S", Outcome.CANCELLED: "C", Outcome.SNOOZED: "Z"}
+ENDS = {
+    "S": "succeeded",
+    "T": "transient",
+    "L": "rate limited",
+    "I": "infrastructure",
+    "O": "timeout",
+    "P": "permanent",
+    "U": "unknown",
+    "C": "cancelled",
+    "Z": "snoozed",
+    ">": "goes on",
+}
+"""What the letters at the ends of attempts mean; those of failures are their classes."""
 CANCELLING = "Manual Cancellation Requested"
 NO_WORKER = "no capable worker"
 """What an item waits for where nobody runs its task."""
@@ -46,6 +68,13 @@ REASONS = {
     Reason.OVERWRITTEN: "somebody asked to overwrite it: it begins anew",
     Reason.REPLAYED: "the worker was stopped or lost while its workflow ran: the body is replayed, which is charged to nothing",
 }
+
+
+def end_letter(outcome: Outcome, failure_class: FailureClass | None) -> str:
+    """Return the letter of how an attempt ended: the class of its failure, or what else came of it."""
+    if outcome is not Outcome.SUCCEEDED and failure_class is not None:
+        return CLASS_LETTERS[failure_class]
+    return _OUTCOME_LETTERS.get(outcome, "I")
 
 
 def in_minutes(due_ms: int, now_ms: int) -> str:

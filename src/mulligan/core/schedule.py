@@ -20,6 +20,7 @@ MAX_WINDOWS = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 _DAY_MS = 86_400_000
+_HOUR_MS = 3_600_000
 FIRST_MS = (datetime(1, 1, 3, tzinfo=UTC) - _EPOCH) // _MS
 LAST_MS = (datetime(9999, 12, 30, tzinfo=UTC) - _EPOCH) // _MS
 
@@ -62,6 +63,11 @@ def from_ms(moment_ms: int, tz: str = "UTC") -> datetime:
     whole_s, rest_ms = divmod(moment_ms, 1000)
     moment = datetime.fromtimestamp(whole_s, zone(tz))
     return moment.replace(microsecond=rest_ms * 1000) if rest_ms else moment
+
+
+def is_a_day(length_ms: int) -> bool:
+    """Say whether a window of this length is a day; those on which the clock changes have 23 or 25 hours."""
+    return abs(length_ms - _DAY_MS) <= _HOUR_MS
 
 
 def zone(tz: str) -> tzinfo:

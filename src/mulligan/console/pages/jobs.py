@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import Query as Parameter
@@ -14,6 +14,7 @@ from mulligan.api.models import Job, Partition
 from mulligan.console.desk import Desk
 from mulligan.console.pictures.calendar import calendar
 from mulligan.console.pictures.counts import counts_bar
+from mulligan.console.pictures.picture import Picture
 from mulligan.console.query import EXAMPLE, Query, parse
 from mulligan.core.access import Role
 from mulligan.core.errors import ArgumentsInvalid
@@ -104,7 +105,7 @@ class JobPages:
             first=cursor is None,
         )
 
-    def _calendar(self, caller: Caller, job: Job) -> object | None:
+    def _calendar(self, caller: Caller, job: Job) -> Picture | None:
         """Return the windows of a backfill as a picture: its own items, not those of later jobs."""
         if job.kind != "backfill":
             return None
@@ -115,9 +116,8 @@ class JobPages:
         return calendar(windows, "UTC", lambda each: f"/work-items/{each.work_item}")
 
 
-def _as_asked(query: Query) -> dict[str, object]:
-    found = dict(query.filters)
-    return found if query.of_jobs else {}
+def _as_asked(query: Query) -> dict[str, Any]:
+    return dict(query.filters) if query.of_jobs else {}
 
 
 def _elsewhere(request: Request, path: str, q: str) -> Response:
