@@ -22,7 +22,7 @@ from mulligan.core.labels import PLAIN
 from mulligan.core.plain import one_line, without_control
 from mulligan.engine.clock import Clock
 
-STATIC = ("console.css", "console.js", "icon.svg")
+STATIC = ("console.css", "pictures.css", "console.js", "icon.svg")
 NAV = (
     ("/", "Overview"),
     ("/jobs", "Jobs"),
