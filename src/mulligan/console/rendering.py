@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from mulligan.console.verbs import at_once, possible
 from mulligan.core.durations import words
 from mulligan.core.job import JobStatus
-from mulligan.core.labels import PLAIN
+from mulligan.core.labels import PLAIN, REASONS
 from mulligan.core.plain import one_line, without_control
 from mulligan.engine.clock import Clock
 
@@ -40,6 +40,7 @@ SHAPES = {
     JobStatus.REVOKED: "⊘",
 }
 """A shape for each status, so that none is told by its colour alone."""
+NAMES = {**PLAIN, JobStatus.RETRY: "Retrying"}
 
 
 class Rendering:
@@ -65,7 +66,9 @@ class Rendering:
             quoted=quoted,
             when=when,
         )
-        made.globals.update(nav=NAV, names=PLAIN, possible=possible, at_once=at_once, token=lambda: secrets.token_urlsafe(18))
+        made.globals.update(
+            nav=NAV, names=NAMES, why=REASONS, possible=possible, at_once=at_once, token=lambda: secrets.token_urlsafe(18)
+        )
         self._environment = made
 
     def now(self) -> datetime:

@@ -9,6 +9,7 @@ from fastapi import Request, Response
 from mulligan.api.access import Caller, Routes
 from mulligan.console.desk import Desk
 from mulligan.console.pictures.gantt import Saved, gantt
+from mulligan.console.words import sentence
 from mulligan.core.access import Role
 from mulligan.core.job import JobStatus
 from mulligan.engine.ids import parse_item_id
@@ -44,6 +45,7 @@ class ItemPages:
             attempts=attempts,
             checkpoints=saved,
             drawn=gantt(item, attempts, now, ticks),
+            sentence=sentence(item, attempts),
             explanation=desk.items.explain_work_item(caller, id).lines,
             traceback=desk.summary.traceback(key),
             log=desk.summary.tail(caller, key, PIECES),

@@ -10,7 +10,7 @@ from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
 from mulligan.api.access import Caller, Routes
-from mulligan.api.models import Job, Partition
+from mulligan.api.models import Job, Partition, WorkItem
 from mulligan.console.desk import Desk
 from mulligan.console.pictures.calendar import calendar
 from mulligan.console.pictures.counts import counts_bar
@@ -21,6 +21,8 @@ from mulligan.core.errors import ArgumentsInvalid
 from mulligan.core.job import JobStatus
 
 ROWS = 50
+FAILED = 10
+"""So many of the work items that failed stand at the top of a job's page."""
 WINDOWS = 500
 """So many windows of a job are drawn: a page of the API's."""
 Q = Annotated[str, Parameter(max_length=500)]
@@ -56,7 +58,6 @@ class JobPages:
             "jobs.html",
             page=page,
             briefs=briefs,
-            bars={each.id: counts_bar(each.counts) for each in page.items},
             q=q,
             wrong=wrong,
             example=EXAMPLE,
@@ -101,9 +102,15 @@ class JobPages:
             bar=counts_bar(job.counts),
             brief=desk.summary.get_briefs(caller, [id]).get(id),
             calendar=None if removed else self._calendar(caller, job),
+            first_failed=self._first_failed(caller, job),
             failures=desk.summary.get_failures(caller, id) if job.counts.failure and not removed else None,
             first=cursor is None,
         )
+
+    def _first_failed(self, caller: Caller, job: Job) -> list[WorkItem]:
+        if not job.counts.failure or job.details_removed_at is not None:
+            return []
+        return self._desk.jobs.list_job_items(caller, job.id, status=[JobStatus.FAILURE], limit=FAILED).items
 
     def _calendar(self, caller: Caller, job: Job) -> Picture | None:
         """Return the windows of a backfill as a picture: its own items, not those of later jobs."""

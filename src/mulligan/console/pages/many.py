@@ -19,6 +19,7 @@ from mulligan.core.access import Principal, Role
 from mulligan.core.errors import ArgumentsInvalid, MulliganError
 
 MOST = 500
+ROWS = 50
 Ids = Annotated[list[str] | None, Query(max_length=MOST)]
 
 
@@ -31,8 +32,16 @@ class ManyPages:
 
     def add_to(self, routes: Routes) -> None:
         """Register the pages."""
+        self._desk.get(routes, "/rows", Role.VIEWER, self.rows)
         self._desk.get(routes, "/selected/{verb}", Role.OPERATOR, self.ask)
         self._desk.post(routes, "/selected/{verb}", Role.OPERATOR, self.do)
+
+    def rows(self, request: Request, caller: Caller, job: Ids = None, item: Ids = None) -> Response:
+        """Return rows of tables as they are now, for a page on which they stand although its list has moved on."""
+        jobs = [self._desk.jobs.get_job(caller, each) for each in (job or [])[:ROWS]]
+        briefs = self._desk.summary.get_briefs(caller, [each.id for each in jobs]) if jobs else {}
+        items = [self._desk.items.get_work_item(caller, each) for each in (item or [])[:ROWS]]
+        return self._desk.page(request, caller, "rows.html", jobs=jobs, briefs=briefs, items=items)
 
     def ask(self, request: Request, caller: Caller, verb: str, job: Ids = None, item: Ids = None) -> Response:
         """Show what would be done to what was selected, and ask."""

@@ -129,6 +129,7 @@
       if (old.parentElement.closest("[data-key]")) continue; // it goes with the part that it is in
       if (fresh.has(key)) swap(old, fresh.get(key));
     }
+    moved([...here.values()].filter((each) => each.matches("tr[data-item], tr[data-job]") && !fresh.has(each.dataset.key)));
     const list = live.querySelector("[data-list] tbody"), other = found.querySelector("[data-list] tbody");
     if (list && other) {
       const added = [...other.querySelectorAll(":scope > [data-key]")].filter((each) => !here.has(each.dataset.key));
@@ -137,6 +138,19 @@
     }
     chosen();
     countdowns();
+  };
+  // Rows that stand here although the list has moved on: they stay, dimmed, and tell the truth.
+  const moved = async (rows) => {
+    if (!rows.length) return;
+    const query = new URLSearchParams(rows.slice(0, 50).map((each) => (each.dataset.item ? ["item", each.dataset.item] : ["job", each.dataset.job])));
+    const found = await page(`${root}/rows?${query}`);
+    for (const old of rows) {
+      const fresh = found.querySelector(old.dataset.item ? `tr[data-item="${old.dataset.item}"]` : `tr[data-job="${old.dataset.job}"]`);
+      if (!fresh) continue;
+      fresh.dataset.key = old.dataset.key;
+      fresh.classList.add("gone");
+      swap(old, fresh);
+    }
   };
   const announce = (list, count) => {
     let pill = document.querySelector(".pill");
