@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 from api_harness import ADD, ASKER, Api
+from fastapi.responses import HTMLResponse
 from fastapi.testclient import TestClient
 from test_access import DECLARED, called_by
 
 from mulligan.api.access import KNOWN_S, Authenticator, Routes
 from mulligan.api.application import application
 from mulligan.api.browsers import csrf_token_for, form_of
+from mulligan.api.errors import Problem
 from mulligan.api.logins import NOTED, TRIES
 from mulligan.api.throttle import ADDRESSES, Throttle
 from mulligan.core.access import Principal, Role
@@ -62,6 +64,9 @@ class Page:
         routes.get("/jobs", Role.VIEWER, include_in_schema=False)(show)
         routes.post("/jobs", Role.OPERATOR, include_in_schema=False)(change)
         routes.get("/style.css", Role.VIEWER, include_in_schema=False)(lambda: None)
+
+    def problem_page(self, request: Any, problem: Problem) -> HTMLResponse:
+        return HTMLResponse(problem.detail, problem.status)
 
     def login_page(self, request: Any, following: str, wrong: str) -> str:
         return f"my page: {following} {wrong}"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
+
+from tests.console.picture_values import NOW, an_attempt, an_item, counts_of, html, partitions_of
 
 from mulligan.console.pictures.bars import bars
 from mulligan.console.pictures.calendar import calendar
@@ -14,7 +16,6 @@ from mulligan.console.pictures.gantt import Saved, gantt
 from mulligan.console.pictures.picture import Picture
 from mulligan.console.pictures.run_strip import run_strip
 from mulligan.core.job import FailureClass, JobStatus, Outcome, Reason
-from tests.console.picture_values import NOW, an_attempt, an_item, counts_of, html, partitions_of
 
 S, F, R, P, G, X = (
     JobStatus.SUCCESS,

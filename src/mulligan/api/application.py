@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Protocol
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from starlette.middleware.gzip import GZipMiddleware
@@ -46,6 +46,11 @@ class Pages(Protocol):
 
     def login_page(self, request: Request, following: str, wrong: str) -> str:
         """Return the HTML of the login page; `following` is where to go on to, `wrong` what was wrong, if anything."""
+        ...
+
+    def problem_page(self, request: Request, problem: errors.Problem) -> Response:
+        """Return the page that says what went wrong."""
+        ...
 
 
 def application(served: Served, pages: Pages | None = None) -> FastAPI:
@@ -79,7 +84,7 @@ def _made(served: Served, pages: Pages | None, logins: Logins, authenticator: Au
         redirect_slashes=False,
     )
     app.add_middleware(GZipMiddleware, minimum_size=1_000)
-    errors.add_to(app)
+    errors.add_to(app, None if pages is None else pages.problem_page)
     routes = Routes(app.router)
     for each in (JobRoutes(served), ItemRoutes(served), OverviewRoutes(served), SummaryRoutes(served)):
         each.add_to(routes)

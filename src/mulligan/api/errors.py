@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
@@ -107,6 +107,9 @@ class Problem(BaseModel):
     errors: list[Wrong] | None = None
 
 
+ProblemPage = Callable[[Request, Problem], Response]
+
+
 def problem(
     status: int,
     code: str,
@@ -143,27 +146,33 @@ def request_id_of(request: Request) -> str:
     return str(request.scope.get("mulligan.request_id", ""))
 
 
-def add_to(app: FastAPI) -> None:
-    """Have an app answer errors with problem documents."""
+def add_to(app: FastAPI, page: ProblemPage | None = None) -> None:
+    """Have an app answer errors with problem documents; `page` makes the HTML for somebody who looks at pages in a browser."""
 
-    async def ours(request: Request, error: Exception) -> JSONResponse:
+    def told(request: Request, document: JSONResponse) -> Response:
+        if page is None or request.url.path.startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
+            return document
+        return page(request, Problem.model_validate_json(bytes(document.body)))
+
+    async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, MulliganError)  # noqa: S101 - it is registered for these
-        return of_error(error, request_id_of(request))
+        return told(request, of_error(error, request_id_of(request)))
 
-    async def invalid(request: Request, error: Exception) -> JSONResponse:
+    async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - it is registered for these
         wrong = [_wrong(each) for each in error.errors()]
         said = "; ".join(f"{each.where}: {each.what}" for each in wrong[:3])
-        return problem(422, "request_invalid", said, request_id_of(request), errors=wrong[:20])
+        return told(request, problem(422, "request_invalid", said, request_id_of(request), errors=wrong[:20]))
 
-    async def of_routing(request: Request, error: Exception) -> JSONResponse:
+    async def of_routing(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for these
         code = CODES.get(error.status_code, "request_invalid")
-        return problem(error.status_code, code, str(error.detail), request_id_of(request), headers=error.headers)
+        return told(request, problem(error.status_code, code, str(error.detail), request_id_of(request), headers=error.headers))
 
-    async def unexpected(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001 - the guard tells of it
+    async def unexpected(request: Request, error: Exception) -> Response:  # noqa: ARG001 - the guard tells of it
         request_id = request_id_of(request)
-        return problem(500, "internal_error", f"something is wrong here: look for {request_id} in the log", request_id)
+        said = f"something is wrong here: look for {request_id} in the log"
+        return told(request, problem(500, "internal_error", said, request_id))
 
     app.add_exception_handler(MulliganError, ours)
     app.add_exception_handler(RequestValidationError, invalid)

@@ -7,7 +7,8 @@ from collections.abc import Collection
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 
-from mulligan.api.access import Caller, Routes
+from mulligan.api.access import Routes
+from mulligan.api.errors import Problem
 from mulligan.api.served import Served
 from mulligan.console.desk import Desk
 from mulligan.console.pages.acting import ActingPages
@@ -18,7 +19,6 @@ from mulligan.console.pages.overview import OverviewPages
 from mulligan.console.pages.settings import SettingsPages
 from mulligan.console.pages.store import StorePages
 from mulligan.console.rendering import STATIC, static_file
-from mulligan.core.access import Role
 
 KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 
@@ -37,17 +37,15 @@ class Console:
             each(self._desk).add_to(routes)
         for name in STATIC:
             routes.open(f"/static/{name}", _static)
-        self._desk.get(routes, "/{path:path}", Role.VIEWER, self.nowhere)
 
     def login_page(self, request: Request, following: str, wrong: str) -> str:
         """Return the login page."""
         page = self._desk.rendering.page(request, "login.html", {"following": following, "wrong": wrong})
         return bytes(page.body).decode()
 
-    def nowhere(self, request: Request, caller: Caller, path: str) -> HTMLResponse:
-        """Say that there is no such page."""
-        said = f"There is no page /{path}."
-        return self._desk.page(request, caller, "problem.html", 404, said=said, code="no_such_route", request_id="")
+    def problem_page(self, request: Request, problem: Problem) -> HTMLResponse:
+        """Return the page that says what went wrong."""
+        return self._desk.problem(request, problem)
 
 
 def _static(request: Request) -> Response:

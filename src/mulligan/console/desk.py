@@ -9,17 +9,16 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 
-from mulligan.api.access import Caller, Routes
+from mulligan.api.access import Routes, caller_of
 from mulligan.api.browsers import csrf_token_for
-from mulligan.api.errors import of_error, request_id_of
+from mulligan.api.errors import Problem
 from mulligan.api.items import ItemRoutes
 from mulligan.api.jobs import JobRoutes
 from mulligan.api.overview import OverviewRoutes
 from mulligan.api.served import Served
 from mulligan.api.summary import SummaryRoutes
 from mulligan.console.rendering import Rendering
-from mulligan.core.access import Principal, Role
-from mulligan.core.errors import MulliganError
+from mulligan.core.access import Role
 
 Page = Callable[..., Response]
 
@@ -35,7 +34,7 @@ class Desk:
         self.summary = SummaryRoutes(served)
         self.rendering = Rendering(served.engine.clock)
 
-    def page(self, request: Request, caller: Caller, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    def page(self, request: Request, caller: Principal, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Return a page."""
         shared = {
             "caller": caller,
@@ -46,27 +45,19 @@ class Desk:
         return self.rendering.page(request, template, {**shared, **values}, status)
 
     def get(self, routes: Routes, path: str, role: Role, page: Page) -> None:
-        """Register a page; an error on the way is a page that says it."""
-        routes.get(path, role, include_in_schema=False, response_class=HTMLResponse)(self._said(page))
+        """Register a page."""
+        routes.get(path, role, include_in_schema=False, response_class=HTMLResponse)(page)
 
     def post(self, routes: Routes, path: str, role: Role, act: Page) -> None:
         """Register what a form on a page asks for."""
-        routes.post(path, role, include_in_schema=False, response_class=HTMLResponse)(self._said(act))
 
-    def _said(self, page: Page) -> Page:
-        @functools.wraps(page)
-        def safely(*args: Any, **kwargs: Any) -> Response:
-            request, caller = kwargs["request"], kwargs["caller"]
-            request.scope["mulligan.source"] = "console"
-            try:
-                return page(*args, **kwargs)
-            except MulliganError as error:
-                return self.problem(request, caller, error)
+        @functools.wraps(act)
+        def told(*args: Any, **kwargs: Any) -> Response:
+            kwargs["request"].scope["mulligan.source"] = "console"
+            return act(*args, **kwargs)
 
-        return safely
+        routes.post(path, role, include_in_schema=False, response_class=HTMLResponse)(told)
 
-    def problem(self, request: Request, caller: Principal, error: MulliganError) -> HTMLResponse:
+    def problem(self, request: Request, problem: Problem) -> HTMLResponse:
         """Return a page that says what is wrong."""
-        request_id = request_id_of(request)
-        status = of_error(error, request_id).status_code
-        return self.page(request, caller, "problem.html", status, said=str(error), code=error.code, request_id=request_id)
+        return self.page(request, caller_of(request), "problem.html", problem.status, problem=problem)

@@ -1,0 +1,322 @@
+"""Pages of the console as a browser without JavaScript has them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "api"))  # its harness is used here too
+
+from api_harness import ADD, FEATURES
+from console_harness import Pages, forms, words
+
+from mulligan.core.access import Role
+from mulligan.core.job import FailureClass, JobStatus
+from mulligan.core.submission import NewItem
+from mulligan.store.postgres import PostgresDatabase
+from mulligan.testing.factories import a_definition, daily
+
+HOSTILE = "<script>alert(1)</script> \x1b[31mred\x1b[0m \x07 & \"quoted\" 'too'"
+
+
+@pytest.fixture
+def pages() -> Iterator[Pages]:
+    made = Pages()
+    yield made
+    made.harness.store.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def both(request: pytest.FixtureRequest) -> Iterator[Pages]:
+    """The console on a store of each kind."""
+    made = Pages(PostgresDatabase(request.getfixturevalue("a_place")()) if request.param == "postgres" else None)
+    yield made
+    made.harness.store.close()
+
+
+def backfill(pages: Pages, fails: tuple[int, ...] = (3,), count: int = 10) -> int:
+    """Return a job of daily windows of which some have failed for good."""
+    job = pages.harness.submit(FEATURES, list(daily(count)), kind="backfill")
+    worker = pages.worker(FEATURES)
+    for item in worker.claim(count):
+        if item.number in fails:
+            worker.fail(item, FailureClass.PERMANENT, error_type="KeyError", error_message=HOSTILE, failure=None)
+        else:
+            worker.succeed(item, "3", 812)
+    return job
+
+
+def test_the_overview_says_what_failed_and_offers_to_retry_it(both: Pages) -> None:
+    job = backfill(both)
+    page = both.open("/")
+    assert "features" in words(page)
+    assert "1 failed in 24 h" in words(page)
+    assert f'href="/jobs/{job}/retry"' in page
+
+
+def test_pipelines_with_trouble_come_first(pages: Pages) -> None:
+    pages.succeeded(ADD)
+    backfill(pages)
+    found = re.findall(r'data-key="pipeline-(\w+)"', pages.open("/"))
+    assert found == ["features", "add"]
+
+
+def test_a_job_page_has_its_windows_its_failures_and_its_items(both: Pages) -> None:
+    job = backfill(both)
+    said = words(both.open(f"/jobs/{job}"))
+    assert "Failed" in said
+    assert "10 work items: 9 Success, 1 Failed" in said
+    assert "1 permanent" in said
+    assert "17 November 2023: Failed" in said
+    assert said.count("day-000003 ✗ Failed") == 2, "among what failed, and in the list"
+
+
+def test_a_work_item_says_in_a_sentence_why_it_is_where_it_is(both: Pages) -> None:
+    job = both.harness.submit(FEATURES, list(daily(1)), kind="backfill")
+    worker = both.worker(FEATURES)
+    worker.fail(worker.take(), FailureClass.TRANSIENT, error_type="SlowDown", error_message="503", failure=None)
+    said = words(both.open(f"/work-items/{job}-0"))
+    assert "Retrying in 5 minutes: SlowDown is TRANSIENT" in said
+    assert "the policy allows another attempt. That was attempt 1 of generation 1." in said
+
+
+def test_what_users_data_says_is_shown_as_text_and_never_as_markup(pages: Pages) -> None:
+    job = backfill(pages)
+    for path in ("/", "/jobs", "/work-items", f"/jobs/{job}", f"/work-items/{job}-3", f"/jobs/{job}/retry"):
+        page = pages.open(path)
+        assert "<script>alert" not in page, path
+        assert "\x1b" not in page, path
+        assert "\x07" not in page, path
+    assert "&lt;script&gt;alert(1)" in pages.open(f"/work-items/{job}-3")
+
+
+class TestRetry:
+    def test_a_retry_asks_how_and_says_what_would_be_run_again(self, both: Pages) -> None:
+        job = backfill(both, (3, 4))
+        said = words(both.open(f"/jobs/{job}/retry"))
+        assert "Recover : go on from where it stopped" in said
+        assert "Restart : begin anew" in said
+        assert said.count("2 work items would be run again") == 2
+        assert both.harness.job(job).counts.failure == 2
+
+    def test_sending_the_form_starts_it_and_says_so_with_the_job(self, both: Pages) -> None:
+        job = backfill(both)
+        answer = both.send(f"/jobs/{job}/retry", {"reason": "the source is mended"})
+        assert answer.status_code == 200
+        assert f"Retry scheduled for features (recover). Job ID {job}." in words(answer.text)
+        assert both.harness.job(job).counts.pending == 1
+        line = both.audited()[0]
+        assert (line["action"], line["source"], line["reason"]) == ("recover", "console", "the source is mended")
+
+    def test_the_script_of_the_page_is_told_the_same_as_json(self, pages: Pages) -> None:
+        job = backfill(pages)
+        said = pages.send(f"/jobs/{job}/retry", {"type": "restart"}, script=True).json()
+        assert said == {
+            "text": f"Retry scheduled for features (restart). Job ID {job}.",
+            "job": str(job),
+            "details": ["9 left alone: is SUCCESS"],
+            "went_wrong": False,
+        }
+
+    def test_a_form_that_is_sent_twice_does_it_once(self, pages: Pages) -> None:
+        job = backfill(pages)
+        path = f"/jobs/{job}/retry"
+        fields = next(each for each in forms(pages.open(path)) if each["action"] == path)["fields"]
+        first, second = (pages.browser.post(path, data=fields, headers={"Accept": "application/json"}) for _ in range(2))
+        assert first.json() == second.json()
+        assert pages.harness.job(job).counts.pending == 1
+
+    def test_the_second_of_two_people_is_told_that_nothing_was_left_to_do(self, pages: Pages) -> None:
+        job = backfill(pages)
+        other = pages.login(Role.ADMIN)
+        path = f"/jobs/{job}/retry"
+        fields = next(each for each in forms(other.get(path).text) if each["action"] == path)["fields"]
+        pages.send(path)
+        said = words(other.post(path, data=fields).text)
+        assert "Nothing was retried: features." in said
+        assert "1 left alone: is PENDING" in said
+
+    def test_what_is_declared_safe_needs_no_question(self, pages: Pages) -> None:
+        assert 'data-ask data-verb="retry"' in pages.open(f"/work-items/{backfill(pages)}-3")
+        safe = a_definition("safe", idempotent=True)
+        pages.harness.publish(safe)
+        job = pages.failed(task=safe)
+        answer = pages.send(f"/work-items/{job}-0/retry", form=f"/work-items/{job}-0")
+        assert f"Retry scheduled for safe 0 (recover). Job ID {job}." in words(answer.text)
+
+    def test_an_unknown_mode_is_an_error_with_the_job_id(self, pages: Pages) -> None:
+        job = backfill(pages)
+        answer = pages.send(f"/jobs/{job}/retry", {"type": "sideways"})
+        assert answer.status_code == 409
+        assert f"Retry could not be scheduled. Job ID {job}." in words(answer.text)
+        assert "Contact support with this id." in words(answer.text)
+
+
+class TestOverwrite:
+    def test_the_verdict_and_its_evidence_come_first_and_without_consent_nothing_happens(self, both: Pages) -> None:
+        job = backfill(both, ())
+        page = words(both.open(f"/work-items/{job}-2/overwrite"))
+        assert "Not known to be safe" in page or "UNSAFE" in page
+        answer = both.send(f"/work-items/{job}-2/overwrite")
+        assert answer.status_code == 409
+        assert both.harness.job(job).counts.success == 10
+
+    def test_with_consent_it_is_run_again_and_the_audit_keeps_that(self, both: Pages) -> None:
+        job = backfill(both, ())
+        answer = both.send(f"/work-items/{job}-2/overwrite", {"accept_risk": "1"})
+        assert "Re-run scheduled for features day-000002" in words(answer.text)
+        assert both.harness.job(job).counts.pending == 1
+        assert "risk accepted" in both.audited()[0]["expected"]
+
+    def test_a_range_of_a_backfill_is_enough(self, pages: Pages) -> None:
+        job = backfill(pages, ())
+        fields = {"accept_risk": "1", "start": "2023-11-15", "end": "2023-11-18"}
+        answer = pages.send(f"/jobs/{job}/overwrite", fields)
+        assert "2 work items" in words(answer.text)
+        assert pages.harness.job(job).counts.pending == 2
+
+
+def test_a_running_item_reads_cancellation_requested_at_once_and_offers_nothing_more(both: Pages) -> None:
+    job = both.harness.submit(ADD, [NewItem("0", "{}")])
+    both.worker(ADD).take()
+    answer = both.send(f"/work-items/{job}-0/cancel")
+    assert "Cancellation requested for add 0" in words(answer.text)
+    page = both.open(f"/work-items/{job}-0")
+    assert "Manual Cancellation Requested" in page
+    assert f"/work-items/{job}-0/cancel" not in page
+
+
+class TestSelected:
+    def test_what_is_selected_is_retried_together_and_what_cannot_be_is_counted(self, both: Pages) -> None:
+        job = backfill(both, (3, 4))
+        ids = [f"{job}-{number}" for number in (2, 3, 4)]
+        query = "&".join(f"item={each}" for each in ids)
+        page = both.open(f"/selected/retry?{query}")
+        assert words(page).count("2 work items would be run again") == 2
+        fields = next(each for each in forms(page) if each["action"] == "/selected/retry")["fields"]
+        answer = both.browser.post("/selected/retry", data={**fields, "item": ids})
+        assert "Retry scheduled for 2 work items (recover)." in words(answer.text)
+        assert "1 left alone" in words(answer.text)
+        assert both.harness.job(job).counts.pending == 2
+
+    def test_nothing_selected_is_said_to_be_that(self, pages: Pages) -> None:
+        assert "select some jobs, or some work items" in words(pages.open("/selected/retry", status=422))
+
+
+class TestWhoMayDoWhat:
+    def test_a_viewer_sees_no_buttons_and_may_not_act(self, pages: Pages) -> None:
+        job = backfill(pages)
+        pages.browser = pages.login(Role.VIEWER)
+        for path in ("/", "/jobs", f"/jobs/{job}", f"/work-items/{job}-3", "/pipelines"):
+            page = pages.open(path)
+            assert "data-verb" not in page, path
+            assert 'type="checkbox"' not in page, path
+        pages.open(f"/jobs/{job}/retry", status=403)
+
+    def test_a_key_for_some_pipelines_sees_these(self, pages: Pages) -> None:
+        pages.succeeded(ADD)
+        job = backfill(pages)
+        pages.texts[Role.OPERATOR] = pages.key(Role.OPERATOR, "add")
+        pages.browser = pages.login(Role.OPERATOR)
+        assert "features" not in pages.open("/")
+        assert "features" not in words(pages.open("/jobs"))
+        pages.open(f"/jobs/{job}", status=404)
+        pages.open(f"/work-items/{job}-0", status=404)
+        pages.open(f"/rows?item={job}-0", status=404)
+
+    def test_who_has_not_logged_in_is_sent_to_do_so_and_then_goes_on(self, pages: Pages) -> None:
+        stranger = pages.client("", follow_redirects=False)
+        answer = stranger.get("/jobs?q=state:failed", headers={"Accept": "text/html"})
+        assert answer.status_code == 303
+        assert answer.headers["location"].startswith("/login?next=%2Fjobs")
+
+    def test_a_change_without_the_token_of_the_page_is_refused(self, pages: Pages) -> None:
+        job = backfill(pages)
+        answer = pages.browser.post(f"/jobs/{job}/retry", data={"type": "recover"})
+        assert answer.status_code == 403
+        assert pages.harness.job(job).counts.failure == 1
+
+
+def test_a_filter_is_in_the_url_and_one_about_errors_leads_to_the_work_items(both: Pages) -> None:
+    job = backfill(both)
+    both.succeeded(ADD)
+    assert "add" not in words(both.open("/jobs?q=state:failed"))
+    answer = both.browser.get("/jobs?q=class:permanent")
+    assert answer.headers["location"] == "/work-items?q=class%3Apermanent"
+    found = both.open("/work-items?q=class:permanent+pipeline:features")
+    assert re.findall(r'data-key="item-([\d-]+)"', found) == [f"{job}-3"]
+
+
+def test_a_wrong_filter_is_said_beside_the_bar_and_the_list_stays(pages: Pages) -> None:
+    backfill(pages)
+    page = pages.open("/jobs?q=colour:red")
+    assert "is no filter" in words(page)
+    assert 'value="colour:red"' in page
+
+
+def test_pages_of_a_list_lose_and_repeat_nothing(pages: Pages) -> None:
+    jobs = [pages.succeeded(ADD) for _ in range(60)]
+    found: list[str] = []
+    path: str | None = "/jobs"
+    while path:
+        page = pages.open(path)
+        found += re.findall(r'data-key="job-(\d+)"', page)
+        following = re.search(r'rel="next" href="([^"]+)"', page)
+        path = following[1].replace("&amp;", "&") if following else None
+    assert found == [str(each) for each in reversed(jobs)]
+
+
+def test_a_page_that_is_not_there_and_an_id_that_is_none_are_said_in_words(pages: Pages) -> None:
+    assert "no_such_route" in words(pages.open("/nowhere", status=404))
+    assert "there is no job 99" in words(pages.open("/jobs/99", status=404))
+    pages.open("/work-items/seven", status=404)
+
+
+def test_a_pipeline_is_paused_and_goes_on(both: Pages) -> None:
+    assert "add is paused" in words(both.send("/pipelines/add/pause", form="/pipelines").text)
+    both.harness.clock.pass_(3)  # the overview may be two seconds old
+    assert "paused" in words(both.open("/"))
+    assert "add goes on" in words(both.send("/pipelines/add/resume", form="/pipelines").text)
+
+
+def test_what_a_page_loads_is_its_own_and_is_kept_by_the_browser(pages: Pages) -> None:
+    page = pages.open("/")
+    loaded = re.findall(r'(?:href|src)="(/static/[^"]+)"', page)
+    assert len(loaded) == 4
+    for path in loaded:
+        answer = pages.client("").get(path)
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+    assert not re.search(r'(?:href|src|action)="(?:https?:)?//', page)
+    assert not re.search(r"\son\w+=|<style|style=", page), "the policy allows neither scripts nor styles in the page itself"
+
+
+def test_the_first_load_is_small(pages: Pages) -> None:
+    for _ in range(60):
+        pages.succeeded(ADD)
+    answer = pages.browser.get("/jobs", headers={"Accept-Encoding": "gzip"})
+    size = int(answer.headers["content-length"])
+    for path in re.findall(r'(?:href|src)="(/static/[^"]+)"', answer.text):
+        size += int(pages.client("").get(path, headers={"Accept-Encoding": "gzip"}).headers["content-length"])
+    assert size < 100_000
+
+
+def test_under_a_prefix_every_link_has_it() -> None:
+    pages = Pages(root_path="/mulligan")
+    backfill(pages)
+    page = pages.browser.get("/mulligan/", headers={"Accept": "text/html"}).text
+    links = re.findall(r'(?:href|src|action)="(/[^"]*)"', page)
+    assert links
+    assert [each for each in links if not each.startswith("/mulligan")] == []
+    pages.harness.store.close()
+
+
+def test_every_state_has_a_shape_and_a_word_besides_its_colour(pages: Pages) -> None:
+    from mulligan.console.rendering import NAMES, SHAPES
+
+    assert set(SHAPES) == set(NAMES) == set(JobStatus)
+    assert len(set(SHAPES.values())) == len(JobStatus)
