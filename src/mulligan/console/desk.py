@@ -18,7 +18,7 @@ from mulligan.api.overview import OverviewRoutes
 from mulligan.api.served import Served
 from mulligan.api.summary import SummaryRoutes
 from mulligan.console.rendering import Rendering
-from mulligan.core.access import Role
+from mulligan.core.access import Principal, Role
 
 Page = Callable[..., Response]
 
