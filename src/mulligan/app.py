@@ -177,8 +177,11 @@ class Services:
             root_path=settings.root_path,
             login_idle_s=settings.login_idle,
             once=once,
+            listen=self.listen,
+            keep_s=settings.retention,
         )
-        return ApiServer(guarded(served, Console(served)), place)
+        app = guarded(served, Console(served))
+        return ApiServer(app, place, app.stop)
 
     def served(self, supervisor_is_well: Callable[[], bool], tell: Tell = silent, **more: Any) -> Served:
         """Return what the API serves; further keywords are those of `Served`."""

@@ -45,6 +45,7 @@ def called_by(client: Any, route: APIRoute, headers: dict[str, str]) -> Any:
         r"\{\w+\}", lambda found: {"{name}": "add"}.get(found[0], "1-0" if "work-items" in route.path else "1"), route.path
     )
     query = {"type": "recover", "task": "features"} if "partitions" in path or "pipelines/work-items" in path else {}
+    query |= {"follow": "false"} if path == "/api/stream" else {}
     given = {"json": BODIES[route.path]} if route.path in BODIES else {}
     return client.request(method, path, params=query, headers=headers, **given)
 

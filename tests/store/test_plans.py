@@ -27,6 +27,7 @@ add_audit | - | -
 add_calls_job | items_pkey jobs_pkey | items_pkey jobs_pkey
 add_definition | - | -
 add_event | - | -
+add_events | - | -
 add_inputs | - | -
 add_items | - | -
 add_job | - | -
@@ -73,6 +74,7 @@ drop_successor | successors_pkey | successors_pkey
 end_login_session | login_sessions_pkey | login_sessions_pkey
 end_reply | replies_pkey | replies_pkey
 ended_counts | found:ALL jobs_past | jobs_past
+events_end | sqlite_sequence:ALL | -
 expired | items_deadline | items_deadline
 failed_by_class | items_status | items_status
 find_access_key | access_keys_pkey | access_keys_pkey
@@ -105,22 +107,26 @@ is_calling | items_pkey | items_held
 is_living | workers_pkey | workers_pkey
 items_of_jobs | items_pkey | items_pkey
 job_limits | jobs_pkey | jobs_pkey
-job_results | attempts_pkey items_pkey | attempts_pkey items_pkey
-keep_windows | - | -
 job_ranges | inputs_pkey jobs_pkey tasks_pkey | inputs_pkey jobs_pkey tasks_pkey
+job_results | attempts_pkey items_pkey | attempts_pkey items_pkey
+jobs_and_pipelines | jobs_pkey tasks_pkey up:ALL | jobs_pkey tasks_pkey
+keep_windows | - | -
 last_logs | logs_pkey | logs_pkey
 later_written | inputs_window items_pkey past_windows_pkey | inputs_window items_pkey past_windows_pkey
 list_access_keys | access_keys:ALL | access_keys:ALL
 list_tasks | definitions_pkey tasks_unique | definitions_pkey tasks_namespace_name_key
 list_workers | workers:ALL | workers_pkey*
+living_login_sessions | login_sessions_pkey | login_sessions_pkey
 lock_jobs | - | jobs_pkey
 lock_ready_jobs | - |
 lock_task | - | tasks_pkey
 lose_worker | workers_pkey | workers_pkey
 mark_pruned | jobs_pkey | jobs_pkey
+newest_job | jobs:ALL | jobs_pkey
 next_deadline | items_deadline | items_deadline*
 next_retry | items_status | items_status
 old_workers | workers_closed | workers_closed
+open_jobs | jobs_pkey | jobs_pkey
 open_workers | workers_open* | workers_open*
 past_jobs | jobs_past jobs_pkey | jobs_past jobs_pkey
 past_successes | inputs_pkey items_pkey | inputs_pkey items_pkey
@@ -193,14 +199,17 @@ MAY_SCAN = {
     "any_access_key": "its first row is enough",
     "any_successor": "its first row is enough",
     "ended_counts": "goes through what it has found so far",
+    "events_end": "a row for each table that counts its ids, which are few",
     "free_pages": "asks the file, and no table",
     "heads": "SQLite reads the tasks, which are as many as there is code",
     "held_behind": "what SQLite goes through is what it has found so far",
     "calls_below": "goes through the jobs that it has found so far",
     "calls_unended": "goes through the jobs that it has found so far",
     "in_order_unsuccessful": "goes through what was put in order and has not succeeded since, for a retry that a person asks for",
+    "jobs_and_pipelines": "goes through the jobs that it has found so far",
     "list_access_keys": "keys, which people make",
     "list_workers": "the newest by their ids, 500 at most",
+    "newest_job": "the last row of the table",
     "next_deadline": "the first entry of the index is enough",
     "revoke_access_key": "keys, which people make",
     "unended_counts": "goes through what it has found so far",

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.types import ASGIApp
 
 from mulligan.api import errors
 from mulligan.api.access import OPEN, Authenticator, Routes, refuse_undeclared
 from mulligan.api.browsers import LoginCookie
+from mulligan.api.feeding import Feeding
 from mulligan.api.guard import Before, Guard
 from mulligan.api.items import ItemRoutes
 from mulligan.api.jobs import JobRoutes
@@ -21,9 +21,11 @@ from mulligan.api.logins import LoginRoutes
 from mulligan.api.overview import OverviewRoutes
 from mulligan.api.probes import Probes
 from mulligan.api.served import Served
+from mulligan.api.stream import StreamRoutes
 from mulligan.api.summary import SummaryRoutes
 from mulligan.core.access import Role
 from mulligan.engine.logins import Logins
+from mulligan.engine.watchers import Watchers
 
 DESCRIPTION = """Runs the jobs of data and ML pipelines and takes care of what goes wrong.
 
@@ -53,26 +55,41 @@ class Pages(Protocol):
         ...
 
 
+class _Parts(NamedTuple):
+    """What several of the routes and the guard share."""
+
+    logins: Logins
+    authenticator: Authenticator
+    cookie: LoginCookie
+    feeding: Feeding
+
+
 def application(served: Served, pages: Pages | None = None) -> FastAPI:
     """Return the application without its guard; raises where a route declares no role."""
-    return _made(served, pages, *_doors(served))
+    return _made(served, pages, _parts(served))
 
 
-def guarded(served: Served, pages: Pages | None = None) -> ASGIApp:
+def guarded(served: Served, pages: Pages | None = None) -> Guard:
     """Return the application as it is served."""
-    logins, authenticator, cookie = _doors(served)
-    app = _made(served, pages, logins, authenticator, cookie)
-    before = Before(cookie, served.hosts, served.tls, OPEN.union(() if pages is None else pages.open_paths))
-    return Guard(app, authenticator, before, served.tell)
+    parts = _parts(served)
+    before = Before(parts.cookie, served.hosts, served.tls, OPEN.union(() if pages is None else pages.open_paths))
+    return Guard(_made(served, pages, parts), parts.authenticator, before, served.tell, parts.feeding.stop)
 
 
-def _doors(served: Served) -> tuple[Logins, Authenticator, LoginCookie]:
-    own = served.own_key
-    logins = Logins(served.engine, served.login_idle_s, None if own is None else own.principal)
-    return logins, Authenticator(served.keys, own, logins), LoginCookie(served.tls or served.behind_proxy, served.root_path)
+def _parts(served: Served) -> _Parts:
+    key = served.own_key
+    own = None if key is None else key.principal
+    logins = Logins(served.engine, served.login_idle_s, own)
+    watchers = Watchers(served.engine, served.login_idle_s, own)
+    return _Parts(
+        logins=logins,
+        authenticator=Authenticator(served.keys, key, logins),
+        cookie=LoginCookie(served.tls or served.behind_proxy, served.root_path),
+        feeding=Feeding(served.engine, watchers, served.listen, served.tell),
+    )
 
 
-def _made(served: Served, pages: Pages | None, logins: Logins, authenticator: Authenticator, cookie: LoginCookie) -> FastAPI:
+def _made(served: Served, pages: Pages | None, parts: _Parts) -> FastAPI:
     app = FastAPI(
         title="Mulligan",
         description=DESCRIPTION,
@@ -90,7 +107,9 @@ def _made(served: Served, pages: Pages | None, logins: Logins, authenticator: Au
         each.add_to(routes)
     routes.get("/api/openapi.json", Role.VIEWER, include_in_schema=False)(lambda: document(app))
     Probes(served).add_to(app.router)
-    LoginRoutes(served, logins, authenticator, cookie, None if pages is None else pages.login_page).add_to(app.router, routes)
+    StreamRoutes(served, parts.feeding).add_to(routes)
+    page = None if pages is None else pages.login_page
+    LoginRoutes(served, parts.logins, parts.authenticator, parts.cookie, page).add_to(app.router, routes)
     if pages is not None:
         pages.add_to(routes)
     refuse_undeclared(app, () if pages is None else pages.open_paths)

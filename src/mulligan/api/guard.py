@@ -53,8 +53,10 @@ class Before:
 class Guard:
     """An ASGI app around another."""
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator, before: Before, tell: Tell) -> None:
+    def __init__(self, app: ASGIApp, authenticator: Authenticator, before: Before, tell: Tell, stop: Callable[[], None]) -> None:
+        """`stop` ends what is answered without end."""
         self._app = app
+        self.stop = stop
         self._authenticator = authenticator
         self._before = before
         self._hosts = LOOPBACK | {each.lower() for each in before.hosts}

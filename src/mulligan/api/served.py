@@ -11,6 +11,7 @@ from mulligan.engine.keys import Keys, NewKey
 from mulligan.engine.logins import LoginOnce
 from mulligan.engine.reading import Reading
 from mulligan.engine.submitting import Submitting
+from mulligan.store.interface import Hints
 from mulligan.telemetry import Tell
 
 
@@ -30,6 +31,10 @@ class Served:
     hosts: Sequence[str] = ()
     """Names of this server besides those of this machine."""
     own_key: NewKey | None = None
+    listen: Callable[[], Hints | None] = lambda: None
+    """Begins to listen for hints that a job has ended."""
+    keep_s: float = 0.0
+    """So long retention keeps what has ended; 0: for ever."""
     tls: bool = False
     behind_proxy: bool = False
     """Whether a proxy stands before it that does TLS."""

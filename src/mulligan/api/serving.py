@@ -19,6 +19,7 @@ DRAINS_S = 5
 """Requests that run when it is stopped have so long to be answered."""
 STOPS_S = DRAINS_S + 5.0
 BACKLOG = 1_024
+DEAF_MS = 30_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,10 @@ class Place:
 class ApiServer:
     """Serves an application in a thread. Start, stop; both are safe to call twice."""
 
-    def __init__(self, app: ASGIApp, place: Place) -> None:
+    def __init__(self, app: ASGIApp, place: Place, before_stop: Callable[[], None] = lambda: None) -> None:
+        """`before_stop` ends what else would go on for as long as its client likes, such as streams."""
         self._place = place
+        self._before_stop = before_stop
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -141,6 +144,7 @@ class ApiServer:
 
     def stop(self) -> None:
         """Take no more requests, answer those that are there, and end."""
+        self._before_stop()
         self._server.should_exit = True
         if self._thread is not None:
             self._thread.join(STOPS_S)
@@ -157,6 +161,8 @@ def _bound(host: str, port: int) -> socket.socket:
     made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # who reads nothing any more does not hold what it was sent for ever
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAF_MS)
         made.bind((host, port))
         made.listen(BACKLOG)
     except BaseException:

@@ -22,6 +22,8 @@ from mulligan.engine.judging import judge, warn
 from mulligan.engine.neighbours import beside, held_back, warning
 from mulligan.store.store import Session
 
+ACTED = "acted"
+"""The kind of event that tells of a person's action; its reason is the verb."""
 CANCEL_AT_ONCE = 5_000
 """Waiting items of a job revoked in the transaction that flags it; the rest follows in chunks."""
 PAGE = 2_000
@@ -208,6 +210,7 @@ class Commands:
             if dry_run:
                 return
             if session.jobs.flag_cancel(job, now_ms):
+                session.records.add_events(ACTED, [(job, None)], "cancel", now_ms)
                 some = session.items.waiting_of(job, CANCEL_AT_ONCE) + session.items.running_of(job)
                 engine.settle_in(session, [(item, CancelRequested()) for item in some], now_ms, ends)
             else:
@@ -267,6 +270,7 @@ class Commands:
             moves = self._engine.settle_in(session, chosen, self._engine.clock.now_ms(), ends)
             moved = {each.before.key for each in moves}
             chosen = [(item, event) for item, event in chosen if item.key in moved]
+            self._tell(session, [item.key for item, _ in chosen], asked.verb)
         plan.total = len(chosen)
         plan.examples = [f"{asked.verb} {item.key} ({item.status})" for item, _ in chosen[:EXAMPLES]]
         return chosen
@@ -440,6 +444,14 @@ class Commands:
             self._audit(session, asked, target, plan)
         if plan.total and not asked.dry_run:
             self._engine.bell.wake_workers()
+
+    def _tell(self, session: Session, keys: Sequence[ItemKey], verb: str) -> None:
+        """Add an event of each job that was acted on; where that is one work item, of the item."""
+        told: list[tuple[int, int | None]] = [(job, None) for job in sorted({key.job for key in keys})]
+        if len(keys) == 1:
+            told = [(keys[0].job, keys[0].number)]
+        if told:
+            session.records.add_events(ACTED, told, verb, self._engine.clock.now_ms())
 
     def _audit(self, session: Session, asked: _Asked, target: Target, plan: Plan) -> None:
         if asked.dry_run:

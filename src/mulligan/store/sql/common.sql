@@ -248,6 +248,13 @@ where i.status in ('FAILURE', 'REVOKED');
 -- name: add_event
 insert into events (at_ms, kind, job, number, generation, reason) values (:now, :kind, :job, :number, :generation, :reason);
 
+-- name: newest_job
+select coalesce(max(id), 0) from jobs;
+
+-- name: open_jobs
+-- The newest jobs that have not ended, of those after one.
+select id from jobs where id > :after and ended_ms is null order by id desc limit :limit;
+
 -- name: add_audit
 insert into audit (at_ms, actor, source, action, target, reason, expected, found, changed, address, operation)
 values (:now, :actor, :source, :action, :target, :reason, :expected, :found, :changed, :address, :operation);

@@ -319,6 +319,33 @@ select xid::text::bigint, id, at_ms, kind, job, number, generation, reason from 
 where (xid, id) > (cast(cast(:position as text) as xid8), :id) and xid < pg_snapshot_xmin(pg_current_snapshot())
 order by xid, id limit :limit;
 
+-- name: events_end
+-- Below the oldest running transaction everything is visible; what comes from there on is yet to be read.
+select pg_snapshot_xmin(pg_current_snapshot())::text::bigint, 0;
+
+-- name: add_events
+insert into events (at_ms, kind, job, number, reason)
+select :now, :kind, (v ->> 0)::bigint, (v ->> 1)::bigint, :reason from jsonb_array_elements(:rows::jsonb) v;
+
+-- name: jobs_and_pipelines
+-- Jobs as they are, each with the job at the top of all that called each other, whose task is the pipeline.
+with recursive up (job, at) as (
+    select value::bigint, value::bigint from jsonb_array_elements_text(:jobs::jsonb)
+    union all
+    select u.job, j.parent_job from up u cross join lateral (select parent_job from jobs where id = u.at offset 0) j
+    where j.parent_job is not null)
+select j.id, r.id, t.namespace, t.name, j.run_id, j.cancel_ms, j.ended_ms,
+    j.pending, j.started, j.retry, j.success, j.failure, j.revoked
+from up u cross join lateral (select id, task, parent_job from jobs where id = u.at offset 0) r
+join tasks t on t.id = r.task
+cross join lateral (select * from jobs where id = u.job offset 0) j
+where r.parent_job is null;
+
+-- name: living_login_sessions
+-- Of some, those that are not over: seen since one moment, begun since another.
+select digest, key from login_sessions
+where digest = any (array(select jsonb_array_elements_text(:digests::jsonb))) and seen_ms > :seen and created_ms > :created;
+
 -- name: begin_retention
 -- One process removes at a time, until its transaction ends; nothing returned means that another one is at it.
 select 1 where pg_try_advisory_xact_lock(hashtext('mulligan retention'), hashtext(current_schema()));

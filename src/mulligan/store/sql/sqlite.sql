@@ -15,6 +15,28 @@ select 1 where 0 and :task is null;
 select 0, id, at_ms, kind, job, number, generation, reason from events where id > :id and :position is not null
 order by id limit :limit;
 
+-- name: events_end
+-- Where the newest event stands, also where it was removed.
+select 0, coalesce((select seq from sqlite_sequence where name = 'events'), 0);
+
+-- name: add_events
+insert into events (at_ms, kind, job, number, reason) select :now, :kind, value ->> 0, value ->> 1, :reason from jsonb_each(:rows);
+
+-- name: jobs_and_pipelines
+-- Jobs as they are, each with the job at the top of all that called each other, whose task is the pipeline.
+with recursive up (job, at) as (
+    select value, value from json_each(:jobs)
+    union all
+    select u.job, j.parent_job from up u join jobs j on j.id = u.at where j.parent_job is not null)
+select j.id, r.id, t.namespace, t.name, j.run_id, j.cancel_ms, j.ended_ms,
+    j.pending, j.started, j.retry, j.success, j.failure, j.revoked
+from up u join jobs r on r.id = u.at and r.parent_job is null join tasks t on t.id = r.task join jobs j on j.id = u.job;
+
+-- name: living_login_sessions
+-- Of some, those that are not over: seen since one moment, begun since another.
+select digest, key from login_sessions
+where digest in (select value from json_each(:digests)) and seen_ms > :seen and created_ms > :created;
+
 -- name: heads
 -- For every task, kind and priority the earliest due time: says what may be claimed now and when to look again.
 select task, once, priority, due_ms from (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from mulligan.store.interface import Run, one
@@ -80,6 +81,11 @@ class Access:
     def see_login(self, digest: str, now_ms: int) -> None:
         """Note that somebody who is logged in was seen."""
         self._run("see_login_session", {"digest": digest, "now": now_ms})
+
+    def living_logins(self, digests: Iterable[str], seen_ms: int, created_ms: int) -> dict[str, str]:
+        """Return those of some login sessions that were seen, and begun, after a moment, each with the id of its key."""
+        values = {"digests": json.dumps(list(digests)), "seen": seen_ms, "created": created_ms}
+        return {row[0]: row[1] for row in self._run("living_login_sessions", values)}
 
     def end_login(self, digest: str) -> bool:
         """Log somebody out; False where that was done before."""

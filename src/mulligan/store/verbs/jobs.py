@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from mulligan.core.errors import Refused
-from mulligan.core.job import Job, JobStatus, Reason, Wait
+from mulligan.core.job import Counts, Job, JobStatus, Reason, Wait
 from mulligan.core.submission import NewItem
 from mulligan.store.interface import Run, one
 from mulligan.store.rows import job_of
@@ -50,6 +50,19 @@ class RunIdRow(NamedTuple):
     input_digest: str
     sealed: bool
     touched_ms: int
+
+
+class SeenJob(NamedTuple):
+    """A job as it is, and the job at the top of all that called each other, whose task is the pipeline."""
+
+    job: int
+    root: int
+    namespace: str
+    pipeline: str
+    run_id: str
+    cancel_ms: int | None
+    ended_ms: int | None
+    counts: Counts
 
 
 class ResultRow(NamedTuple):
@@ -165,6 +178,19 @@ class Jobs:
         """Return a job, or None."""
         row = one(self._run("read_job", {"job": job}))
         return job_of(row) if row else None
+
+    def newest(self) -> int:
+        """Return the id of the newest job; 0 where there is none."""
+        return int((one(self._run("newest_job", {})) or (0,))[0])
+
+    def open(self, after: int, limit: int) -> list[int]:
+        """Return the newest jobs after one that have not ended: it looks through all of these."""
+        return [row[0] for row in self._run("open_jobs", {"after": after, "limit": limit})]
+
+    def seen(self, jobs: Iterable[int]) -> list[SeenJob]:
+        """Return jobs as they are, each with its pipeline; what is not there is left out."""
+        rows = self._run("jobs_and_pipelines", {"jobs": json.dumps(list(jobs))})
+        return [SeenJob(row[0], row[1], row[2], row[3], row[4], row[5], row[6], Counts(*row[7:])) for row in rows]
 
     def run_ids(self, jobs: Iterable[int]) -> dict[int, tuple[str, str]]:
         """Return run id and time zone of jobs."""

@@ -144,6 +144,14 @@ class Records:
         values = {"now": now_ms, "kind": kind, "job": job, "number": number, "generation": generation, "reason": reason}
         self._run("add_event", values)
 
+    def add_events(self, kind: str, keys: Iterable[tuple[int, int | None]], reason: str, now_ms: int) -> None:
+        """Add an event of each of some jobs (with no number) or items."""
+        self._run("add_events", {"now": now_ms, "kind": kind, "rows": as_json(keys), "reason": reason})
+
+    def events_end(self) -> EventPlace:
+        """Return the place after which everything stands that is yet to come."""
+        return EventPlace(*(one(self._run("events_end", {})) or FIRST))
+
     def events(self, after: EventPlace = FIRST, limit: int = 1000) -> list[EventRow]:
         """Return the events after a place, none of which is skipped for having been committed late."""
         rows = self._run("read_events", {"position": after.position, "id": after.id, "limit": limit})
