@@ -41,7 +41,8 @@ _DEFINITIONS = "select id, body from definitions"
 _WINDOWS = "select job, number, task, window_start_ms from inputs where window_start_ms is not null"
 _EVENTS = """
 select kind, job, number, generation from events
-where kind <> 'acted' and job not in (select id from jobs where pruned_to is not null)"""  # being removed just now, a piece at a time
+where kind <> 'acted' and job not in (
+    select id from jobs where pruned_to is not null)"""  # being removed just now, a piece at a time
 _WORKERS = "select id, beat, lost_ms is not null from workers where closed_ms is null or lost_ms is not null"
 _AUDIT = "select coalesce(sum(changed), 0) from audit where action in ('recover', 'restart', 'overwrite')"
 

@@ -57,7 +57,12 @@ class StreamRoutes:
     def add_to(self, routes: Routes) -> None:
         """Register the route."""
         routes.get(
-            "/api/stream", Role.VIEWER, response_class=EventStream, responses={200: {"content": _CONTENT}}, tags=["stream"]
+            "/api/stream",
+            Role.VIEWER,
+            response_class=EventStream,
+            status_code=200,
+            responses={200: {"content": _CONTENT}},
+            tags=["stream"],
         )(self.stream)
 
     async def stream(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import sys
 import webbrowser
 from pathlib import Path
@@ -18,6 +19,7 @@ from mulligan.config.settings import SQLITE
 from mulligan.core.definition import Definition
 from mulligan.core.errors import ConfigError
 
+FILES = 65_536
 Sources = Annotated[list[str], typer.Argument(metavar="FILE", help="Python files, or dotted modules, that define tasks.")]
 Processes = Annotated[
     int | None,
@@ -114,6 +116,7 @@ def server(
     with contextlib.ExitStack() as stack:
         stack.callback(services.close)
         supervisor = services.make_supervisor(tell)
+        _allow_connections()
         api = services.make_api(tell, supervisor)
         stack.callback(api.stop)
         with supervisor.stopped_by_signals():
@@ -162,6 +165,15 @@ def demo(
     database = settings.database if settings.sqlite_path is None else ""
     plan = Plan(database, days, workers, processes, kill_every, seed)
     return run(folder, plan, stay=stay, fresh=fresh, console=shell.console)
+
+
+def _allow_connections() -> None:
+    """Take as many open files as there may be: each who listens is one, and 1,024 is what many systems begin with."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _has_screen(shell: Shell) -> bool:
