@@ -166,22 +166,28 @@
     $("live-text").textContent = text;
     $("live").classList.toggle("lost", lost);
   };
+  let stream, poll;
   const listen = () => {
-    const stream = new EventSource(`${root}/api/stream`);
-    let poll;
+    const job = live.dataset.job;
+    stream = new EventSource(`${root}/api/stream${job ? `?job=${job}` : ""}`);
     stream.onopen = () => { clearInterval(poll); poll = undefined; lively(paused ? "Paused" : "Live", false); refresh(); };
     stream.onerror = () => {
       lively("Away", true);
       poll ??= setInterval(() => refresh(), 5000);
-      if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 10000);
+      if (stream.readyState === EventSource.CLOSED) setTimeout(() => document.hidden || listen(), 5000);
     };
-    stream.onmessage = () => refresh();
-    for (const kind of ["changed", "item_failed", "job_ended", "audit", "reset"]) stream.addEventListener(kind, () => refresh());
+    for (const kind of ["changed", "item_failed", "job_ended", "acted", "reset"]) stream.addEventListener(kind, () => refresh());
   };
   if (live && window.EventSource) {
     $("live").hidden = false;
     listen();
-    document.addEventListener("visibilitychange", () => document.hidden || refresh());
+    // A page that nobody sees listens to nothing: browsers allow but a few connections to one server.
+    document.addEventListener("visibilitychange", () => {
+      stream.close();
+      clearInterval(poll);
+      poll = undefined;
+      if (!document.hidden) { listen(); refresh(); }
+    });
     setInterval(() => refresh(), 30000);
   }
   const pause = () => {
