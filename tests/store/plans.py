@@ -15,10 +15,18 @@ _NAMED = re.compile(
     r"\b(?:from|join|update|into)\s+(\w+)(?:\s+(?:as\s+)?(?!on\b|set\b|where\b|values\b|indexed\b|order\b|join\b)(\w+))?"
 )
 _STEP = re.compile(r"^(SEARCH|SCAN) (\w+)(?: EXISTS)?(?: USING (?:COVERING )?(?:INDEX (\w+)|(?:INTEGER )?(PRIMARY KEY)))?(.*)$")
-BATCHES = {"tasks": [1], "jobs": [1], "workers": [1], "keys": [[1, 0]], "places": ["1"], "rows": [[1, 0, 0, "x", 1]]}
+BATCHES = {
+    "tasks": [1],
+    "jobs": [1],
+    "workers": [1],
+    "keys": [[1, 0]],
+    "places": ["1"],
+    "causes": ["1"],
+    "rows": [[1, 0, 0, "x", 1]],
+}
 _INDEXES = "select indexname, indexdef from pg_indexes where schemaname = current_schema()"
 TEXTS = ("status", "kind", "key", "name", "namespace", "instance", "digest", "run_id", "value", "target", "position", "reason")
-TEXTS += ("operation", "owner", "role", "pipelines", "body")
+TEXTS += ("operation", "owner", "role", "pipelines", "body", "cause", "failure_class")
 
 
 class Read(NamedTuple):
