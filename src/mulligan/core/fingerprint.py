@@ -33,8 +33,6 @@ class Fingerprint:
     """Of the error that it is made of."""
     parts: tuple[Part, ...]
     version: int = VERSION
-    inherited: bool = False
-    """Whether it is that of a call which has failed, and been counted: a workflow's own failure is not another one."""
 
     @property
     def title(self) -> str:

@@ -83,7 +83,7 @@ class Causes:
         """Have a move of a work item counted for a task; `root`: it is no call of a workflow."""
         if move.cause is not None:
             noted = self._of(task, move.cause.cause)
-            noted.failures += not move.cause.inherited
+            noted.failures += 1
             noted.what, noted.sample = noted.what or move.cause, move.after
             noted.failure_class, noted.at_ms = move.after.failure_class, max(noted.at_ms, now_ms)
         if root and move.before.cause is not None and move.before.status is JobStatus.FAILURE:
