@@ -38,6 +38,7 @@ def test_every_field_of_a_rule_is_read(tmp_path):
         needs_retry_after = true
         unwrap = true
         note = "acme asks for patience"
+        cause = "acme-busy"
         """,
     )
     assert load_rules(file).rules == (
@@ -55,6 +56,7 @@ def test_every_field_of_a_rule_is_read(tmp_path):
             needs_retry_after=True,
             unwrap=True,
             note="acme asks for patience",
+            cause="acme-busy",
         ),
     )
 
@@ -81,6 +83,8 @@ def test_every_field_of_a_rule_is_read(tmp_path):
         ('message = ""', "message"),
         ("needs_retry_after = 1", "needs_retry_after"),
         ('note = "a | b"', "note"),
+        ('cause = "two words"', "cause"),
+        ('cause = "0123456789ab"', "cause"),
         ('status = "503"', "status"),
     ],
 )

@@ -339,3 +339,14 @@ def test_facts_leave_out_what_is_not_known_and_ignore_what_is_new():
 def test_what_is_no_failure_is_refused(text):
     with pytest.raises(ValueError):
         failure_from_json(text)
+
+
+def test_the_rule_that_decides_names_the_cause_and_no_other() -> None:
+    named = Rule("busy", FailureClass.RATE_LIMITED, exceptions=("acme.Busy",), cause="acme-busy")
+    rules = RuleSet((named, Rule("wide", FailureClass.UNKNOWN, exceptions=("Exception",), cause="wide")))
+    busy = ErrorFacts(("acme.Busy", "Exception"))
+    group = ErrorFacts(("ExceptionGroup", "Exception"), members=((busy,),))
+    for failure in (Failure(Kind.EXCEPTION, (busy,)), Failure(Kind.EXCEPTION, (group,))):
+        assert classify(failure, (), rules, RuleSet()).cause == "acme-busy"
+    assert classify(Failure(Kind.EXCEPTION, (busy,)), (("acme.Busy", FailureClass.PERMANENT),), rules, RuleSet()).cause is None
+    assert classify(Failure(Kind.LOST), (), rules, RuleSet()).cause is None

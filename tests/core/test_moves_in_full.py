@@ -21,6 +21,8 @@ from mulligan.core.events import (
     Succeeded,
     WorkerLost,
 )
+from mulligan.core.failure import Kind
+from mulligan.core.fingerprint import of_kind, of_reason
 from mulligan.core.job import FAR_FUTURE_MS, Attempt, FailureClass, Item, JobStatus, Outcome, Reason, Wait
 from mulligan.core.lifecycle import MAX_REPLAYS, MAX_SNOOZES, POISON_CRASHES, Transition, decide
 from mulligan.core.retry import NEVER, Policy, Retry
@@ -38,6 +40,8 @@ POLICY = Policy(
     }
 )
 ONCE = Policy()
+CAUSE = a_failure(an_item()).cause
+assert CAUSE is not None
 
 
 def running(**changes: Any) -> Item:
@@ -118,12 +122,14 @@ def test_a_deadline_that_is_a_moment_away_lets_a_claim_pass() -> None:
 
 
 def test_a_success_ends_the_item_and_forgets_its_troubles() -> None:
-    found = decided(running(crashes=2, failure_class=FailureClass.TRANSIENT, reason=Reason.WILL_RETRY), Succeeded(run(), '"x"'))
+    failed = running(crashes=2, failure_class=FailureClass.TRANSIENT, reason=Reason.WILL_RETRY, cause="0" * 12)
+    found = decided(failed, Succeeded(run(), '"x"'))
     assert changes(found) == {
         **ENDS,
         "status": JobStatus.SUCCESS,
         "reason": Reason.SUCCEEDED,
         "crashes": 0,
+        "cause": None,
         "failure_class": None,
         "ended_ms": ENDED,
     }
@@ -168,10 +174,13 @@ def test_a_failure_with_budget_left_waits_with_jitter() -> None:
         "due_ms": NOW + 150_000,
         "charges": (2, 0, 0, 0),
         "failure_class": FailureClass.TRANSIENT,
+        "cause": CAUSE.cause,
     }
+    assert found.cause == CAUSE
     assert record(found) == {
         **RECORD,
         **FAILS,
+        "cause": CAUSE.cause,
         "outcome": Outcome.FAILED,
         "reason": Reason.WILL_RETRY,
         "failure_class": FailureClass.TRANSIENT,
@@ -195,10 +204,13 @@ def test_a_failure_without_budget_left_ends_the_item() -> None:
         "charges": (3, 0, 0, 0),
         "ended_ms": ENDED,
         "failure_class": FailureClass.TRANSIENT,
+        "cause": CAUSE.cause,
     }
+    assert found.cause == CAUSE
     assert record(found) == {
         **RECORD,
         **FAILS,
+        "cause": CAUSE.cause,
         "outcome": Outcome.FAILED,
         "reason": Reason.BUDGET_SPENT,
         "failure_class": FailureClass.TRANSIENT,
@@ -275,6 +287,7 @@ def test_a_lost_worker_is_a_failure_of_the_machine_and_keeps_the_item_s_place() 
         "wait": Wait.BACKOFF,
         "charges": (1, 1, 0, 0),
         "failure_class": FailureClass.INFRASTRUCTURE,
+        "cause": of_kind(Kind.LOST).cause,
     }
     told = record(found)
     assert (told["outcome"], told["rule"], told["error_type"], told["failure"]) == (Outcome.LOST, "lost", "worker lost", "")
@@ -293,6 +306,7 @@ def test_an_attempt_that_its_worker_stopped_is_a_failure_of_the_machine() -> Non
         "error_type": "interrupted",
         "error_message": "the worker was stopped while this ran",
         "failure": "",
+        "cause": of_kind(Kind.STOPPED).cause,
         "entry": 1,
         "charged": 1,
         "delay_ms": 0,
@@ -313,6 +327,7 @@ def test_an_interrupted_body_of_a_workflow_is_replayed_in_its_place_until_it_was
     assert record(again) == {**RECORD, "outcome": outcome, "reason": Reason.REPLAYED}
     kind = FailureClass.INFRASTRUCTURE
     failed = {"status": JobStatus.FAILURE, "reason": Reason.POISON, "failure_class": kind, "ended_ms": ENDED}
+    failed["cause"] = of_reason(Reason.POISON).cause
     assert changes(over) == {**ends, **failed}
     assert record(over) == {**RECORD, "attempt": MAX_REPLAYS, "outcome": outcome, "reason": Reason.POISON}
 
@@ -356,6 +371,8 @@ def test_a_snooze_too_many_or_past_the_cutoff_ends_the_item(item: Item, reason: 
         ENDED,
         item.snoozes + 1,
     )
+    assert found.cause == of_reason(reason)
+    assert found.after.cause == of_reason(reason).cause
     assert record(found) == {**RECORD, "outcome": Outcome.SNOOZED, "reason": reason, "delay_ms": 60_000}
 
 
@@ -380,21 +397,24 @@ def test_what_was_not_started_goes_back_as_it_was() -> None:
     ],
 )
 def test_however_an_attempt_ends_after_a_cancel_but_by_success_it_is_cancelled(event: Event, facts: dict[str, Any]) -> None:
-    found = decided(running(cancel_ms=NOW - 1, failure_class=FailureClass.UNKNOWN), event)
+    found = decided(running(cancel_ms=NOW - 1, failure_class=FailureClass.UNKNOWN, cause="0" * 12), event)
+    assert found.cause is None, "what was cancelled is not counted as a failure"
     assert changes(found) == {
         **ENDS,
         "status": JobStatus.REVOKED,
         "reason": Reason.CANCELLED,
         "failure_class": None,
+        "cause": None,
         "ended_ms": NOW,
     }
     assert record(found) == {**RECORD, **facts, "outcome": Outcome.CANCELLED, "reason": Reason.CANCELLED}
 
 
 def test_a_cancel_ends_what_waits_and_marks_what_runs() -> None:
-    waiting = an_item(JobStatus.RETRY, version=4)
+    waiting = an_item(JobStatus.RETRY, version=4, cause="0" * 12)
     found = decided(waiting, CancelRequested())
     assert changes(found) == {
+        "cause": None,
         "status": JobStatus.REVOKED,
         "wait": None,
         "reason": Reason.CANCELLED,
@@ -418,9 +438,11 @@ def test_a_deadline_ends_what_still_waits(cutoff_ms: int | None, reason: Reason)
         "wait": None,
         "reason": reason,
         "failure_class": FailureClass.TIMEOUT,
+        "cause": of_reason(reason).cause,
         "version": 5,
         "ended_ms": NOW,
     }
+    assert found.cause == of_reason(reason)
     for other in (item._replace(deadline_ms=NOW + 1), item._replace(deadline_ms=None), running(deadline_ms=NOW)):
         assert decide(other, DeadlinePassed(), POLICY, NOW, 0.5) is None
 
@@ -439,6 +461,7 @@ SPENT = {
     "keep_from": 2,
     "ended_ms": NOW + 9,
     "failure_class": FailureClass.UNKNOWN,
+    "cause": "0" * 12,
 }
 FRESH = {
     "status": JobStatus.PENDING,
@@ -454,6 +477,7 @@ FRESH = {
     "crashes": 0,
     "snoozes": 0,
     "failure_class": None,
+    "cause": None,
     "ended_ms": None,
     "definition": 6,
     "once": True,

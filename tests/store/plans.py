@@ -22,11 +22,12 @@ BATCHES = {
     "workers": [1],
     "keys": [[1, 0]],
     "places": ["1"],
+    "causes": ["1"],
     "rows": [[1, 0, 0, "x", 1]],
 }
 _INDEXES = "select indexname, indexdef from pg_indexes where schemaname = current_schema()"
 TEXTS = ("status", "kind", "key", "name", "namespace", "instance", "digest", "run_id", "value", "target", "position", "reason")
-TEXTS += ("operation", "owner", "role", "pipelines", "body")
+TEXTS += ("operation", "owner", "role", "pipelines", "body", "cause", "failure_class")
 
 
 class Read(NamedTuple):

@@ -59,6 +59,7 @@ checkpoint_definitions | checkpoints_pkey items_pkey | checkpoints_pkey items_pk
 claim_at_once | | attempts_pkey inputs_pkey items_pkey items_ready jobs_cancelling* jobs_pkey
 claimable | inputs_pkey items_ready jobs_cancelling* |
 close_worker | workers_pkey | workers_open
+count_causes | causes_pkey | causes_pkey
 count_items | jobs_pkey | jobs_pkey
 count_moves | jobs_pkey |
 count_refused | workers_pkey | workers_pkey
@@ -77,6 +78,8 @@ ended_counts | found:ALL jobs_past | jobs_past
 events_end | sqlite_sequence:ALL | -
 expired | items_deadline | items_deadline
 failed_by_class | items_status | items_status
+failed_by_cause | items_pkey jobs_pkey | items_pkey jobs_pkey
+failed_unsealed_by_cause | items_pkey jobs_unsealed* | items_status jobs_unsealed*
 find_access_key | access_keys_pkey | access_keys_pkey
 find_calls_job | items_pkey jobs_calls | items_pkey jobs_calls
 find_definition | definitions_unique | definitions_task_digest_key
@@ -114,6 +117,7 @@ keep_windows | - | -
 last_logs | logs_pkey | logs_pkey
 later_written | inputs_window items_pkey past_windows_pkey | inputs_window items_pkey past_windows_pkey
 list_access_keys | access_keys:ALL | access_keys:ALL
+list_causes | causes_pkey tasks_unique | causes_pkey tasks_namespace_name_key
 list_tasks | definitions_pkey tasks_unique | definitions_pkey tasks_namespace_name_key
 list_workers | workers:ALL | workers_pkey*
 living_login_sessions | login_sessions_pkey | login_sessions_pkey
@@ -134,6 +138,7 @@ predecessors | successors_unique | successors_next_job_next_number_key
 prune_arrivals | arrivals_pkey | arrivals_pkey
 prune_attempts | attempts_pkey | attempts_pkey place
 prune_calls | calls_number | calls_number
+prune_causes | causes:ALL causes_pkey | causes:ALL place
 prune_checkpoints | checkpoints_pkey | checkpoints_pkey place
 prune_events | events_of_item | events_of_item place
 prune_inputs | inputs_pkey | inputs_pkey place
@@ -153,6 +158,7 @@ read_attempts | attempts_pkey | attempts_pkey
 read_audit | audit_pkey | audit_pkey
 read_called | attempts_pkey calls_number items_pkey jobs_pkey tasks_pkey | attempts_pkey calls_number items_pkey jobs_pkey tasks_pkey
 read_calls | attempts_pkey calls_pkey items_pkey tasks_pkey | attempts_pkey calls_number items_pkey tasks_pkey
+read_causes | causes_pkey tasks_unique | causes_pkey tasks_namespace_name_key
 read_checkpoints | checkpoints_pkey | checkpoints_pkey
 read_definition | definitions_pkey | definitions_pkey
 read_events | events_pkey | events_in_order
@@ -211,6 +217,7 @@ MAY_SCAN = {
     "list_workers": "the newest by their ids, 500 at most",
     "newest_job": "the last row of the table",
     "next_deadline": "the first entry of the index is enough",
+    "prune_causes": "causes, which are as many as there are ways to fail, once a minute",
     "revoke_access_key": "keys, which people make",
     "unended_counts": "goes through what it has found so far",
     "tasks_with_workers": "the workers that live, and what they can do",
@@ -301,6 +308,13 @@ def test_what_failed_in_any_job_is_found_without_what_has_not(world: Harness) ->
     for asked in listed(world, {"status": "FAILURE"}):
         read = {each.index: each.sought for each in asked if each.table == "items"}
         assert read in ({"items_pkey": True}, {"items_status": False}), read
+
+
+@pytest.mark.parametrize("more", [{}, {"status": "FAILURE"}, {"after": (1, 5)}, {"task": "features"}], ids=str)
+def test_what_failed_of_a_cause_is_found_without_what_failed_of_another(world: Harness, more: dict[str, object]) -> None:
+    for asked in listed(world, {"cause": "0" * 12, "namespace": "default", **more}):
+        read = {each.index: each.sought for each in asked if each.table == "items"}
+        assert read == {"items_cause": True}, read
 
 
 @pytest.mark.parametrize("name", ["claim_at_once", "settle_at_once", "apply_at_once"])

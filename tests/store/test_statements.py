@@ -71,7 +71,7 @@ def test_every_invariant_says_what_is_wrong_when_it_does_not_hold() -> None:
 COPY = """insert into attempts
     select job, number, token + 9, generation, attempt + 1, worker, outcome, reason, claimed_ms, started_ms, ended_ms,
         failure_class, rule, error_type, error_message, failure, entry, charged, {}, retry_after_ms, rows, result,
-        exit_code, signal, pid
+        exit_code, signal, pid, cause
     from attempts limit 1"""
 BREAKAGE = {
     "I12_counters": "update jobs set pending = pending + 1",
@@ -88,6 +88,8 @@ BREAKAGE = {
     "I10_checkpoints": "insert into checkpoints values (1, 0, 'step', 'x', 9, '1', 1, 1, 1)",
     "I24_order": "update items set wait = 'predecessor' where status = 'PENDING'",
     "I24_succeeded": "insert into successors select job, number, 1, 3 from items where status = 'SUCCESS'",
+    "I26_failed_now": "update causes set failed_now = failed_now + 1",
+    "I26_cause": "update items set cause = null where failure_class is not null",
     "I16_delay": COPY.format("9000, 1000"),
     "I7_at_most_once": COPY.format("delay_ms, planned_ms") + "; update items set once = 1",  # noqa: S608 - constants of this file
 }

@@ -13,6 +13,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from mulligan.api import errors
 from mulligan.api.access import OPEN, Authenticator, Routes, refuse_undeclared
 from mulligan.api.browsers import LoginCookie
+from mulligan.api.causes import CauseRoutes
 from mulligan.api.feeding import Feeding
 from mulligan.api.guard import Before, Guard
 from mulligan.api.items import ItemRoutes
@@ -103,7 +104,7 @@ def _made(served: Served, pages: Pages | None, parts: _Parts) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=1_000)
     errors.add_to(app, None if pages is None else pages.problem_page)
     routes = Routes(app.router)
-    for each in (JobRoutes(served), ItemRoutes(served), OverviewRoutes(served), SummaryRoutes(served)):
+    for each in (JobRoutes(served), ItemRoutes(served), OverviewRoutes(served), SummaryRoutes(served), CauseRoutes(served)):
         each.add_to(routes)
     routes.get("/api/openapi.json", Role.VIEWER, include_in_schema=False)(lambda: document(app))
     Probes(served).add_to(app.router)

@@ -26,6 +26,7 @@ from mulligan.engine.reading import Reading
 
 STATUSES = Annotated[list[JobStatus] | None, Query(max_length=6, description="Those in one of these; may be repeated.")]
 CLASSES = Annotated[FailureClass | None, Query(description="Those whose last failure was of a class.")]
+CAUSE = Annotated[str | None, Query(max_length=64, description="Those that failed of a cause last.", examples=["3f9c01b27ad4"])]
 KEY = Annotated[str | None, Query(max_length=200, description="The one of a key within its job.")]
 WINDOW = Annotated[str | None, Query(max_length=64, description="A moment; without a zone in UTC.", examples=["2024-03-07"])]
 ERROR = Annotated[str | None, Query(max_length=500, description="Those with a text in their error.")]
@@ -82,6 +83,7 @@ class ItemRoutes:
         status: STATUSES = None,
         task: Annotated[str | None, Query(max_length=200)] = None,
         failure_class: CLASSES = None,
+        cause: CAUSE = None,
         run_id: Annotated[str | None, Query(max_length=200)] = None,
         key: KEY = None,
         window_start: WINDOW = None,
@@ -99,6 +101,7 @@ class ItemRoutes:
             "status": status,
             "task": task,
             "failure_class": failure_class,
+            "cause": cause,
             "run_id": run_id,
             "key": key,
             "window_start": window_start,

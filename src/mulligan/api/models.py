@@ -105,6 +105,7 @@ class WorkItem(BaseModel):
     generation: int
     attempt: int
     failure_class: FailureClass | None
+    cause: str | None = Field(description="What it failed of last: see `/api/causes`.", examples=["3f9c01b27ad4"])
     error_type: str | None
     error_message: str | None
     result: Any = None
@@ -138,6 +139,7 @@ class WorkItem(BaseModel):
             generation=item.generation,
             attempt=item.attempt,
             failure_class=item.failure_class,
+            cause=item.cause,
             error_type=detail.error_type,
             error_message=view.error_message,
             result=None if result is None else json.loads(result),
@@ -163,6 +165,7 @@ class Attempt(BaseModel):
     outcome: Outcome
     failure_class: FailureClass | None
     rule: str | None = Field(examples=["default:http-503"])
+    cause: str | None = Field(description="What the failure is counted as: see `/api/causes`.", examples=["3f9c01b27ad4"])
     error_type: str | None
     error_message: str | None
     decision: Reason
@@ -184,6 +187,7 @@ class Attempt(BaseModel):
             outcome=row.outcome,
             failure_class=row.failure_class,
             rule=row.rule,
+            cause=row.cause,
             error_type=row.error_type,
             error_message=row.error_message,
             decision=row.reason,

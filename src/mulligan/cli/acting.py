@@ -47,6 +47,9 @@ OfClass = Annotated[
     FailureClass | None,
     typer.Option("--class", case_sensitive=False, metavar="CLASS", help=CLASS_HELP, show_default=False),
 ]
+OfCause = Annotated[
+    str | None, typer.Option("--cause", metavar="CAUSE", help="All that match: failed of a root cause.", show_default=False)
+]
 OfError = Annotated[
     str | None, typer.Option("--error", metavar="TEXT", help="All that match: with a text in the error.", show_default=False)
 ]
@@ -73,6 +76,7 @@ class Matching:
     run_id: OfRunId = None
     status: OfStatus = field(default_factory=list)
     failure_class: OfClass = None
+    cause: OfCause = None
     error: OfError = None
 
     def filters(self, fitting: Iterable[JobStatus]) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from mulligan.cli.words import by_status, iso
+from mulligan.client.causes import Cause, CauseSample
 from mulligan.client.items import Attempt, WorkItem
 from mulligan.client.job import Job
 from mulligan.engine.asking import Plan
@@ -51,6 +53,7 @@ def of_item(item: WorkItem) -> dict[str, Any]:
         "generation": item.generation,
         "attempt": item.attempt,
         "failure_class": item.failure_class and str(item.failure_class),
+        "cause": item.cause,
         "error_message": item.error_message,
         "result": item.result,
         "progress": round(item.progress, 1),
@@ -72,6 +75,7 @@ def of_attempt(place: int, attempt: Attempt) -> dict[str, Any]:
         "outcome": str(attempt.outcome),
         "failure_class": attempt.failure_class and str(attempt.failure_class),
         "rule": attempt.rule,
+        "cause": attempt.cause,
         "error_type": attempt.error_type,
         "error_message": attempt.error_message,
         "decision": str(attempt.decision),
@@ -84,6 +88,35 @@ def of_attempt(place: int, attempt: Attempt) -> dict[str, Any]:
         "exit_code": row.exit_code,
         "signal": row.signal,
     }
+
+
+def of_cause(cause: Cause, sample: CauseSample | None = None, *, whole: bool = False) -> dict[str, Any]:
+    """Return a root cause as a document; `whole`: with why failures are counted as it, and one of them."""
+    detail = {
+        "version": cause.version,
+        "why": [{"what": what, "value": value} for what, value in cause.why],
+        "sample": None if sample is None else asdict(sample),
+    }
+    return {
+        "id": cause.id,
+        "failure_class": str(cause.failure_class),
+        "error_type": cause.error_type,
+        "title": cause.title,
+        "failed_now": cause.failed_now,
+        "failures": cause.failures,
+        "pipelines": [
+            {
+                "pipeline": each.pipeline,
+                "failed_now": each.failed_now,
+                "failures": each.failures,
+                "first_seen_at": each.first_seen.isoformat(timespec="milliseconds"),
+                "last_seen_at": each.last_seen.isoformat(timespec="milliseconds"),
+            }
+            for each in cause.pipelines
+        ],
+        "first_seen_at": cause.first_seen.isoformat(timespec="milliseconds"),
+        "last_seen_at": cause.last_seen.isoformat(timespec="milliseconds"),
+    } | (detail if whole else {})
 
 
 def of_plan(plan: Plan, *, dry_run: bool) -> dict[str, Any]:

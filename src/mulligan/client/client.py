@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal, TypeVar, cast
 
 from mulligan.app import Services, whoami
+from mulligan.client.causes import Cause, CauseSample, cause_of, sample_of
 from mulligan.client.items import WorkItem
 from mulligan.client.job import Job
 from mulligan.client.started import Started
@@ -18,7 +19,8 @@ from mulligan.core.job import ItemKey
 from mulligan.core.shown import shown
 from mulligan.core.submission import Options, Submission
 from mulligan.engine.asking import Asker, Target
-from mulligan.engine.filters import flag, job_filters, text
+from mulligan.engine.causes import CauseReading
+from mulligan.engine.filters import cause_filters, flag, job_filters, text
 from mulligan.engine.filters import limit as checked_limit
 from mulligan.engine.finding import find_job, find_listed_job, missing_item
 from mulligan.engine.ids import parse_item_id, parse_job_id
@@ -26,7 +28,7 @@ from mulligan.engine.verify import Finding, verify
 from mulligan.sdk.ports import RUNNING
 from mulligan.sdk.published import named_call, named_range
 from mulligan.sdk.task import Task
-from mulligan.store.listing import ItemDetail
+from mulligan.store.listing import MAX_PAGE, ItemDetail
 
 R = TypeVar("R")
 
@@ -37,6 +39,7 @@ class Client:
     def __init__(self, services: Services, source: str = "python") -> None:
         self.services = services
         self._source = source
+        self._causes = CauseReading(services.engine)
 
     def __enter__(self) -> Client:
         return self
@@ -99,11 +102,33 @@ class Client:
         """Yield work items by job and number.
 
         Calls of workflows are among them only by `parent`, the id of the workflow's item, or by their own ids.
-        Filters: job, parent, status, task, failure_class, run_id, key, window_start and window_end (dates, datetimes or ISO
-        text; in UTC without a zone), error (a piece of its text). Raises ArgumentsInvalid.
+        Filters: job, parent, status, task, failure_class, cause, run_id, key, window_start and window_end (dates, datetimes or
+        ISO text; in UTC without a zone), error (a piece of its text). Raises ArgumentsInvalid.
         """
         for each in self.services.store.listing.all_items(self.services.reading.plain_filters(filters)):
             yield WorkItem(self, each)
+
+    def causes(self, **filters: Any) -> Iterator[Cause]:
+        """Yield the root causes of failures, the one that was first seen last first.
+
+        Filters: task (counted for it alone), failure_class, since (a moment: those seen since then).
+        Raises ArgumentsInvalid.
+        """
+        plain, after = cause_filters(filters), None
+        while True:
+            page = self._causes.page(plain, MAX_PAGE, after)
+            yield from map(cause_of, page)
+            if len(page) < MAX_PAGE:
+                return
+            after = page[-1].place
+
+    def cause(self, id: str) -> Cause:
+        """Return a root cause by its id; raises NotFound."""
+        return cause_of(self._causes.cause(text(id, "cause")))
+
+    def cause_sample(self, id: str) -> CauseSample | None:
+        """Return the newest failure of a cause, with its traceback; None where the details of all were removed."""
+        return sample_of(self._causes.sample(self._causes.cause(text(id, "cause"))))
 
     def cancel(self, *, dry_run: bool = False, reason: str = "", **filters: Any) -> Started:
         """Cancel all work items that match; see `work_items` for the filters."""

@@ -41,6 +41,8 @@ class Attempt:
     """Whether it was charged to an entry of the policy."""
     delay_s: float | None
     """How long the wait after it was to be."""
+    cause: str | None
+    """What the failure is counted as; see `Client.causes`."""
     row: AttemptRow
 
 
@@ -162,6 +164,11 @@ class WorkItem:
         return self._detail.item.failure_class
 
     @property
+    def cause(self) -> str | None:
+        """What it failed of last, if it has not succeeded or begun anew since; see `Client.causes`."""
+        return self._detail.item.cause
+
+    @property
     def error_message(self) -> str | None:
         """Message of the last failure, or None."""
         return item_error(self._detail)
@@ -281,6 +288,7 @@ def _attempt(row: AttemptRow) -> Attempt:
         ended_at=_time(row.ended_ms),
         charged=row.entry is not None,
         delay_s=None if row.delay_ms is None else row.delay_ms / 1000,
+        cause=row.cause,
         row=row,
     )
 

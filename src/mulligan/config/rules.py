@@ -21,6 +21,8 @@ _Enum = TypeVar("_Enum", bound=StrEnum)
 
 _RULE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+_CAUSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_FINGERPRINT = re.compile(r"[0-9a-f]{12}")
 _RANGE = re.compile(r"(\d{1,3})-(\d{1,3})")
 _ADDRESS_ERRORS = frozenset(
     f"EAI_{name}" for name in ("AGAIN", "BADFLAGS", "FAIL", "FAMILY", "MEMORY", "NODATA", "NONAME", "SERVICE", "SOCKTYPE")
@@ -98,7 +100,7 @@ class _Entry:
 
 
 _FIELDS = ("id", "class", "exceptions", "http", "errnos", "codes", "exit_codes", "signals", "kinds", "message",
-           "needs_retry_after", "unwrap", "note")  # fmt: skip
+           "needs_retry_after", "unwrap", "note", "cause")  # fmt: skip
 
 
 def _rules(document: dict[str, Any], file: Path) -> Iterable[Rule]:
@@ -136,6 +138,7 @@ def _rule(raw: dict[str, Any], file: Path, number: int) -> Rule:
         needs_retry_after=entry.take("needs_retry_after", bool, "true or false", False),
         unwrap=entry.take("unwrap", bool, "true or false", False),
         note=entry.take("note", str, "a text", ""),
+        cause=entry.take("cause", str, "a text"),
     )
     entry.ended()
     return _checked(rule, entry)
@@ -147,6 +150,10 @@ def _checked(rule: Rule, entry: _Entry) -> Rule:
         raise entry.refuse("exceptions", f"the rule matches nothing; give one of {', '.join(_FIELDS[2:9])}")
     if rule.message == "":
         raise entry.refuse("message", "an empty text is part of every message; leave the field out")
+    if rule.cause is not None and (not _CAUSE.fullmatch(rule.cause) or _FINGERPRINT.fullmatch(rule.cause)):
+        raise entry.refuse(
+            "cause", f"expected a short name such as 's3-throttle', of letters, digits, '.', '_' and '-', not {rule.cause!r}"
+        )
     if any(ord(letter) < 32 or letter == "|" for letter in rule.note):
         raise entry.refuse("note", "write it in one line, without '|'")
     return rule

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from mulligan.core.fingerprint import Fingerprint
 from mulligan.core.job import FailureClass
 
 RetryMode = Literal["recover", "restart"]
@@ -57,6 +58,8 @@ class Failed(NamedTuple):
     """Whether its child process was ended for reasons that were not its own."""
     exit_code: int | None = None
     signal: int | None = None
+    cause: Fingerprint | None = None
+    """What it is counted as; nothing where nothing is counted."""
 
 
 @dataclass(frozen=True, slots=True)

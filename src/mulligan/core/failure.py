@@ -46,6 +46,10 @@ class ErrorFacts:
     """What whoever ran that process was told of its exit code, see `Context.run`."""
     members: tuple[tuple[ErrorFacts, ...], ...] = ()
     """For an exception group: the chain of each member."""
+    frames: tuple[str, ...] = ()
+    """The innermost calls of the project's own code that it came through, innermost last: `pipeline.load`."""
+    step: str | None = None
+    """Name of the step that it came out of, see `Context.step`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,8 @@ class Classification:
     why: str
     retry_after_s: float | None = None
     passed_over: tuple[str, ...] = field(default=())
+    cause: str | None = None
+    """The cause that the rule names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +121,8 @@ class Rule:
     unwrap: bool = False
     """Whether the exception only wraps another: where a rule knows its cause, the cause decides."""
     note: str = ""
+    cause: str | None = None
+    """What failures that it decides on are counted as, instead of by their fingerprints."""
 
 
 _Key = tuple[str, str | int]
@@ -154,7 +162,7 @@ def classify(
     retry_after_s = match.retry_after_s
     if retry_after_s is None:
         retry_after_s = next((each.retry_after_s for each in failure.chain if each.retry_after_s is not None), None)
-    return Classification(match.failure_class, match.rule, match.why, retry_after_s, tuple(passed))
+    return Classification(match.failure_class, match.rule, match.why, retry_after_s, tuple(passed), match.cause)
 
 
 def qualified_name(cls: type) -> str:
@@ -168,6 +176,11 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def what_happened(kind: Kind) -> str:
+    """Return in words what happens to an attempt from outside; empty for what the attempt does itself."""
+    return _STATED[kind].why if kind in _STATED else ""
 
 
 def failure_to_json(failure: Failure) -> str:
@@ -195,6 +208,7 @@ class _Match(NamedTuple):
     why: str
     unwrap: bool = False
     retry_after_s: float | None = None
+    cause: str | None = None
 
 
 class _Table(NamedTuple):
@@ -324,7 +338,7 @@ def _by_members(facts: ErrorFacts, table: _Table, passed: list[str]) -> _Match:
     passed.extend(f"another member of the group: {each.why}" for each in found[1:])
     waits = [each.retry_after_s for chain in facts.members for each in chain if each.retry_after_s is not None]
     why = f"{worst.why}; the worst of {len(found)} in {_name(facts)}"
-    return _Match(worst.failure_class, worst.rule, why, retry_after_s=max(waits, default=None))
+    return _Match(worst.failure_class, worst.rule, why, retry_after_s=max(waits, default=None), cause=worst.cause)
 
 
 def _raised(facts: ErrorFacts) -> _Match | None:
@@ -403,7 +417,7 @@ def _fits(rule: Rule, facts: ErrorFacts, subject: str, passed: list[str]) -> boo
 def _ruled(rule: Rule, subject: str, facts: ErrorFacts) -> _Match:
     note = f" ({rule.note})" if rule.note else ""
     why = f"{subject} is {rule.failure_class} by rule {rule.id}{note}"
-    return _Match(rule.failure_class, rule.id, why, rule.unwrap, facts.retry_after_s)
+    return _Match(rule.failure_class, rule.id, why, rule.unwrap, facts.retry_after_s, rule.cause)
 
 
 def _name(facts: ErrorFacts) -> str:
@@ -453,6 +467,7 @@ def _facts(raw: Any) -> ErrorFacts:
     if known.get("exit_class") is not None:
         known["exit_class"] = FailureClass(known["exit_class"])
     known["members"] = tuple(tuple(_facts(each) for each in chain) for chain in known.get("members", ()))
+    known["frames"] = tuple(known.get("frames", ()))
     return ErrorFacts(**known)
 
 

@@ -148,6 +148,8 @@ class Item(NamedTuple):
     failure_class: FailureClass | None
     created_ms: int
     ended_ms: int | None
+    cause: str | None = None
+    """The cause of what it failed of last; nothing once it has succeeded, was cancelled, or begins anew."""
 
     @property
     def key(self) -> ItemKey:
@@ -198,6 +200,8 @@ class Attempt(NamedTuple):
     exit_code: int | None = None
     signal: int | None = None
     pid: int | None = None
+    cause: str | None = None
+    """The cause it is counted as."""
 
     @property
     def began_ms(self) -> int:

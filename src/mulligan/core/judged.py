@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from mulligan.core.events import Failed, Run
 from mulligan.core.failure import Classification, Failure, Kind
+from mulligan.core.fingerprint import Fingerprint
 
 MESSAGE_LENGTH = 5_000
 
 
-def failed(run: Run, failure: Failure, judged: Classification, facts: str) -> Failed:
-    """Return the event of a classified failure; `facts` is the failure as JSON, or nothing where none is kept."""
+def failed(run: Run, failure: Failure, judged: Classification, facts: str, cause: Fingerprint | None = None) -> Failed:
+    """Return the event of a classified failure; `facts` is it as JSON, and `cause` its fingerprint, where they are kept."""
     return Failed(
         run=run,
         failure_class=judged.failure_class,
@@ -24,4 +25,5 @@ def failed(run: Run, failure: Failure, judged: Classification, facts: str) -> Fa
         interrupted=failure.kind in (Kind.LOST, Kind.STOPPED),
         exit_code=failure.exit_code,
         signal=failure.signal,
+        cause=cause,
     )

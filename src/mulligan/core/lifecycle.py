@@ -22,6 +22,8 @@ from mulligan.core.events import (
     Unsuccessful,
     WorkerLost,
 )
+from mulligan.core.failure import Kind
+from mulligan.core.fingerprint import Fingerprint, of_kind, of_reason
 from mulligan.core.job import (
     FAR_FUTURE_MS,
     TERMINAL,
@@ -74,6 +76,8 @@ class Transition(NamedTuple):
     before: Item
     after: Item
     attempt: Attempt | None = None
+    cause: Fingerprint | None = None
+    """What the failure is counted as, if it was one."""
 
     @property
     def reason(self) -> Reason:
@@ -159,14 +163,15 @@ def started(item: Item, worker: int, claimed_ms: int) -> Item:
 
 def _succeeded(item: Item, event: Succeeded, now_ms: int) -> Transition:
     (job, number, task, definition, once, priority, _, due, _, generation, attempt, token, version, _, claimed_ms, cancel_ms,
-     deadline, cutoff, charges, _, snoozes, keep_from, _, _, created, _) = item  # fmt: skip
+     deadline, cutoff, charges, _, snoozes, keep_from, _, _, created, *_) = item  # fmt: skip
     reason = Reason.SUCCEEDED if cancel_ms is None else Reason.CANCEL_TOO_LATE
     run = event.run
     began_ms, started_ms, ended_ms = _times(claimed_ms, run, now_ms)
     after = (job, number, task, definition, once, priority, SUCCESS, due, None, generation, attempt, token, version + 1, None,
-             None, cancel_ms, deadline, cutoff, charges, 0, snoozes, keep_from, reason, None, created, ended_ms)  # fmt: skip
+             None, cancel_ms, deadline, cutoff, charges, 0, snoozes, keep_from, reason, None, created, ended_ms,
+             None)  # fmt: skip
     record = (job, number, token, generation, attempt, run.worker, Outcome.SUCCEEDED, reason, began_ms, started_ms, ended_ms,
-              *(None,) * 10, run.rows, event.result, None, None, run.pid)  # fmt: skip
+              *(None,) * 10, run.rows, event.result, None, None, run.pid, None)  # fmt: skip
     return Transition(item, tuple.__new__(Item, after), tuple.__new__(Attempt, record))
 
 
@@ -180,6 +185,7 @@ def _failed(
     entry = found[0] if found and not policy.at_most_once else None
     charges = _charge(item.charges, entry, len(policy.entries))
     charged = None if entry is None else charges[entry]
+    cause = None if event.cause is None else event.cause.cause
     planned_ms = delay_ms = None
     reason = _stop_reason(event, outcome, policy, crashes, charged)
     if reason is None and found:
@@ -204,6 +210,7 @@ def _failed(
         retry_after_ms=None if event.retry_after_s is None else round(_asked_s(event.retry_after_s) * 1000),
         exit_code=event.exit_code,
         signal=event.signal,
+        cause=cause,
     )
     changed = item.but(
         version=item.version + 1,
@@ -212,15 +219,16 @@ def _failed(
         crashes=crashes,
         charges=charges,
         failure_class=event.failure_class,
+        cause=cause,
         deadline_ms=item.cutoff_ms,
     )
     if reason is not None:
         kind = FailureClass.TIMEOUT if reason is Reason.CUTOFF else event.failure_class
         after = changed.but(status=FAILURE, reason=reason, failure_class=kind, ended_ms=attempt.ended_ms)
-        return Transition(item, after, attempt)
+        return Transition(item, after, attempt, event.cause)
     due_ms = _next_due(item, event, outcome, delay_ms or 0, now_ms)
     after = changed.but(status=RETRY, reason=Reason.WILL_RETRY, wait=Wait.BACKOFF, due_ms=due_ms)
-    return Transition(item, after, attempt)
+    return Transition(item, after, attempt, event.cause)
 
 
 def _stop_reason(event: Failed, outcome: Outcome, policy: Policy, crashes: int, charged: int | None) -> Reason | None:
@@ -297,12 +305,13 @@ def _interrupted(event: Stopped) -> Failed:
         "interrupted",
         "the worker was stopped while this ran",
         "",
+        cause=of_kind(Kind.STOPPED),
     )
 
 
 def _lost(event: WorkerLost) -> Failed:
     message = f"worker {event.name} was lost while this ran; whether it had finished is unknown"
-    return Failed(event.run, FailureClass.INFRASTRUCTURE, "lost", "worker lost", message, "")
+    return Failed(event.run, FailureClass.INFRASTRUCTURE, "lost", "worker lost", message, "", cause=of_kind(Kind.LOST))
 
 
 def _snoozed(item: Item, event: Snoozed, now_ms: int) -> Transition:
@@ -322,10 +331,8 @@ def _snoozed(item: Item, event: Snoozed, now_ms: int) -> Transition:
         reason = Reason.CUTOFF
     attempt = _attempt(item, event.run, Outcome.SNOOZED, reason, now_ms, delay_ms=delay_ms)
     if reason is Reason.SNOOZED:
-        after = changed.but(status=PENDING, reason=reason, wait=Wait.SNOOZE, due_ms=due_ms)
-    else:
-        after = changed.but(status=FAILURE, reason=reason, failure_class=FailureClass.TIMEOUT, ended_ms=attempt.ended_ms)
-    return Transition(item, after, attempt)
+        return Transition(item, changed.but(status=PENDING, reason=reason, wait=Wait.SNOOZE, due_ms=due_ms), attempt)
+    return _ended_without_error(item, changed, reason, FailureClass.TIMEOUT, attempt.ended_ms, attempt)
 
 
 def _replayed(item: Item, event: Unsuccessful | Released, now_ms: int) -> Transition:
@@ -334,10 +341,7 @@ def _replayed(item: Item, event: Unsuccessful | Released, now_ms: int) -> Transi
     changed = item.but(version=item.version + 1, worker=None, claimed_ms=None, deadline_ms=item.cutoff_ms)
     if item.attempt >= MAX_REPLAYS:
         attempt = _attempt(item, event.run, outcome, Reason.POISON, now_ms)
-        kind = FailureClass.INFRASTRUCTURE
-        return Transition(
-            item, changed.but(status=FAILURE, reason=Reason.POISON, failure_class=kind, ended_ms=attempt.ended_ms), attempt
-        )
+        return _ended_without_error(item, changed, Reason.POISON, FailureClass.INFRASTRUCTURE, attempt.ended_ms, attempt)
     attempt = _attempt(item, event.run, outcome, Reason.REPLAYED, now_ms)
     after = changed.but(status=PENDING, reason=Reason.REPLAYED, wait=Wait.READY, due_ms=_place_kept(item, now_ms))
     return Transition(item, after, attempt)
@@ -346,7 +350,7 @@ def _replayed(item: Item, event: Unsuccessful | Released, now_ms: int) -> Transi
 def _released(item: Item, now_ms: int) -> Transition:
     changed = item.but(version=item.version + 1, worker=None, claimed_ms=None, attempt=item.attempt - 1)
     if item.cancel_ms is not None:
-        return Transition(item, changed.but(status=REVOKED, reason=Reason.CANCELLED, ended_ms=now_ms))
+        return Transition(item, changed.but(status=REVOKED, reason=Reason.CANCELLED, cause=None, ended_ms=now_ms))
     retrying = item.reason is Reason.WILL_RETRY
     after = changed.but(
         status=RETRY if retrying else PENDING,
@@ -374,6 +378,7 @@ def _cancelled(item: Item, event: Unsuccessful, now_ms: int) -> Transition:
         worker=None,
         claimed_ms=None,
         failure_class=None,
+        cause=None,
         ended_ms=max(now_ms, attempt.ended_ms),
     )
     return Transition(item, after, attempt)
@@ -385,21 +390,25 @@ def _cancel_requested(item: Item, now_ms: int) -> Transition | None:
     changed = item.but(cancel_ms=now_ms, version=item.version + 1)
     if item.status is STARTED:
         return Transition(item, changed)
-    return Transition(item, changed.but(status=REVOKED, wait=None, reason=Reason.CANCELLED, failure_class=None, ended_ms=now_ms))
+    revoked = changed.but(status=REVOKED, wait=None, reason=Reason.CANCELLED, failure_class=None, cause=None, ended_ms=now_ms)
+    return Transition(item, revoked)
 
 
 def _deadline_passed(item: Item, now_ms: int) -> Transition | None:
     if item.status not in WAITING or item.deadline_ms is None or item.deadline_ms > now_ms:
         return None
-    after = item.but(
-        status=FAILURE,
-        wait=None,
-        reason=Reason.CUTOFF if item.deadline_ms == item.cutoff_ms else Reason.EXPIRED,
-        failure_class=FailureClass.TIMEOUT,
-        version=item.version + 1,
-        ended_ms=now_ms,
-    )
-    return Transition(item, after)
+    reason = Reason.CUTOFF if item.deadline_ms == item.cutoff_ms else Reason.EXPIRED
+    changed = item.but(wait=None, version=item.version + 1)
+    return _ended_without_error(item, changed, reason, FailureClass.TIMEOUT, now_ms)
+
+
+def _ended_without_error(
+    before: Item, changed: Item, reason: Reason, kind: FailureClass, ended_ms: int, attempt: Attempt | None = None
+) -> Transition:
+    """Return the end of an item that no error of an attempt has brought about: what it failed of is why it ended."""
+    cause = of_reason(reason)
+    after = changed.but(status=FAILURE, reason=reason, failure_class=kind, cause=cause.cause, ended_ms=ended_ms)
+    return Transition(before, after, attempt, cause)
 
 
 def _retry_requested(item: Item, event: RetryRequested, now_ms: int) -> Transition | None:
@@ -435,6 +444,7 @@ def _new_generation(item: Item, event: RetryRequested | OverwriteRequested, now_
         crashes=0,
         snoozes=0,
         failure_class=None,
+        cause=None,
         ended_ms=None,
     )
 

@@ -38,6 +38,7 @@ class Calling:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._holds: dict[int, bool] = {}
+        self._tops: dict[int, int] = {}
 
     def note(self, job: int, *, holds_calls: bool) -> None:
         """Keep in mind whether a job holds calls, which never changes."""
@@ -95,6 +96,17 @@ class Calling:
         if bodies:
             self._follow_bodies(session, [each for each in moved if each.after.key in bodies], now_ms, ends)
         return calls
+
+    def pipelines(self, session: Session, jobs: set[int]) -> dict[int, int]:
+        """Return of those jobs that hold calls the task of the workflow at the top, which is the pipeline that they belong to."""
+        calls = self._that_hold_calls(session, jobs)
+        for job in calls - self._tops.keys():
+            if len(self._tops) >= KNOWN:
+                self._tops.clear()
+            top = session.jobs.read(root_of(session, ItemKey(job, 0)).job)
+            if top is not None:
+                self._tops[job] = top.task
+        return {job: self._tops[job] for job in calls if job in self._tops}
 
     def _is_workflow(self, session: Session, definition: int) -> bool:
         return self._engine.definitions.get(session, definition).workflow

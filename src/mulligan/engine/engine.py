@@ -263,8 +263,17 @@ class Engine:
             lost = [each.before.key for each in wanted if each.before.key not in done]
             pairs = [(item, events[item.key]) for item in session.items.read(lost)]
             late += len(lost) - len(pairs)
+        self._count(session, moved, now_ms)
         self._follow(session, moved, now_ms, ends, ends.jobs[told:])
         return moved, late
+
+    def _count(self, session: Session, moved: Sequence[Transition], now_ms: int) -> None:
+        """Count by cause what has failed, and what is failed no more."""
+        counted = [each for each in moved if each.cause is not None or each.before.cause is not None]
+        calls = self.calling.pipelines(session, {each.after.job for each in counted}) if counted else {}
+        for each in counted:
+            job = each.after.job
+            session.causes.note(calls.get(job, each.after.task), each, now_ms, root=job not in calls)
 
     def _decide(self, session: Session, item: Item, event: Event, now_ms: int) -> Transition | None:
         definition = self.definitions.get(session, item.definition)

@@ -10,6 +10,7 @@ from mulligan.core import labels
 from mulligan.core.definition import Definition
 from mulligan.core.durations import words
 from mulligan.core.failure import RuleSet, classify, failure_from_json
+from mulligan.core.fingerprint import fingerprint
 from mulligan.core.job import WAITING, Attempt, Counts, Item, JobStatus, Outcome, Reason, Wait
 from mulligan.core.retry import describe
 from mulligan.engine.engine import held
@@ -103,6 +104,7 @@ def _classified(attempt: Attempt, known: Known) -> Iterator[str]:
     if attempt.failure_class is None:
         return
     yield f"    class {attempt.failure_class} by rule {attempt.rule}"
+    yield from _cause(attempt)
     if not attempt.failure:
         return
     again = classify(failure_from_json(attempt.failure), known.definition.classify, known.project, known.default)
@@ -112,6 +114,18 @@ def _classified(attempt: Attempt, known: Known) -> Iterator[str]:
             yield f"    passed over: {each}"
     else:
         yield f"    by the rules as they are now it would be {again.failure_class} by rule {again.rule}"
+
+
+def _cause(attempt: Attempt) -> Iterator[str]:
+    """Say what the failure is counted as, and why, by what is stored of it."""
+    if attempt.cause is None:
+        return
+    made = fingerprint(failure_from_json(attempt.failure)) if attempt.failure else None
+    if made is None or made.cause != attempt.cause:
+        named = "" if made is None else ", which a rule names or another version made"
+        yield f"    cause {attempt.cause}{named}"
+        return
+    yield f"    cause {attempt.cause}: all failures with {'; '.join(f'{what} {value}' for what, value in made.parts)}"
 
 
 def _of_budget(attempt: Attempt, known: Known) -> str:

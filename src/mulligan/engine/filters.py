@@ -28,6 +28,12 @@ def item_filters(filters: Mapping[str, Any]) -> dict[str, Any]:
     return _checked(filters, _OF_ITEMS)
 
 
+def cause_filters(filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return filters of causes as the store takes them; raises ArgumentsInvalid."""
+    found = _checked(filters, _OF_CAUSES)
+    return {{"since": "since_ms"}.get(name, name): value for name, value in found.items()}
+
+
 def text(value: object, name: str) -> str:
     """Return a text that a database can hold; raises ArgumentsInvalid."""
     if not isinstance(value, str):
@@ -135,6 +141,7 @@ _OF_ITEMS: dict[str, Callable[[Any, str], Any]] = {
     "task": text,
     "namespace": text,
     "failure_class": _failure_class,
+    "cause": text,
     "run_id": text,
     "key": text,
     "window_start": _moment,
@@ -142,4 +149,9 @@ _OF_ITEMS: dict[str, Callable[[Any, str], Any]] = {
     "error": text,
     "after": _after,
     "parent": _parent,
+}
+_OF_CAUSES: dict[str, Callable[[Any, str], Any]] = {
+    "task": text,
+    "failure_class": _failure_class,
+    "since": _moment,
 }

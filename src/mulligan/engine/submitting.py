@@ -96,7 +96,7 @@ class Submitting:
         with self._engine.store.write() as session:
             jobs = session.jobs.abandoned(before_ms)
             for job in jobs:
-                session.jobs.drop_unsealed(job)
+                _drop(session, job)
         return len(jobs)
 
     def _existing(self, submission: Submission, run_id: str) -> Taken | None:
@@ -124,7 +124,7 @@ class Submitting:
                 if row is None or row.sealed:
                     return row
                 if self._engine.clock.now_ms() - row.touched_ms > ABANDONED_MS:
-                    session.jobs.drop_unsealed(row.job)
+                    _drop(session, row.job)
                     return None
             self._engine.clock.sleep(0.1)
 
@@ -168,7 +168,7 @@ class Submitting:
                 self._seal(session, job, chunks.digest, due_ms if added else None)
         except BaseException:
             with self._engine.store.write() as session:
-                session.jobs.drop_unsealed(job)
+                _drop(session, job)
             raise
         self.release(job, due_ms)
         return Taken(job, new=True)
@@ -317,3 +317,10 @@ def _due_ms(submission: Submission, now_ms: int) -> int:
 def _check_run_id(run_id: str) -> None:
     if not is_run_id(run_id):
         raise ArgumentsInvalid(f"run_id: expected {RUN_IDS}, not {shown(run_id)}")
+
+
+def _drop(session: Session, job: int) -> None:
+    """Forget a job whose submission was never completed; items whose time was over have failed all the same."""
+    session.jobs.lock([job])
+    session.causes.forget_unsealed(job)
+    session.jobs.drop_unsealed(job)

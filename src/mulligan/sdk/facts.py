@@ -15,7 +15,7 @@ from typing import Any, TypeGuard, TypeVar
 from mulligan.core.durations import MAX_SECONDS
 from mulligan.core.failure import ErrorFacts, Failure, Kind, qualified_name
 from mulligan.core.job import FailureClass
-from mulligan.sdk.traces import clean, message_of, safely, traceback_text
+from mulligan.sdk.traces import NO_CALLS, clean, message_of, own_calls, safely, traceback_text
 
 MAX_LINKS = 20
 """So long may a chain of causes be; what lies deeper is left out."""
@@ -81,8 +81,9 @@ _TELLING = (OSError, SystemExit, BaseExceptionGroup)
 def _facts(error: BaseException, seen: frozenset[int], left: list[int]) -> ErrorFacts:
     types = _types(error)
     message = message_of(error) if left[0] >= MAX_FACTS - LONG_MESSAGES else message_of(error, 256)
+    frames, step = safely(lambda: own_calls(error.__traceback__), NO_CALLS)
     if safely(lambda: _is_plain(error), False):
-        return ErrorFacts(types, message)
+        return ErrorFacts(types, message, frames=frames, step=step)
     return ErrorFacts(
         types=types,
         message=message,
@@ -93,6 +94,8 @@ def _facts(error: BaseException, seen: frozenset[int], left: list[int]) -> Error
         exit_code=safely(lambda: _exit_code(error, types), None),
         exit_class=safely(lambda: _exit_class(error, types), None),
         members=_members(error, seen, left),
+        frames=frames,
+        step=step,
     )
 
 

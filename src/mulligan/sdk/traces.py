@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import linecache
+import sysconfig
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import cache, lru_cache, partial
 from itertools import islice
-from types import FrameType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import TypeVar
 
 from mulligan.core.failure import qualified_name
@@ -17,6 +18,10 @@ MAX_TRACEBACK_BYTES = 65536
 MAX_FRAMES = 100
 MAX_MEMBERS = 5
 MAX_DEPTH = 3
+MAX_CALLS = 2_000
+NO_CALLS: tuple[tuple[str, ...], str | None] = ((), None)
+OWN_CALLS = 5
+"""So many calls of the project's own code are told of an exception, the innermost ones."""
 
 T = TypeVar("T")
 
@@ -40,6 +45,22 @@ def traceback_text(links: Iterable[tuple[BaseException, str]]) -> str:
     """Return the tracebacks of exceptions and their messages, given outermost first, the first cause on top; 64 KiB at most."""
     parts = [safely(partial(_one, *link), "(a traceback could not be shown)\n") for link in links]
     return shortened("\nWhich led to:\n\n".join(reversed(parts)))
+
+
+def own_calls(trace: TracebackType | None) -> tuple[tuple[str, ...], str | None]:
+    """Return the innermost calls of the project's own code as module and function, innermost last, and the step they are in.
+
+    Calls of Python's own modules, of installed packages and of Mulligan are left out, and so are line numbers: what is said stays
+    the same when code above it changes.
+    """
+    calls: deque[str] = deque(maxlen=OWN_CALLS)
+    step = None
+    for frame, _ in islice(_calls(trace), MAX_CALLS):
+        if _is_own(frame.f_code) and not _is_ours(frame):
+            calls.append(clean(f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}", 256))
+        elif frame.f_code.co_name in _STEPS and frame.f_globals.get("__name__") == "mulligan.sdk.context":
+            step = str(frame.f_locals.get("key", "")).partition(":")[0] or step
+    return tuple(calls), step
 
 
 def shortened(text: str, limit: int = MAX_TRACEBACK_BYTES) -> str:
@@ -123,6 +144,23 @@ def _call(frame: FrameType, line: int) -> str:
     source = linecache.getline(file, line, frame.f_globals).strip()
     said = f'  File "{file}", line {line}, in {frame.f_code.co_name}\n'
     return f"{said}    {clean(source, MAX_MESSAGE_BYTES)}\n" if source else said
+
+
+_STEPS = frozenset({"step", "_step_async"})
+"""The methods of Context that call a step: their `key` begins with its name."""
+
+
+@cache
+def _not_own() -> tuple[str, ...]:
+    """Where the code is that is not the project's own."""
+    paths = sysconfig.get_paths()
+    return tuple({f"{paths[name]}/" for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+
+
+@lru_cache(maxsize=4096)
+def _is_own(code: CodeType) -> bool:
+    file = code.co_filename
+    return not file.startswith(("<frozen ", *_not_own())) and "/site-packages/" not in file and "/dist-packages/" not in file
 
 
 def _is_ours(frame: FrameType) -> bool:

@@ -60,6 +60,7 @@ ITEM_FILTERS = {
         "tasks": f"i.task in (select id from tasks where name in {_MEMBERS[dialect].format('tasks')})",  # noqa: S608 - of a closed set
         "namespace": "i.task in (select id from tasks where namespace = :namespace)",
         "failure_class": "i.failure_class = :failure_class",
+        "cause": "i.cause = :cause",
         "run_id": "i.job in (select id from jobs where run_id = :run_id)",
         "key": "n.key = :key",
         "parent": "i.job in (select id from jobs where parent_job = :parent_job and parent_number = :parent_number)",
@@ -96,7 +97,7 @@ _ATTEMPTS = """ left join attempts a on a.job = i.job and a.number = i.number an
     then (select max(token) from attempts where job = i.job and number = i.number) else i.token end"""
 _ITEMS = f"""select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation,
     i.attempt, i.token, i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes,
-    i.snoozes, i.keep_from, i.reason, i.failure_class, i.created_ms, i.ended_ms,
+    i.snoozes, i.keep_from, i.reason, i.failure_class, i.created_ms, i.ended_ms, i.cause,
     n.key, n.arguments, n.window_start_ms, n.window_end_ms, a.error_type, a.error_message, a.result, a.rows, w.name,
     t.name, t.paused_ms
 from items i{_INPUTS} join tasks t on t.id = i.task{_ATTEMPTS}
@@ -189,7 +190,8 @@ def _closer(filters: Mapping[str, Any], dialect: str) -> tuple[dict[str, Any], l
         clauses.append(_BEYOND)
     if said.get("job") is not None and said.get("key") is not None:
         clauses.append(_BY_KEY)
-    known = _IN_A_JOB if said.get("job") is not None else _IN_ANY[dialect]
+    # What failed of one cause has an index of its own, which is not to be passed over for that of a status.
+    known = _IN_A_JOB if {"job", "cause"} & {name for name in said if said[name] is not None} else _IN_ANY[dialect]
     one = [status] if isinstance(status, str) else list(status or [])
     if len(one) == 1 and str(one[0]) in known:
         del said["status"]

@@ -25,7 +25,7 @@ from mulligan.core.lifecycle import Transition, started
 from mulligan.core.replay import Past
 
 Row = Sequence[Any]
-ITEM_COLUMNS = 26
+ITEM_COLUMNS = 27
 
 STATUS = {each.value: each for each in JobStatus}
 _WAIT: dict[str | None, Wait | None] = {each.value: each for each in Wait} | {None: None}
@@ -110,12 +110,12 @@ class AuditRow(NamedTuple):
 
 
 def item_of(row: Row) -> Item:
-    """Make an item of the 26 columns that every statement on items returns."""
+    """Make an item of the 27 columns that every statement on items returns."""
     return Item(
         row[0], row[1], row[2], row[3], bool(row[4]), row[5], STATUS[row[6]], row[7], _WAIT[row[8]], row[9], row[10],
         row[11], row[12], row[13], row[14], row[15], row[16], row[17],
         _charges_of(row[18]),
-        row[19], row[20], row[21], _REASON[row[22]], _CLASS[row[23]], row[24], row[25],
+        row[19], row[20], row[21], _REASON[row[22]], _CLASS[row[23]], row[24], row[25], row[26],
     )  # fmt: skip
 
 
@@ -151,26 +151,26 @@ class Taken:
     @property
     def item(self) -> Item:
         """The item as it is now."""
-        return started(item_of(self._row), self._worker, self._row[30])
+        return started(item_of(self._row), self._worker, self._row[31])
 
     @property
     def input(self) -> Input:
         """What it is for."""
-        return input_of(self._row[ITEM_COLUMNS:30])
+        return input_of(self._row[ITEM_COLUMNS:31])
 
     @property
     def run_id(self) -> str:
-        return str(self._row[31])
+        return str(self._row[32])
 
     @property
     def tz(self) -> str:
         """Name of the time zone of its job."""
-        return str(self._row[32])
+        return str(self._row[33])
 
     @property
     def is_call(self) -> bool:
         """Whether a workflow called it."""
-        return bool(self._row[33])
+        return bool(self._row[34])
 
 
 def past_of(row: Row) -> Past:
@@ -187,7 +187,7 @@ def changed_item(item: Item, expected: int) -> list[Any]:
         item.wait and _text(item.wait),
         item.generation, item.attempt, item.token, item.worker, item.claimed_ms, item.cancel_ms, item.deadline_ms,
         item.cutoff_ms, _charges(item.charges), item.crashes, item.snoozes, item.keep_from,
-        _text(item.reason), item.failure_class and _text(item.failure_class), item.ended_ms,
+        _text(item.reason), item.failure_class and _text(item.failure_class), item.ended_ms, item.cause,
     ]  # fmt: skip
 
 
@@ -208,6 +208,7 @@ def attempt_row(attempt: Attempt) -> tuple[Any, ...]:
         attempt.failure_class and _text(attempt.failure_class), attempt.rule, attempt.error_type, attempt.error_message,
         attempt.failure, attempt.entry, attempt.charged, attempt.delay_ms, attempt.planned_ms,
         attempt.retry_after_ms, attempt.rows, attempt.result, attempt.exit_code, attempt.signal, attempt.pid,
+        attempt.cause,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from mulligan.store.listing import Listing
 from mulligan.store.migrating import migrations
 from mulligan.store.verbs.access import Access
 from mulligan.store.verbs.calls import Calls
+from mulligan.store.verbs.causes import Causes
 from mulligan.store.verbs.items import Items
 from mulligan.store.verbs.items_at_once import ItemsAtOnce
 from mulligan.store.verbs.jobs import Jobs
@@ -35,6 +36,7 @@ class Session:
         self.past = Past(run)
         self.access = Access(run)
         self.summary = Summary(run)
+        self.causes = Causes(run)
 
 
 class Store:
@@ -52,7 +54,11 @@ class Store:
     def write(self) -> Iterator[Session]:
         """Hold a write transaction: all that is done in it is committed at its end, or nothing."""
         with self.database.write():
-            yield self._writing
+            try:
+                yield self._writing
+                self._writing.causes.write()
+            finally:
+                self._writing.causes.drop_notes()
 
     @contextlib.contextmanager
     def read(self, *, patient: bool = False) -> Iterator[Session]:

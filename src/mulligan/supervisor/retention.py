@@ -23,6 +23,8 @@ OPERATIONS_MS = 3_600_000
 """A commit whose answer was lost is asked for within half a minute."""
 REPLIES_MS = 86_400_000
 """A request is sent again within a day, or with another key."""
+CAUSES_MS = 365 * 86_400_000
+"""A cause that was not seen for so long is forgotten, with its counts; never before the jobs that it counts."""
 SPARE_PAGES = 1_000
 """So many free pages of a file, or a quarter of it, are kept for what comes: 4 MB."""
 
@@ -58,6 +60,7 @@ class Retention:
             + self.remove_operations()
             + self.remove_replies()
             + self.remove_logins()
+            + self.remove_causes()
             + self.give_back_space()
         )
 
@@ -77,6 +80,7 @@ class Retention:
             keys = [ItemKey(each.of.job, number) for each in parts for number in range(each.of.first, each.end)]
             if keys:
                 _keep_windows(session, keys)
+                session.causes.forget_failed(keys)
                 session.past.remove_details(keys)
             self._finish(session, parts, now_ms)
         return len(keys) + len(parts)
@@ -106,6 +110,15 @@ class Retention:
         with self._engine.store.write() as session:
             before_ms = self._engine.clock.now_ms() - LONGEST_MS
             return session.access.prune_logins(before_ms, OPERATIONS) if session.past.begin() else 0
+
+    def remove_causes(self) -> int:
+        """Forget causes of failures that are long past."""
+        before_ms = self._before_ms()
+        if before_ms is None:
+            return 0
+        before_ms = min(before_ms, self._engine.clock.now_ms() - CAUSES_MS)
+        with self._engine.store.write() as session:
+            return session.causes.prune(before_ms, OPERATIONS) if session.past.begin() else 0
 
     def give_back_space(self) -> int:
         """Make the store's file a little smaller where much of it is free."""

@@ -7,6 +7,8 @@ from typing import Any
 
 from mulligan.core.definition import Definition
 from mulligan.core.events import Failed, Run
+from mulligan.core.failure import ErrorFacts, Failure, Kind
+from mulligan.core.fingerprint import fingerprint
 from mulligan.core.job import TERMINAL, FailureClass, Item, JobStatus, Reason, Wait
 from mulligan.core.retry import Policy
 from mulligan.core.submission import NewItem, Options, Submission
@@ -71,6 +73,7 @@ def a_failure(item: Item, failure_class: FailureClass = FailureClass.TRANSIENT, 
         "error_type": "builtins.OSError",
         "error_message": "it broke",
         "failure": "{}",
+        "cause": fingerprint(Failure(Kind.EXCEPTION, (ErrorFacts(("OSError", "Exception"), "it broke"),))),
     }
     return Failed(**{**values, **changes})
 

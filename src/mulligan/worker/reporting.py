@@ -11,6 +11,7 @@ from mulligan.core import events
 from mulligan.core.definition import Definition
 from mulligan.core.events import AttemptEvent, Run
 from mulligan.core.failure import Classification, Failure, RuleSet, classify, failure_to_json
+from mulligan.core.fingerprint import Fingerprint, fingerprint, of_unrecordable
 from mulligan.core.job import FailureClass, Item, JobStatus, Reason
 from mulligan.core.judged import MESSAGE_LENGTH, failed
 from mulligan.core.replay import Past
@@ -26,12 +27,13 @@ class Outcomes:
         self._rules = (project, default)
         self._known = lru_cache(maxsize=64)(self._judge)  # where something is down, thousands of attempts fail alike
 
-    def judge(self, failure: Failure, definition: Definition) -> tuple[Classification, str]:
-        """Classify a failure of a task; returns its facts as JSON as well."""
+    def judge(self, failure: Failure, definition: Definition) -> tuple[Classification, str, Fingerprint]:
+        """Classify a failure of a task; returns its facts as JSON and its fingerprint as well."""
         return self._known(failure, definition.classify)
 
-    def _judge(self, failure: Failure, rules: tuple[tuple[str, FailureClass], ...]) -> tuple[Classification, str]:
-        return classify(failure, rules, *self._rules), failure_to_json(failure)
+    def _judge(self, failure: Failure, rules: tuple[tuple[str, FailureClass], ...]) -> tuple[Classification, str, Fingerprint]:
+        judged = classify(failure, rules, *self._rules)
+        return judged, failure_to_json(failure), fingerprint(failure, judged.cause)
 
     @staticmethod
     def checkpoint(call: Call) -> tuple[str, str]:
@@ -65,9 +67,9 @@ def ending(report: Succeeded | Failed | Snoozed | Stopped | Returned, claim: Cla
 def _failed(report: Failed, claim: Claim, outcomes: Outcomes) -> events.Failed:
     failure = report.failure
     item = claim.item
-    judged, facts = outcomes.judge(failure, claim.definition)
+    judged, facts, cause = outcomes.judge(failure, claim.definition)
     run = Run(item.token, item.worker or 0, report.ended_ms, report.started_ms, report.rows, report.pid)
-    return failed(run, failure, judged, facts)
+    return failed(run, failure, judged, facts, cause)
 
 
 def unrecordable(item: Item, error: Exception) -> events.Failed:
@@ -81,6 +83,7 @@ def unrecordable(item: Item, error: Exception) -> events.Failed:
         error_message=message.encode("utf-8", "replace").decode()[:MESSAGE_LENGTH],
         failure="",
         crashed=True,
+        cause=of_unrecordable(type(error).__name__, str(error)),
     )
 
 

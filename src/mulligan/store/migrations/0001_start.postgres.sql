@@ -128,6 +128,7 @@ create table items (
     failure_class text,
     created_ms bigint not null,
     ended_ms bigint,
+    cause text,
     primary key (job, number),
     check (case status
         when 'STARTED' then worker is not null and claimed_ms is not null and wait is null and ended_ms is null
@@ -143,6 +144,8 @@ create index items_ready on items (task, once, priority, due_ms, job, number) wh
 create index items_held on items (worker, job, number) where worker is not null;
 create index items_deadline on items (deadline_ms) where deadline_ms is not null and status in ('PENDING', 'RETRY');
 create index items_status on items (job, status, number) where status in ('RETRY', 'FAILURE', 'REVOKED');
+
+create index items_cause on items (cause, job, number) where cause is not null;
 
 create table inputs (
     job bigint not null,
@@ -204,6 +207,7 @@ create table attempts (
     exit_code bigint,
     signal bigint,
     pid bigint,
+    cause text,
     primary key (job, number, token)
 );
 create function refuse_change() returns trigger language plpgsql as $$
@@ -211,6 +215,25 @@ begin
     raise exception '% is append-only', tg_table_name using errcode = 'integrity_constraint_violation';
 end $$;
 create trigger attempts_never_change before update on attempts for each row execute function refuse_change();
+
+-- What failed, counted by its cause for each task; outlives the jobs that it counts. `parts` is JSON: what the fingerprint is made of.
+create table causes (
+    task bigint not null,
+    cause text not null,
+    version bigint not null,
+    failure_class text not null,
+    error_type text not null,
+    title text not null,
+    parts text not null,
+    failures bigint not null,
+    failed_now bigint not null,
+    first_ms bigint not null,
+    last_ms bigint not null,
+    sample_job bigint not null,
+    sample_number bigint not null,
+    sample_token bigint not null,
+    primary key (task, cause)
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500);
 
 create table checkpoints (
     job bigint not null,

@@ -118,6 +118,7 @@ create table items (
     failure_class text,
     created_ms integer not null,
     ended_ms integer,
+    cause text,
     primary key (job, number),
     -- Written as cases, since `in` with a list of more than two costs a lookup in a table that is made for it each time.
     check (case status
@@ -136,6 +137,8 @@ create index items_ready on items (task, once, priority, due_ms, job, number) wh
 create index items_held on items (worker, job, number) where worker is not null;
 create index items_deadline on items (deadline_ms) where deadline_ms is not null and status in ('PENDING', 'RETRY');
 create index items_status on items (job, status, number) where status = 'RETRY' or status = 'FAILURE' or status = 'REVOKED';
+
+create index items_cause on items (cause, job, number) where cause is not null;
 
 create table inputs (
     job integer not null,
@@ -198,12 +201,32 @@ create table attempts (
     exit_code integer,
     signal integer,
     pid integer,
+    cause text,
     primary key (job, number, token)
 ) strict, without rowid;
 create trigger attempts_never_change before update on attempts
 begin
     select raise(abort, 'an attempt never changes once it has ended');
 end;
+
+-- What failed, counted by its cause for each task; outlives the jobs that it counts. `parts` is JSON: what the fingerprint is made of.
+create table causes (
+    task integer not null,
+    cause text not null,
+    version integer not null,
+    failure_class text not null,
+    error_type text not null,
+    title text not null,
+    parts text not null,
+    failures integer not null,
+    failed_now integer not null,
+    first_ms integer not null,
+    last_ms integer not null,
+    sample_job integer not null,
+    sample_number integer not null,
+    sample_token integer not null,
+    primary key (task, cause)
+) strict, without rowid;
 
 create table checkpoints (
     job integer not null,

@@ -179,7 +179,8 @@ select id from jobs where cancel_ms is not null and ended_ms is null order by id
 
 -- name: read_attempts
 select job, number, token, generation, attempt, worker, outcome, reason, claimed_ms, started_ms, ended_ms, failure_class, rule,
-    error_type, error_message, failure, entry, charged, delay_ms, planned_ms, retry_after_ms, rows, result, exit_code, signal, pid
+    error_type, error_message, failure, entry, charged, delay_ms, planned_ms, retry_after_ms, rows, result, exit_code, signal, pid,
+    cause
 from attempts where job = :job and number = :number order by token;
 
 -- name: read_checkpoints
@@ -394,3 +395,9 @@ select task, count(*), sum(success), sum(failure), sum(revoked) from found where
 -- name: last_logs
 -- The last pieces of an item's log, newest first.
 select token, part, at_ms, text from logs where job = :job and number = :number order by token desc, part desc limit :limit;
+
+-- name: failed_unsealed_by_cause
+-- The same of what a submission that was never completed leaves behind.
+select task, cause, count(*) from items
+where job = :job and status = 'FAILURE' and cause is not null and :job in (select id from jobs where sealed = 0)
+group by task, cause;

@@ -43,7 +43,7 @@ with locked as materialized (
 ), found as materialized (
     select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
         i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
-        i.reason, i.failure_class, i.created_ms, i.ended_ms, n.key, n.arguments, n.window_start_ms, n.window_end_ms
+        i.reason, i.failure_class, i.created_ms, i.ended_ms, i.cause, n.key, n.arguments, n.window_start_ms, n.window_end_ms
     from items i join inputs n on n.job = i.job and n.number = i.number
     where i.task = :task and i.once = :once and i.priority = :priority and i.status in ('PENDING', 'RETRY') and i.due_ms <= :now
         and (i.deadline_ms is null or i.deadline_ms > :now)
@@ -71,7 +71,7 @@ select t.*, j.run_id, j.tz, j.parent_job is not null from taken t join jobs j on
 -- of the jobs. Returns what was still as expected, and the jobs that have ended, each with when.
 with moved as (
     update items set status = 'SUCCESS', reason = v.reason, version = items.version + 1, worker = null, claimed_ms = null,
-        crashes = 0, failure_class = null, ended_ms = v.ended_ms
+        crashes = 0, failure_class = null, cause = null, ended_ms = v.ended_ms
     from (
         select (e ->> 0)::bigint as job, (e ->> 1)::bigint as number, (e ->> 2)::bigint as version, e ->> 3 as reason,
             (e ->> 4)::bigint as ended_ms, (e ->> 5)::bigint as token, (e ->> 6)::bigint as generation,
@@ -106,7 +106,7 @@ with moved as (
         generation = v.generation, attempt = v.attempt, token = v.token, version = items.version + 1, worker = v.worker,
         claimed_ms = v.claimed_ms, cancel_ms = v.cancel_ms, deadline_ms = v.deadline_ms, cutoff_ms = v.cutoff_ms,
         charges = v.charges, crashes = v.crashes, snoozes = v.snoozes, keep_from = v.keep_from, reason = v.reason,
-        failure_class = v.failure_class, ended_ms = v.ended_ms
+        failure_class = v.failure_class, ended_ms = v.ended_ms, cause = v.cause
     from (
         select e as it, (e ->> 0)::bigint as job, (e ->> 1)::bigint as number, (e ->> 2)::bigint as expected,
             (e ->> 3)::bigint as definition, (e ->> 4)::smallint as once, e ->> 5 as status, (e ->> 6)::bigint as due_ms,
@@ -114,7 +114,7 @@ with moved as (
             (e ->> 11)::bigint as worker, (e ->> 12)::bigint as claimed_ms, (e ->> 13)::bigint as cancel_ms,
             (e ->> 14)::bigint as deadline_ms, (e ->> 15)::bigint as cutoff_ms, e ->> 16 as charges,
             (e ->> 17)::bigint as crashes, (e ->> 18)::bigint as snoozes, (e ->> 19)::bigint as keep_from,
-            e ->> 20 as reason, e ->> 21 as failure_class, (e ->> 22)::bigint as ended_ms, e ->> 23 as before
+            e ->> 20 as reason, e ->> 21 as failure_class, (e ->> 22)::bigint as ended_ms, e ->> 23 as cause, e ->> 24 as before
         from jsonb_array_elements(:rows::jsonb) e
     ) v
     where items.job = any (array[v.job]) and items.number between v.number and v.number and items.version = v.expected
@@ -122,12 +122,13 @@ with moved as (
 ), added as (
     insert into attempts (job, number, token, generation, attempt, worker, outcome, reason, claimed_ms, started_ms, ended_ms,
         failure_class, rule, error_type, error_message, failure, entry, charged, delay_ms, planned_ms, retry_after_ms, rows, result,
-        exit_code, signal, pid)
-    select job, number, (it ->> 24)::bigint, (it ->> 25)::bigint, (it ->> 26)::bigint, (it ->> 27)::bigint, it ->> 28, it ->> 29,
-        (it ->> 30)::bigint, (it ->> 31)::bigint, (it ->> 32)::bigint, it ->> 33, it ->> 34, it ->> 35, it ->> 36, it ->> 37,
-        (it ->> 38)::bigint, (it ->> 39)::bigint, (it ->> 40)::bigint, (it ->> 41)::bigint, (it ->> 42)::bigint,
-        (it ->> 43)::bigint, it ->> 44, (it ->> 45)::bigint, (it ->> 46)::bigint, (it ->> 47)::bigint
-    from moved where jsonb_array_length(it) > 24
+        exit_code, signal, pid, cause)
+    select job, number, (it ->> 25)::bigint, (it ->> 26)::bigint, (it ->> 27)::bigint, (it ->> 28)::bigint, it ->> 29, it ->> 30,
+        (it ->> 31)::bigint, (it ->> 32)::bigint, (it ->> 33)::bigint, it ->> 34, it ->> 35, it ->> 36, it ->> 37, it ->> 38,
+        (it ->> 39)::bigint, (it ->> 40)::bigint, (it ->> 41)::bigint, (it ->> 42)::bigint, (it ->> 43)::bigint,
+        (it ->> 44)::bigint, it ->> 45, (it ->> 46)::bigint, (it ->> 47)::bigint, (it ->> 48)::bigint,
+        it ->> 49
+    from moved where jsonb_array_length(it) > 25
 ), counted as (
     update jobs set pending = jobs.pending + m.pending, started = jobs.started + m.started, retry = jobs.retry + m.retry,
         success = jobs.success + m.success, failure = jobs.failure + m.failure, revoked = jobs.revoked + m.revoked,
@@ -151,7 +152,7 @@ select job, number, null::bigint from moved union all select id, null, ended_ms 
 -- Items of a job whose details are being removed are shown only to those who ask for what is left of them.
 select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
     i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
-    i.reason, i.failure_class, i.created_ms, i.ended_ms
+    i.reason, i.failure_class, i.created_ms, i.ended_ms, i.cause
 from jsonb_array_elements(:keys::jsonb) k
 cross join lateral (select * from items where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) i
 where :removed = 1 or i.job not in (select id from jobs where pruned_to is not null);
@@ -180,7 +181,7 @@ returning number;
 -- A lost worker's items are taken back a page at a time: those taken are held no more.
 select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
     i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
-    i.reason, i.failure_class, i.created_ms, i.ended_ms
+    i.reason, i.failure_class, i.created_ms, i.ended_ms, i.cause
 from items i where i.worker = :worker order by i.job, i.number limit :limit;
 
 -- name: asked_to_stop
@@ -190,7 +191,7 @@ select job, number, token from items where worker = :worker and cancel_ms is not
 -- name: expired
 select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
     i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
-    i.reason, i.failure_class, i.created_ms, i.ended_ms
+    i.reason, i.failure_class, i.created_ms, i.ended_ms, i.cause
 from items i where i.deadline_ms is not null and i.deadline_ms <= :now and i.status in ('PENDING', 'RETRY')
 order by i.deadline_ms limit :limit;
 
@@ -201,13 +202,13 @@ select min(deadline_ms) from items where deadline_ms is not null and status in (
 -- Goes through what runs, which is never more than the workers hold, and not through the whole job: hence the addition.
 select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
     i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
-    i.reason, i.failure_class, i.created_ms, i.ended_ms
+    i.reason, i.failure_class, i.created_ms, i.ended_ms, i.cause
 from items i where i.worker is not null and i.job + 0 = :job;
 
 -- name: waiting_of_job
 select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
     i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
-    i.reason, i.failure_class, i.created_ms, i.ended_ms
+    i.reason, i.failure_class, i.created_ms, i.ended_ms, i.cause
 from items i where i.job = :job and i.number >= :first and i.status in ('PENDING', 'RETRY') order by i.number limit :limit;
 
 -- name: add_logs
@@ -576,3 +577,55 @@ from jobs j join tasks t on t.id = j.task cross join (select 0 as side union sel
 cross join lateral (select * from inputs where job = j.id
     and number = e.side * (j.pending + j.started + j.retry + j.success + j.failure + j.revoked - 1) offset 0) n
 where j.id = any (array(select value::bigint from jsonb_array_elements_text(:jobs::jsonb))) order by j.id, n.number;
+
+-- name: count_causes
+-- Adds to the counts of causes. Rows without parts only take away: they change what is there. What is said of a cause stays as it
+-- was said first; its class and the sample are the newest. In the order of the rows, in which everybody takes their locks.
+insert into causes (task, cause, version, failure_class, error_type, title, parts, failures, failed_now, first_ms, last_ms,
+    sample_job, sample_number, sample_token)
+select (e ->> 0)::bigint, e ->> 1, (e ->> 2)::bigint, e ->> 3, e ->> 4, e ->> 5, e ->> 6, (e ->> 7)::bigint, (e ->> 8)::bigint,
+    (e ->> 9)::bigint, (e ->> 10)::bigint, (e ->> 11)::bigint, (e ->> 12)::bigint, (e ->> 13)::bigint
+from jsonb_array_elements(:rows::jsonb) with ordinality v (e, place)
+-- Not `exists`, for which all causes may be gone through.
+where e ->> 6 <> '' or (select 1 from causes where task = (e ->> 0)::bigint and cause = e ->> 1 limit 1) = 1
+order by place
+on conflict (task, cause) do update set failures = causes.failures + excluded.failures,
+    failed_now = causes.failed_now + excluded.failed_now, last_ms = greatest(causes.last_ms, excluded.last_ms),
+    failure_class = case when excluded.failures = 0 then causes.failure_class else excluded.failure_class end,
+    sample_job = case when excluded.failures = 0 then causes.sample_job else excluded.sample_job end,
+    sample_number = case when excluded.failures = 0 then causes.sample_number else excluded.sample_number end,
+    sample_token = case when excluded.failures = 0 then causes.sample_token else excluded.sample_token end;
+
+-- name: failed_by_cause
+-- Of some items that are about to be removed: how many count as failed, of what. Each is looked up by itself, as in read_saved.
+select i.task, i.cause, count(*)
+from jsonb_array_elements(:keys::jsonb) k
+cross join lateral (
+    select job, task, status, cause from items where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) i
+cross join lateral (select parent_job from jobs where id = i.job offset 0) j
+where i.status = 'FAILURE' and i.cause is not null and j.parent_job is null group by i.task, i.cause;
+
+-- name: list_causes
+-- Causes of a namespace, those seen first last. By when they were seen first, since that never changes while somebody pages.
+select c.cause, min(c.first_ms) from causes c join tasks t on t.id = c.task
+where t.namespace = :namespace and (cast(:name as text) is null or t.name = :name)
+    and (cast(:tasks as text) is null or t.name in (select jsonb_array_elements_text(cast(:tasks as jsonb))))
+    and (cast(:failure_class as text) is null or c.failure_class = :failure_class)
+group by c.cause
+having (cast(:since as bigint) is null or max(c.last_ms) >= :since)
+    and (cast(:first as bigint) is null or (min(c.first_ms), c.cause collate "C") < (cast(:first as bigint), cast(:cause as text) collate "C"))
+order by min(c.first_ms) desc, c.cause collate "C" desc limit :limit;
+
+-- name: read_causes
+select c.cause, t.name, c.version, c.failure_class, c.error_type, c.title, c.parts, c.failures, c.failed_now, c.first_ms, c.last_ms,
+    c.sample_job, c.sample_number, c.sample_token
+from causes c join tasks t on t.id = c.task
+where c.cause = any (array(select jsonb_array_elements_text(:causes::jsonb))) and t.namespace = :namespace
+    and (cast(:name as text) is null or t.name = :name)
+    and (cast(:tasks as text) is null or t.name in (select jsonb_array_elements_text(cast(:tasks as jsonb))))
+order by c.last_ms desc, c.task;
+
+-- name: prune_causes
+delete from causes where ctid = any (array(
+    select ctid from causes where last_ms < :before and failed_now <= 0 limit :limit for update skip locked))
+returning 1;

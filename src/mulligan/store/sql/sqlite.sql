@@ -53,7 +53,7 @@ select task, once, priority, due_ms from (
 -- The writing connection holds the only write lock, so what is read here is still so when it is updated.
 select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
     i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
-    i.reason, i.failure_class, i.created_ms, i.ended_ms, n.key, n.arguments, n.window_start_ms, n.window_end_ms
+    i.reason, i.failure_class, i.created_ms, i.ended_ms, i.cause, n.key, n.arguments, n.window_start_ms, n.window_end_ms
 from items i indexed by items_ready join inputs n on n.job = i.job and n.number = i.number
 where i.task = :task and i.once = :once and i.priority = :priority and i.status in ('PENDING', 'RETRY') and i.due_ms <= :now
     and (i.deadline_ms is null or i.deadline_ms > :now)
@@ -73,7 +73,7 @@ returning job, number, claimed_ms;
 -- name: settle_items
 -- What deciding on Succeeded does, for many rows at once: the columns that no other event leaves alone.
 update items set status = 'SUCCESS', reason = v.reason, version = items.version + 1, worker = null, claimed_ms = null,
-    crashes = 0, failure_class = null, ended_ms = v.ended_ms
+    crashes = 0, failure_class = null, cause = null, ended_ms = v.ended_ms
 from (select value ->> 0 as job, value ->> 1 as number, value ->> 2 as version, value ->> 3 as reason,
              value ->> 4 as ended_ms from jsonb_each(:rows)) v
 where items.job = v.job and items.number = v.number and items.version = v.version and items.status = 'STARTED'
@@ -85,13 +85,13 @@ update items set definition = v.definition, once = v.once, status = v.status, du
     generation = v.generation, attempt = v.attempt, token = v.token, version = items.version + 1, worker = v.worker,
     claimed_ms = v.claimed_ms, cancel_ms = v.cancel_ms, deadline_ms = v.deadline_ms, cutoff_ms = v.cutoff_ms,
     charges = v.charges, crashes = v.crashes, snoozes = v.snoozes, keep_from = v.keep_from, reason = v.reason,
-    failure_class = v.failure_class, ended_ms = v.ended_ms
+    failure_class = v.failure_class, ended_ms = v.ended_ms, cause = v.cause
 from (select value ->> 0 as job, value ->> 1 as number, value ->> 2 as expected, value ->> 3 as definition, value ->> 4 as once,
              value ->> 5 as status, value ->> 6 as due_ms, value ->> 7 as wait, value ->> 8 as generation,
              value ->> 9 as attempt, value ->> 10 as token, value ->> 11 as worker, value ->> 12 as claimed_ms,
              value ->> 13 as cancel_ms, value ->> 14 as deadline_ms, value ->> 15 as cutoff_ms, value ->> 16 as charges,
              value ->> 17 as crashes, value ->> 18 as snoozes, value ->> 19 as keep_from, value ->> 20 as reason,
-             value ->> 21 as failure_class, value ->> 22 as ended_ms
+             value ->> 21 as failure_class, value ->> 22 as ended_ms, value ->> 23 as cause
       from jsonb_each(:rows)) v
 where items.job = v.job and items.number = v.number and items.version = v.expected
 returning job, number;
@@ -100,7 +100,7 @@ returning job, number;
 -- Items of a job whose details are being removed are shown only to those who ask for what is left of them.
 select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
     i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
-    i.reason, i.failure_class, i.created_ms, i.ended_ms
+    i.reason, i.failure_class, i.created_ms, i.ended_ms, i.cause
 from jsonb_each(:keys) k join items i on i.job = k.value ->> 0 and i.number = k.value ->> 1
 where :removed = 1 or i.job not in (select id from jobs where pruned_to is not null);
 
@@ -138,11 +138,11 @@ returning number;
 -- name: add_attempts
 insert into attempts (job, number, token, generation, attempt, worker, outcome, reason, claimed_ms, started_ms, ended_ms,
     failure_class, rule, error_type, error_message, failure, entry, charged, delay_ms, planned_ms, retry_after_ms, rows, result,
-    exit_code, signal, pid)
+    exit_code, signal, pid, cause)
 select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8,
     value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13, value ->> 14, value ->> 15, value ->> 16,
     value ->> 17, value ->> 18, value ->> 19, value ->> 20, value ->> 21, value ->> 22, value ->> 23, value ->> 24,
-    value ->> 25
+    value ->> 25, value ->> 26
 from jsonb_each(:rows);
 
 -- name: add_successes
@@ -157,7 +157,7 @@ from jsonb_each(:rows);
 -- A lost worker's items are taken back a page at a time: those taken are held no more.
 select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
     i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
-    i.reason, i.failure_class, i.created_ms, i.ended_ms
+    i.reason, i.failure_class, i.created_ms, i.ended_ms, i.cause
 from items i indexed by items_held where i.worker = :worker and i.worker is not null limit :limit;
 
 -- name: asked_to_stop
@@ -168,7 +168,7 @@ where worker = :worker and worker is not null and cancel_ms is not null;
 -- name: expired
 select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
     i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
-    i.reason, i.failure_class, i.created_ms, i.ended_ms
+    i.reason, i.failure_class, i.created_ms, i.ended_ms, i.cause
 from items i indexed by items_deadline
 where i.deadline_ms is not null and i.deadline_ms <= :now and i.status in ('PENDING', 'RETRY') limit :limit;
 
@@ -178,13 +178,13 @@ select min(deadline_ms) from items indexed by items_deadline where deadline_ms i
 -- name: running_of_job
 select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
     i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
-    i.reason, i.failure_class, i.created_ms, i.ended_ms
+    i.reason, i.failure_class, i.created_ms, i.ended_ms, i.cause
 from items i indexed by items_held where i.worker is not null and i.job = :job;
 
 -- name: waiting_of_job
 select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,
     i.version, i.worker, i.claimed_ms, i.cancel_ms, i.deadline_ms, i.cutoff_ms, i.charges, i.crashes, i.snoozes, i.keep_from,
-    i.reason, i.failure_class, i.created_ms, i.ended_ms
+    i.reason, i.failure_class, i.created_ms, i.ended_ms, i.cause
 from items i where i.job = :job and i.number >= :first and i.status in ('PENDING', 'RETRY') order by i.number limit :limit;
 
 -- name: add_logs
@@ -470,3 +470,47 @@ select j.id, t.name, j.tz, n.key, n.window_start_ms, n.window_end_ms
 from jobs j join tasks t on t.id = j.task cross join (select 0 as side union select 1) e
 join inputs n on n.job = j.id and n.number = e.side * (j.pending + j.started + j.retry + j.success + j.failure + j.revoked - 1)
 where j.id in (select value from json_each(:jobs)) order by j.id, n.number;
+
+-- name: count_causes
+-- Adds to the counts of causes. Rows without parts only take away: they change what is there. What is said of a cause stays as it
+-- was said first; its class and the sample are the newest.
+insert into causes (task, cause, version, failure_class, error_type, title, parts, failures, failed_now, first_ms, last_ms,
+    sample_job, sample_number, sample_token)
+select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8,
+    value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13
+from jsonb_each(:rows)
+where value ->> 6 <> '' or exists (select 1 from causes where task = value ->> 0 and cause = value ->> 1)
+on conflict (task, cause) do update set failures = causes.failures + excluded.failures,
+    failed_now = causes.failed_now + excluded.failed_now, last_ms = max(causes.last_ms, excluded.last_ms),
+    failure_class = case when excluded.failures = 0 then causes.failure_class else excluded.failure_class end,
+    sample_job = case when excluded.failures = 0 then causes.sample_job else excluded.sample_job end,
+    sample_number = case when excluded.failures = 0 then causes.sample_number else excluded.sample_number end,
+    sample_token = case when excluded.failures = 0 then causes.sample_token else excluded.sample_token end;
+
+-- name: failed_by_cause
+-- Of some items that are about to be removed: how many count as failed, of what.
+select i.task, i.cause, count(*)
+from jsonb_each(:keys) k join items i on i.job = k.value ->> 0 and i.number = k.value ->> 1 join jobs j on j.id = i.job
+where i.status = 'FAILURE' and i.cause is not null and j.parent_job is null group by i.task, i.cause;
+
+-- name: list_causes
+-- Causes of a namespace, those seen first last. By when they were seen first, since that never changes while somebody pages.
+select c.cause, min(c.first_ms) from causes c join tasks t on t.id = c.task
+where t.namespace = :namespace and (:name is null or t.name = :name)
+    and (:tasks is null or t.name in (select value from json_each(:tasks)))
+    and (:failure_class is null or c.failure_class = :failure_class)
+group by c.cause
+having (:since is null or max(c.last_ms) >= :since) and (:first is null or (min(c.first_ms), c.cause) < (:first, :cause))
+order by min(c.first_ms) desc, c.cause desc limit :limit;
+
+-- name: read_causes
+select c.cause, t.name, c.version, c.failure_class, c.error_type, c.title, c.parts, c.failures, c.failed_now, c.first_ms, c.last_ms,
+    c.sample_job, c.sample_number, c.sample_token
+from causes c join tasks t on t.id = c.task
+where c.cause in (select value from json_each(:causes)) and t.namespace = :namespace and (:name is null or t.name = :name)
+    and (:tasks is null or t.name in (select value from json_each(:tasks)))
+order by c.last_ms desc, c.task;
+
+-- name: prune_causes
+delete from causes where (task, cause) in (select task, cause from causes where last_ms < :before and failed_now <= 0 limit :limit)
+returning 1;

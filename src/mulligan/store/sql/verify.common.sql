@@ -115,6 +115,19 @@ select w.job, w.number from items w
 join jobs j on j.parent_job = w.job and j.parent_number = w.number and j.epoch = w.keep_from
 where (j.sealed = 1) <> (w.status in ('SUCCESS', 'FAILURE', 'REVOKED') or w.cancel_ms is not null);
 
+-- name: I26_failed_now
+-- a cause does not count the items that have failed of it
+select coalesce(c.task, f.task), coalesce(c.cause, f.cause) from causes c full join (
+    select i.task, i.cause, count(*) as failed from items i join jobs j on j.id = i.job
+    where i.status = 'FAILURE' and i.cause is not null and j.parent_job is null group by i.task, i.cause) f
+    on f.task = c.task and f.cause = c.cause
+where coalesce(c.failed_now, 0) <> coalesce(f.failed, 0);
+
+-- name: I26_cause
+-- a failed item has no cause, or an item that has not failed has one
+select job, number from items
+where (cause is null) <> (failure_class is null) or (status = 'FAILURE' and cause is null);
+
 -- name: I22_orphans
 -- a row belongs to an item or a job that is not there
 select 'attempt', a.job, a.number from attempts a left join items i on i.job = a.job and i.number = a.number
