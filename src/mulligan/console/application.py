@@ -12,6 +12,7 @@ from mulligan.api.errors import Problem
 from mulligan.api.served import Served
 from mulligan.console.desk import Desk
 from mulligan.console.pages.acting import ActingPages
+from mulligan.console.pages.causes import CausePages
 from mulligan.console.pages.item import ItemPages
 from mulligan.console.pages.jobs import JobPages
 from mulligan.console.pages.many import ManyPages
@@ -33,7 +34,7 @@ class Console:
 
     def add_to(self, routes: Routes) -> None:
         """Register the pages, and what they load."""
-        for each in (OverviewPages, JobPages, ItemPages, ActingPages, ManyPages, StorePages, SettingsPages):
+        for each in (OverviewPages, JobPages, ItemPages, ActingPages, ManyPages, CausePages, StorePages, SettingsPages):
             each(self._desk).add_to(routes)
         for name in STATIC:
             routes.open(f"/static/{name}", _static)

@@ -27,6 +27,7 @@ NAV = (
     ("/", "Overview"),
     ("/jobs", "Jobs"),
     ("/work-items", "Work items"),
+    ("/causes", "Root causes"),
     ("/pipelines", "Pipelines"),
     ("/workers", "Workers"),
     ("/audit", "Audit"),
