@@ -16,6 +16,7 @@ from mulligan.core.fingerprint import Fingerprint, fingerprint, of_kind, of_reas
 from mulligan.core.job import FailureClass, ItemKey, JobStatus, Reason
 from mulligan.engine.asking import Target
 from mulligan.engine.causes import CauseReading, CauseView
+from mulligan.engine.exchanging import Ends
 from mulligan.supervisor.retention import CAUSES_MS
 from mulligan.testing.factories import a_definition, a_failure
 from mulligan.testing.harness import ASKER, KEEP_S, Hand, Harness
@@ -221,6 +222,14 @@ def test_a_transaction_that_fails_counts_nothing(world: Harness) -> None:
     with world.failing(OSError("the disk is gone")), pytest.raises(OSError, match="gone"):
         worker.fail(item, cause=SLOW)
     assert seen(world) == {}
+
+    def fail_and_give_up() -> None:
+        with world.store.write() as session:
+            world.engine.settle_in(session, [(item, a_failure(item, cause=SLOW))], world.clock.now_ms(), Ends())
+            raise ValueError("something else")
+
+    with pytest.raises(ValueError, match="else"):
+        fail_and_give_up()
     worker.fail(item, cause=SLOW)
     assert seen(world) == {SLOW.cause: (1, 1)}
 
