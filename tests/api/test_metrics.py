@@ -78,7 +78,9 @@ def test_trends_are_a_table_for_who_asks_for_one(api: Api) -> None:
         assert (rows[2]["success_rate"], rows[2]["retries_TRANSIENT"], rows[1]["recoveries_p50_s"]) == ("1.0", "1", "")
 
 
-@pytest.mark.parametrize("query", [{"every": "month"}, {"since": "soon"}, {"since": "2024-03-02", "until": "2024-03-01"}], ids=str)
+@pytest.mark.parametrize(
+    "query", [{"every": "month"}, {"since": "soon"}, {"since": "2024-03-02", "until": "2024-03-01"}], ids=str
+)
 def test_trends_that_make_no_sense_are_refused(api: Api, query: dict[str, Any]) -> None:
     assert api.call("GET", "/api/trends", params=query).status_code == 422
 
@@ -145,7 +147,9 @@ def test_open_metrics_is_spoken_with_who_asks_for_it(api: Api) -> None:
 def test_promtool_finds_nothing_to_complain_about(api: Api) -> None:
     lived(api)
     text = api.call("GET", "/metrics").text
-    done = subprocess.run([str(PROMTOOL), "check", "metrics"], input=text, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        [str(PROMTOOL), "check", "metrics"], input=text, capture_output=True, text=True, timeout=30, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
