@@ -22,6 +22,7 @@ from mulligan.engine.keys import Keys, NewKey
 from mulligan.engine.logins import LoginOnce
 from mulligan.engine.reading import Reading
 from mulligan.engine.submitting import Submitting
+from mulligan.engine.trending import Trending
 from mulligan.sdk.digest import source_digests
 from mulligan.sdk.submitting import submission_from_json
 from mulligan.sdk.task import Task
@@ -69,6 +70,7 @@ class Services:
         self.submitting = Submitting(self.engine)
         self.reading = Reading(self.engine, self.rules)
         self.keys = Keys(self.engine)
+        self.trending = Trending(self.engine)
 
     @property
     def shown(self) -> str:
@@ -164,11 +166,14 @@ class Services:
         from mulligan.console.application import Console
 
         settings = self.settings
-        place = Place(settings.host, settings.port, settings.tls_certificate, settings.tls_key, settings.behind_proxy)
+        certificate, key = settings.tls_certificate, settings.tls_key
+        place = Place(settings.host, settings.port, certificate, key, settings.behind_proxy, settings.metrics_open)
         place.check(any_key=self.keys.any)
         self._database.read_at_most(READS_S)
         served = self.served(
             supervisor_is_well=lambda: supervisor.is_well,
+            supervisor_ticked_s=lambda: supervisor.ticked_s,
+            metrics_open=settings.metrics_open,
             tell=tell,
             hosts=[*place.names, *filter(None, (each.strip() for each in settings.hosts.split(",")))],
             own_key=own_key,

@@ -55,6 +55,7 @@ def grow_old(world: Harness) -> None:
 
 
 def prune(world: Harness) -> None:
+    world.trends.run_once()
     while world.retention.run_once():
         assert world.verify() == []
 

@@ -35,16 +35,22 @@ add_login_session | - | -
 add_logs | - | -
 add_successes | - |
 add_successor | - | -
+add_tallies | - | -
 add_task | - | -
+add_to_totals | - | -
+add_to_trends | - | -
 add_worker | - | -
 add_worker_task | - | -
 any_access_key | access_keys_name* | access_keys_name*
 any_arrival | arrivals_pkey | arrivals_pkey
+any_broken_window | outages_pkey | outages_pkey
 any_successor | successors_unique* | successors_next_job_next_number_key*
+any_tally | tallies:ALL | tallies_pkey*
 apply_at_once | | items_pkey jobs_pkey
 apply_items | items_pkey |
 asked_to_stop | items_held | items_held
 beat | meta_pkey workers_pkey | meta_pkey workers_pkey
+begin_folding | - | -
 begin_reply | - | -
 begin_retention | - | -
 calls_at | calls_pkey | calls_pkey
@@ -58,18 +64,21 @@ changed_by_operation | audit_operation | audit_operation
 checkpoint_definitions | checkpoints_pkey items_pkey | checkpoints_pkey items_pkey
 claim_at_once | | attempts_pkey inputs_pkey items_pkey items_ready jobs_cancelling* jobs_pkey
 claimable | inputs_pkey items_ready jobs_cancelling* |
+close_outages | outages_pkey | outages_pkey
 close_worker | workers_pkey | workers_open
 count_causes | causes_pkey | causes_pkey
 count_items | jobs_pkey | jobs_pkey
 count_moves | jobs_pkey |
 count_refused | workers_pkey | workers_pkey
 count_running | items_held | items_held*
+count_unsealed | jobs_unsealed* | jobs_unsealed*
 current_definition | tasks_pkey | tasks_pkey
 drop_events | events_of_item jobs_unsealed* | events_of_item jobs_unsealed*
 drop_inputs | inputs_pkey jobs_unsealed* | inputs_job_key_key jobs_unsealed*
 drop_items | items_pkey jobs_unsealed* | items_pkey jobs_unsealed*
 drop_job | jobs_pkey | jobs_unsealed
 drop_old_checkpoints | checkpoints_pkey | checkpoints_pkey
+drop_outages | items_pkey jobs_unsealed* outages_pkey | items_pkey jobs_unsealed* outages_pkey
 drop_reply | replies_pkey | replies_pkey
 drop_successor | successors_pkey | successors_pkey
 end_login_session | login_sessions_pkey | login_sessions_pkey
@@ -94,6 +103,7 @@ find_task_by_id | definitions_pkey tasks_pkey | definitions_pkey tasks_pkey
 find_worker | workers_unique | workers_instance_key
 first_ends | attempts_pkey | attempts_pkey
 first_failure | attempts_pkey items_status | attempts_pkey items_status
+first_failures | attempts_pkey | attempts_pkey
 first_wait | items_pkey | items_pkey
 flag_calls | jobs_calls jobs_pkey | jobs_calls jobs_pkey
 flag_job | jobs_pkey | jobs_pkey
@@ -105,6 +115,7 @@ grow_job | jobs_pkey | jobs_unsealed
 heads | items_ready tasks:ALL | items_ready tasks_pkey
 held_behind | behind:ALL items_pkey successors_pkey | items_pkey successors_pkey
 held_by | items_held | items_held
+in_broken_windows | inputs_pkey outages_pkey | inputs_pkey outages_pkey
 in_order_unsuccessful | items_pkey successors:ALL successors_unique* | items_status successors_next_job_next_number_key* successors_pkey*
 is_calling | items_pkey | items_held
 is_living | workers_pkey | workers_pkey
@@ -131,6 +142,7 @@ next_deadline | items_deadline | items_deadline*
 next_retry | items_status | items_status
 old_workers | workers_closed | workers_closed
 open_jobs | jobs_pkey | jobs_pkey
+open_outages | - | -
 open_workers | workers_open* | workers_open*
 past_jobs | jobs_past jobs_pkey | jobs_past jobs_pkey
 past_successes | inputs_pkey items_pkey | inputs_pkey items_pkey
@@ -148,6 +160,7 @@ prune_jobs | jobs_pkey | jobs_pkey
 prune_login_sessions | login_sessions_age login_sessions_pkey | login_sessions_age login_sessions_pkey
 prune_logs | logs_pkey | logs_pkey place
 prune_operations | - | operations_age place
+prune_outages | items_pkey outages_pkey | items_pkey outages_pkey
 prune_progress | progress_pkey | place progress_pkey
 prune_replies | replies_age replies_pkey | replies_age replies_pkey
 prune_successors | successors_pkey | place successors_pkey
@@ -169,6 +182,8 @@ read_jobs | jobs_pkey | jobs_pkey
 read_logs | logs_pkey | logs_pkey
 read_progress | progress_pkey | progress_pkey
 read_saved | checkpoints_pkey | checkpoints_pkey
+read_totals | tallies:ALL totals_pkey | tallies:ALL totals_pkey
+read_trends | tallies:ALL trends_pkey | tallies:ALL trends_pkey
 recent_runs | jobs_of_task jobs_pkey tasks_unique | jobs_of_task tasks_namespace_name_key
 release_items | items_pkey | items_pkey
 released_job | jobs_pkey | jobs_pkey
@@ -191,6 +206,8 @@ start_items | attempts_pkey items_pkey |
 stop_worker | workers_pkey | workers_pkey
 take_arrivals | arrivals_pkey | arrivals_pkey
 take_over_reply | replies_pkey | replies_pkey
+subjects | inputs_pkey | inputs_pkey
+take_tallies | tallies:ALL tallies_pkey | tallies_pkey tallies_pkey*
 tasks_with_workers | worker_tasks:ALL workers_pkey | worker_tasks_pkey workers_open*
 unended_counts | found:ALL jobs_unended | jobs_unended
 unflag_job | jobs_pkey | jobs_pkey
@@ -209,6 +226,10 @@ MAY_SCAN = {
     "free_pages": "asks the file, and no table",
     "heads": "SQLite reads the tasks, which are as many as there is code",
     "held_behind": "what SQLite goes through is what it has found so far",
+    "any_tally": "its first row is enough",
+    "read_totals": "what is summed up every few seconds",
+    "read_trends": "what is summed up every few seconds",
+    "take_tallies": "the first of what is summed up every few seconds, by their ids",
     "calls_below": "goes through the jobs that it has found so far",
     "calls_unended": "goes through the jobs that it has found so far",
     "in_order_unsuccessful": "goes through what was put in order and has not succeeded since, for a retry that a person asks for",

@@ -19,12 +19,14 @@ from mulligan.api.guard import Before, Guard
 from mulligan.api.items import ItemRoutes
 from mulligan.api.jobs import JobRoutes
 from mulligan.api.logins import LoginRoutes
+from mulligan.api.metrics import MetricRoutes
 from mulligan.api.overview import OverviewRoutes
 from mulligan.api.probes import Probes
 from mulligan.api.served import Served
 from mulligan.api.stream import StreamRoutes
 from mulligan.api.summary import SummaryRoutes
-from mulligan.core.access import Role
+from mulligan.api.trends import TrendRoutes
+from mulligan.core.access import Principal, Role
 from mulligan.engine.logins import Logins
 from mulligan.engine.watchers import Watchers
 
@@ -73,7 +75,8 @@ def application(served: Served, pages: Pages | None = None) -> FastAPI:
 def guarded(served: Served, pages: Pages | None = None) -> Guard:
     """Return the application as it is served."""
     parts = _parts(served)
-    before = Before(parts.cookie, served.hosts, served.tls, OPEN.union(() if pages is None else pages.open_paths))
+    open_paths = OPEN.union(() if pages is None else pages.open_paths)
+    before = Before(parts.cookie, served.hosts, served.tls, open_paths, _anybody(served))
     return Guard(_made(served, pages, parts), parts.authenticator, before, served.tell, parts.feeding.stop)
 
 
@@ -90,6 +93,11 @@ def _parts(served: Served) -> _Parts:
     )
 
 
+def _anybody(served: Served) -> dict[str, Principal]:
+    """Return what may be read without a key although it declares a role, and as whom."""
+    return {"/metrics": Principal("", "anybody on this machine", Role.VIEWER)} if served.metrics_open else {}
+
+
 def _made(served: Served, pages: Pages | None, parts: _Parts) -> FastAPI:
     app = FastAPI(
         title="Mulligan",
@@ -104,7 +112,15 @@ def _made(served: Served, pages: Pages | None, parts: _Parts) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=1_000)
     errors.add_to(app, None if pages is None else pages.problem_page)
     routes = Routes(app.router)
-    for each in (JobRoutes(served), ItemRoutes(served), OverviewRoutes(served), SummaryRoutes(served), CauseRoutes(served)):
+    for each in (
+        JobRoutes(served),
+        ItemRoutes(served),
+        OverviewRoutes(served),
+        SummaryRoutes(served),
+        CauseRoutes(served),
+        TrendRoutes(served),
+        MetricRoutes(served),
+    ):
         each.add_to(routes)
     routes.get("/api/openapi.json", Role.VIEWER, include_in_schema=False)(lambda: document(app))
     Probes(served).add_to(app.router)

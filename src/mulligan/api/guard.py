@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from anyio import to_thread
@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mulligan.api.access import OPEN, Authenticator
 from mulligan.api.browsers import FORM, Form, LoginCookie, check_csrf, check_site, form_in, to_login, wants_page
 from mulligan.api.errors import RequestRefused, of_error, problem
+from mulligan.core.access import Principal
 from mulligan.core.errors import MulliganError
 from mulligan.telemetry import Tell
 
@@ -48,6 +49,8 @@ class Before:
     tls: bool = False
     open_paths: Collection[str] = OPEN
     """What needs no key: these paths, exactly."""
+    anybody: Mapping[str, Principal] = field(default_factory=dict)
+    """What anybody may read without a key although it declares a role: these paths, exactly, and as whom."""
 
 
 class Guard:
@@ -134,6 +137,9 @@ class Guard:
         if path in self._before.open_paths:
             return None
         find = self._authenticator
+        if (anybody := self._before.anybody.get(path)) is not None:
+            scope["mulligan.principal"] = anybody
+            return None
         keys, token = _keys_of(headers), self._before.cookie.read(headers)
         if keys or token is None:
             key = keys.pop() if len(keys) == 1 else None

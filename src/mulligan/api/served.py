@@ -43,3 +43,7 @@ class Served:
     login_idle_s: float = 43_200.0
     once: LoginOnce | None = None
     """What logs in once without a key, where this process was told to make such a thing."""
+    supervisor_ticked_s: Callable[[], float | None] = lambda: None
+    """When the supervisor last looked what is to be done, in seconds since 1970."""
+    metrics_open: bool = False
+    """Whether `/metrics` needs no key; only where nobody but this machine can reach it."""

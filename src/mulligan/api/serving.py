@@ -31,6 +31,7 @@ class Place:
     certificate: str = ""
     key: str = ""
     behind_proxy: bool = False
+    metrics_open: bool = False
 
     def check(self, any_key: Callable[[], bool]) -> None:
         """Raise ConfigError where others than this machine could reach what is not guarded, or a file is not there."""
@@ -39,6 +40,11 @@ class Place:
                 raise ConfigError(f"{name}: there is no file {file}")
         if bool(self.certificate) is not bool(self.key):
             raise ConfigError("tls_certificate and tls_key: give both, or neither")
+        if self.metrics_open and (self.behind_proxy or not self.is_loopback):
+            raise ConfigError(
+                "metrics_open: other machines could read /metrics without a key; serve 127.0.0.1 without a proxy, or make a key "
+                "for Prometheus with `mulligan keys create --name prometheus --role viewer`"
+            )
         if self.is_loopback:
             return
         if not self.certificate and not self.behind_proxy:

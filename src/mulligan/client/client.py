@@ -18,6 +18,7 @@ from mulligan.core.errors import ArgumentsInvalid, ConfigError
 from mulligan.core.job import ItemKey
 from mulligan.core.shown import shown
 from mulligan.core.submission import Options, Submission
+from mulligan.core.trends import Trend
 from mulligan.engine.asking import Asker, Target
 from mulligan.engine.causes import CauseReading
 from mulligan.engine.filters import cause_filters, flag, job_filters, text
@@ -169,6 +170,16 @@ class Client:
     def explain(self, id: str) -> str:
         """Say why a work item is in the state it is in: every decision with its rule, counters and arithmetic."""
         return self.services.reading.explain(parse_item_id(id))
+
+    def trends(
+        self, every: Literal["day", "week"] = "week", task: str | None = None, since: Any = None, until: Any = None
+    ) -> list[Trend]:
+        """Return the figures of each pipeline, and of all together, by day or ISO week in UTC, the oldest first.
+
+        `since` and `until` are days (dates or ISO text), the second one not in it; whole periods are returned, and none in which
+        nothing was counted. By default the last 12 weeks or 30 days. Raises ArgumentsInvalid, UnknownTask.
+        """
+        return self.services.trending.read(every, task, since, until)
 
     def verify(self) -> list[Finding]:
         """Check the store's invariants; an empty list is what there should be."""

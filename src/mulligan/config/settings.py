@@ -76,6 +76,8 @@ class Settings:
     """The path under which that proxy serves it, such as `/mulligan`; empty: at the root."""
     login_idle: float = 43_200.0
     """Seconds after which who is logged in by a browser, and has asked for nothing, has to log in again."""
+    metrics_open: bool = False
+    """Whether `/metrics` is read without a key; only where the API is served to this machine alone, by no proxy."""
 
     @property
     def sqlite_path(self) -> str | None:

@@ -21,6 +21,7 @@ from mulligan.core.job import FAR_FUTURE_MS, TERMINAL, Item, ItemKey, JobStatus,
 from mulligan.core.lifecycle import Transition, decide
 from mulligan.engine.calling import Calling
 from mulligan.engine.clock import Chance, Clock
+from mulligan.engine.counting import count_moves
 from mulligan.engine.definitions import Definitions, Published
 from mulligan.engine.exchanging import Bell, Checkpoint, Claims, Ends, Exchange, NewWorker, Notes, Room
 from mulligan.store.rows import CheckpointRow, Head, Taken, WorkerRow
@@ -249,6 +250,8 @@ class Engine:
         """Decide and write; what was not as it had been read is read and decided again."""
         moved: list[Transition] = []
         late, told = 0, len(ends.jobs)
+        # Asked for together with the moves: it is needed only after them.
+        any_broken = session.tallies.any_broken_window({item.task for item, event in pairs if isinstance(event, Succeeded)})
         for _ in range(ROUNDS):
             decided = [self._decide(session, item, event, now_ms) for item, event in pairs]
             wanted = [each for each in decided if each is not None]
@@ -264,6 +267,7 @@ class Engine:
             pairs = [(item, events[item.key]) for item in session.items.read(lost)]
             late += len(lost) - len(pairs)
         self._count(session, moved, now_ms)
+        count_moves(session, moved, now_ms, any_broken, lambda item: self.definitions.get(session, item.definition).workflow)
         self._follow(session, moved, now_ms, ends, ends.jobs[told:])
         return moved, late
 

@@ -17,6 +17,7 @@ from mulligan.store.verbs.jobs import Jobs
 from mulligan.store.verbs.past import Past
 from mulligan.store.verbs.records import Records
 from mulligan.store.verbs.summary import Summary
+from mulligan.store.verbs.tallies import Tallies
 from mulligan.store.verbs.tasks import Tasks
 from mulligan.store.verbs.windows import Windows
 from mulligan.store.verbs.workers import Workers
@@ -37,6 +38,7 @@ class Session:
         self.access = Access(run)
         self.summary = Summary(run)
         self.causes = Causes(run)
+        self.tallies = Tallies(run)
 
 
 class Store:

@@ -1,4 +1,4 @@
-"""The chores that workers do: for what others left when they died (items, submissions), deadlines, and ids of old commits."""
+"""The chores that workers do: for what others left when they died (items, submissions), deadlines, what was counted, old ids."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mulligan.engine.submitting import Submitting
 from mulligan.store.rows import WorkerRow
 from mulligan.supervisor.chore import Chore
 from mulligan.supervisor.retention import Retention
+from mulligan.supervisor.trends import trends_chore
 
 LOOK_S = 0.5
 
@@ -96,4 +97,5 @@ def safety_chores(
         Chore("releases", 5.0, submitting.release_all),
         Chore("abandoned", 60.0, submitting.drop_abandoned),
         Chore("operations", 10.0, Retention(engine, 0).remove_operations),
+        trends_chore(engine),
     ]

@@ -40,6 +40,8 @@ class Supervisor:
         self._tell = tell
         self._stopped = False
         self._looked = time.monotonic()
+        self.ticked_s: float | None = None
+        """When it last looked what is to be done, in seconds since 1970."""
         self._waker, self._wakee = socket.socketpair()
         self._waker.setblocking(False)
         self._thread: threading.Thread | None = None
@@ -86,6 +88,7 @@ class Supervisor:
 
     def _step(self) -> None:
         self._looked = time.monotonic()
+        self.ticked_s = time.time()
         for due in self._due:
             if due.at <= time.monotonic() and not self._stopped:
                 self._do(due)

@@ -27,6 +27,7 @@ from mulligan.store.sqlite import SqliteDatabase
 from mulligan.store.store import Store
 from mulligan.supervisor.retention import Retention
 from mulligan.supervisor.safety import LostWorkers
+from mulligan.supervisor.trends import Trends
 from mulligan.testing.clock import VirtualClock
 from mulligan.testing.factories import a_definition, a_failure, a_submission
 
@@ -87,6 +88,7 @@ class Harness:
         self.submitting = Submitting(self.engine)
         self.watch = LostWorkers(self.engine, self.locks, lambda: None)
         self.retention = Retention(self.engine, KEEP_S)
+        self.trends = Trends(self.engine)
         self._names = itertools.count(1)
 
     def __enter__(self) -> Harness:

@@ -362,3 +362,43 @@ create table replies (
     primary key (owner, key)
 );
 create index replies_age on replies (at_ms);
+
+-- What was counted, as it was written by those who settle work: whoever ends an attempt adds a line and waits for nobody. A chore
+-- sums the lines up by day in `trends`, and since ever in `totals`.
+create table tallies (
+    id bigint generated always as identity primary key,
+    task bigint not null,
+    day bigint not null,
+    measure text not null,
+    kind text not null,
+    detail text not null,
+    value bigint not null
+) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
+
+-- What was counted of a task on a day (days since 1970, UTC); outlives the details of the jobs.
+create table trends (
+    task bigint not null,
+    day bigint not null,
+    measure text not null,
+    kind text not null,
+    detail text not null,
+    value bigint not null,
+    primary key (task, day, measure, kind, detail)
+) with (fillfactor = 50);
+
+create table totals (
+    task bigint not null,
+    measure text not null,
+    kind text not null,
+    detail text not null,
+    value bigint not null,
+    primary key (task, measure, kind, detail)
+) with (fillfactor = 50);
+
+-- What has failed and not succeeded since, and since when: a window of a task, whichever job it is in, or a single work item.
+create table outages (
+    task bigint not null,
+    subject text not null,
+    since_ms bigint not null,
+    primary key (task, subject)
+);

@@ -358,3 +358,43 @@ create table replies (
     primary key (owner, key)
 ) strict, without rowid;
 create index replies_age on replies (at_ms);
+
+-- What was counted, as it was written by those who settle work: whoever ends an attempt adds a line and waits for nobody. A chore
+-- sums the lines up by day in `trends`, and since ever in `totals`.
+create table tallies (
+    id integer primary key,
+    task integer not null,
+    day integer not null,
+    measure text not null,
+    kind text not null,
+    detail text not null,
+    value integer not null
+) strict;
+
+-- What was counted of a task on a day (days since 1970, UTC); outlives the details of the jobs.
+create table trends (
+    task integer not null,
+    day integer not null,
+    measure text not null,
+    kind text not null,
+    detail text not null,
+    value integer not null,
+    primary key (task, day, measure, kind, detail)
+) strict, without rowid;
+
+create table totals (
+    task integer not null,
+    measure text not null,
+    kind text not null,
+    detail text not null,
+    value integer not null,
+    primary key (task, measure, kind, detail)
+) strict, without rowid;
+
+-- What has failed and not succeeded since, and since when: a window of a task, whichever job it is in, or a single work item.
+create table outages (
+    task integer not null,
+    subject text not null,
+    since_ms integer not null,
+    primary key (task, subject)
+) strict, without rowid;

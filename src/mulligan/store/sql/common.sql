@@ -143,6 +143,10 @@ select id from jobs where sealed = 0 and touched_ms < :before and parent_job is 
 -- name: drop_job
 delete from jobs where id = :job and sealed = 0;
 
+-- name: drop_outages
+delete from outages where (task, subject) in (select task, job || '-' || number from items where job = :job)
+    and :job in (select id from jobs where sealed = 0);
+
 -- name: drop_items
 -- What belongs to a complete job stays, even if its submitter does not know that it is complete.
 delete from items where job = :job and :job in (select id from jobs where sealed = 0);
@@ -401,3 +405,15 @@ select token, part, at_ms, text from logs where job = :job and number = :number 
 select task, cause, count(*) from items
 where job = :job and status = 'FAILURE' and cause is not null and :job in (select id from jobs where sealed = 0)
 group by task, cause;
+
+-- name: any_tally
+select 1 from tallies limit 1;
+
+-- name: take_tallies
+-- Taken by one at a time, and summed up in the same transaction: each counts once.
+delete from tallies where id in (select id from tallies order by id limit :limit)
+returning task, day, measure, kind, detail, value;
+
+-- name: count_unsealed
+-- The addition keeps it off the indexes of all jobs that nobody called.
+select count(*) from jobs where sealed = 0 and parent_job + 0 is null;

@@ -629,3 +629,94 @@ order by c.last_ms desc, c.task;
 delete from causes where ctid = any (array(
     select ctid from causes where last_ms < :before and failed_now <= 0 limit :limit for update skip locked))
 returning 1;
+
+-- name: begin_folding
+-- One process sums up at a time, until its transaction ends; nothing returned means that another one is at it.
+select 1 where pg_try_advisory_xact_lock(hashtext('mulligan trends'), hashtext(current_schema()));
+
+-- name: add_tallies
+insert into tallies (task, day, measure, kind, detail, value)
+select (e ->> 0)::bigint, (e ->> 1)::bigint, e ->> 2, e ->> 3, e ->> 4, (e ->> 5)::bigint
+from jsonb_array_elements(:rows::jsonb) e;
+
+-- name: add_to_trends
+insert into trends (task, day, measure, kind, detail, value)
+select (e ->> 0)::bigint, (e ->> 1)::bigint, e ->> 2, e ->> 3, e ->> 4, (e ->> 5)::bigint
+from jsonb_array_elements(:rows::jsonb) e
+on conflict (task, day, measure, kind, detail) do update set value = trends.value + excluded.value;
+
+-- name: add_to_totals
+insert into totals (task, measure, kind, detail, value)
+select (e ->> 0)::bigint, e ->> 1, e ->> 2, e ->> 3, (e ->> 4)::bigint from jsonb_array_elements(:rows::jsonb) e
+on conflict (task, measure, kind, detail) do update set value = totals.value + excluded.value;
+
+-- name: read_trends
+-- What was counted of some tasks on the days from `first` to `end`, without that one, be it summed up yet or not.
+select task, day, measure, kind, detail, sum(value)::bigint from (
+    select task, day, measure, kind, detail, value from trends
+    where task = any (array(select value::bigint from jsonb_array_elements_text(:tasks::jsonb))) and day >= :first and day < :end
+    union all
+    select task, day, measure, kind, detail, value from tallies
+    where task = any (array(select value::bigint from jsonb_array_elements_text(:tasks::jsonb))) and day >= :first and day < :end) t
+group by task, day, measure, kind, detail;
+
+-- name: read_totals
+select task, measure, kind, detail, sum(value)::bigint from (
+    select task, measure, kind, detail, value from totals
+    where task = any (array(select value::bigint from jsonb_array_elements_text(:tasks::jsonb)))
+    union all
+    select task, measure, kind, detail, value from tallies
+    where task = any (array(select value::bigint from jsonb_array_elements_text(:tasks::jsonb)))) t
+group by task, measure, kind, detail;
+
+-- name: any_broken_window
+-- Names of windows begin with a letter, those of single items with a digit.
+select 1 from outages
+where task = any (array(select value::bigint from jsonb_array_elements_text(:tasks::jsonb))) and subject >= 'w' limit 1;
+
+-- name: in_broken_windows
+-- Which of some items are for a window that has failed and not succeeded since.
+select n.job, n.number from jsonb_array_elements(:keys::jsonb) k
+cross join lateral (
+    select job, number, task, window_start_ms, window_end_ms from inputs
+    where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) n
+join outages o on o.task = n.task and o.subject = 'w' || n.window_start_ms || '/' || n.window_end_ms;
+
+-- name: subjects
+-- Under which name items may be in `outages`.
+select n.job, n.number, n.task,
+    case when n.window_start_ms is null then n.job || '-' || n.number else 'w' || n.window_start_ms || '/' || n.window_end_ms end
+from jsonb_array_elements(:keys::jsonb) k
+cross join lateral (select * from inputs where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) n;
+
+-- name: first_failures
+-- When an attempt failed first; rows are job, number and generation. Each is looked up by itself, as in read_saved.
+select (e ->> 0)::bigint, (e ->> 1)::bigint, f.first_ms
+from jsonb_array_elements(:rows::jsonb) e
+cross join lateral (
+    select min(ended_ms) as first_ms from (
+        select ended_ms from attempts where job = (e ->> 0)::bigint and number = (e ->> 1)::bigint
+            and generation = (e ->> 2)::bigint and failure_class is not null offset 0) a) f;
+
+-- name: open_outages
+-- Of what is broken already the first failure counts. In order, so that two who add the same windows do not wait in a ring.
+insert into outages (task, subject, since_ms)
+select (e ->> 0)::bigint, e ->> 1, (e ->> 2)::bigint from jsonb_array_elements(:rows::jsonb) e order by 1, 2
+on conflict (task, subject) do nothing;
+
+-- name: close_outages
+-- Locked in order, as above. What another transaction has closed meanwhile is not returned: it counts there.
+with found as materialized (
+    select o.task, o.subject
+    from (select (e ->> 0)::bigint as task, e ->> 1 as subject from jsonb_array_elements(:rows::jsonb) e order by 1, 2) e
+    cross join lateral (select task, subject from outages where task = e.task and subject = e.subject for update) o)
+delete from outages o using found f
+where o.task = any (array[f.task]) and o.subject between f.subject and f.subject
+returning o.task, o.subject, o.since_ms;
+
+-- name: prune_outages
+-- Of single items, which are gone by then; that a window is broken stays known until it succeeds.
+delete from outages where (task, subject) in (
+    select i.task, i.job || '-' || i.number from jsonb_array_elements(:keys::jsonb) k
+    cross join lateral (
+        select task, job, number from items where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) i);

@@ -514,3 +514,77 @@ order by c.last_ms desc, c.task;
 -- name: prune_causes
 delete from causes where (task, cause) in (select task, cause from causes where last_ms < :before and failed_now <= 0 limit :limit)
 returning 1;
+
+-- name: begin_folding
+-- The transaction holds the only write lock already; elsewhere one process sums up at a time.
+select 1;
+
+-- name: add_tallies
+insert into tallies (task, day, measure, kind, detail, value)
+select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 from jsonb_each(:rows);
+
+-- name: add_to_trends
+insert into trends (task, day, measure, kind, detail, value)
+select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 from jsonb_each(:rows) where true
+on conflict (task, day, measure, kind, detail) do update set value = trends.value + excluded.value;
+
+-- name: add_to_totals
+insert into totals (task, measure, kind, detail, value)
+select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 from jsonb_each(:rows) where true
+on conflict (task, measure, kind, detail) do update set value = totals.value + excluded.value;
+
+-- name: read_trends
+-- What was counted of some tasks on the days from `first` to `end`, without that one, be it summed up yet or not.
+select task, day, measure, kind, detail, sum(value) from (
+    select task, day, measure, kind, detail, value from trends
+    where task in (select value from json_each(:tasks)) and day >= :first and day < :end
+    union all
+    select task, day, measure, kind, detail, value from tallies
+    where task in (select value from json_each(:tasks)) and day >= :first and day < :end)
+group by task, day, measure, kind, detail;
+
+-- name: read_totals
+select task, measure, kind, detail, sum(value) from (
+    select task, measure, kind, detail, value from totals where task in (select value from json_each(:tasks))
+    union all
+    select task, measure, kind, detail, value from tallies where task in (select value from json_each(:tasks)))
+group by task, measure, kind, detail;
+
+-- name: any_broken_window
+-- Names of windows begin with a letter, those of single items with a digit.
+select 1 from outages where task in (select value from json_each(:tasks)) and subject >= 'w' limit 1;
+
+-- name: in_broken_windows
+-- Which of some items are for a window that has failed and not succeeded since.
+select n.job, n.number from jsonb_each(:keys) k
+join inputs n on n.job = k.value ->> 0 and n.number = k.value ->> 1
+join outages o on o.task = n.task and o.subject = 'w' || n.window_start_ms || '/' || n.window_end_ms;
+
+-- name: subjects
+-- Under which name items may be in `outages`.
+select n.job, n.number, n.task,
+    case when n.window_start_ms is null then n.job || '-' || n.number else 'w' || n.window_start_ms || '/' || n.window_end_ms end
+from jsonb_each(:keys) k join inputs n on n.job = k.value ->> 0 and n.number = k.value ->> 1;
+
+-- name: first_failures
+-- When an attempt failed first; rows are job, number and generation.
+select v.value ->> 0, v.value ->> 1,
+    (select min(ended_ms) from attempts where job = v.value ->> 0 and number = v.value ->> 1
+        and generation = v.value ->> 2 and failure_class is not null)
+from jsonb_each(:rows) v;
+
+-- name: open_outages
+-- Of what is broken already the first failure counts.
+insert into outages (task, subject, since_ms)
+select value ->> 0, value ->> 1, value ->> 2 from jsonb_each(:rows) where true
+on conflict (task, subject) do nothing;
+
+-- name: close_outages
+delete from outages where (task, subject) in (select value ->> 0, value ->> 1 from jsonb_each(:rows))
+returning task, subject, since_ms;
+
+-- name: prune_outages
+-- Of single items, which are gone by then; that a window is broken stays known until it succeeds.
+delete from outages where (task, subject) in (
+    select i.task, i.job || '-' || i.number from jsonb_each(:keys) k
+    join items i on i.job = k.value ->> 0 and i.number = k.value ->> 1);

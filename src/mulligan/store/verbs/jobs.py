@@ -155,7 +155,7 @@ class Jobs:
     def drop_unsealed(self, job: int) -> None:
         """Forget a job whose submission was never completed."""
         self.lock([job])
-        for name in ("drop_items", "drop_inputs", "drop_events", "drop_job"):
+        for name in ("drop_outages", "drop_items", "drop_inputs", "drop_events", "drop_job"):
             self._run(name, {"job": job})
 
     def releasing(self) -> list[tuple[int, int]]:

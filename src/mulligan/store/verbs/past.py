@@ -11,6 +11,7 @@ from mulligan.store.interface import Run, one
 from mulligan.store.verbs.items import as_json
 
 DETAILS = (
+    "prune_outages",
     "prune_attempts",
     "prune_checkpoints",
     "prune_logs",
