@@ -92,7 +92,7 @@ def set_apart(moved: Sequence[Transition]) -> tuple[Plain, list[Transition]]:
     plain: Plain = {}
     others: list[Transition] = []
     for move in moved:
-        _, after, attempt = move
+        _, after, attempt, _ = move
         if attempt is not None and after.status is JobStatus.SUCCESS and _is_first_try(after):
             place = after.task, attempt.ended_ms // DAY_MS
             plain[place] = plain.get(place, 0) + 1
@@ -139,7 +139,7 @@ def _is_first_try(item: Item) -> bool:
 
 
 def _add(count: Count, move: Transition, now_ms: int, is_workflow: Callable[[Item], bool]) -> None:
-    before, after, attempt = move
+    before, after, attempt, _ = move
     task, day = after.task, (now_ms if attempt is None else attempt.ended_ms) // DAY_MS
     if attempt is not None:
         kind = attempt.failure_class
