@@ -18,6 +18,7 @@ from mulligan.store.verbs.past import Past
 from mulligan.store.verbs.records import Records
 from mulligan.store.verbs.summary import Summary
 from mulligan.store.verbs.tasks import Tasks
+from mulligan.store.verbs.uploads import Uploads
 from mulligan.store.verbs.windows import Windows
 from mulligan.store.verbs.workers import Workers
 
@@ -37,6 +38,7 @@ class Session:
         self.access = Access(run)
         self.summary = Summary(run)
         self.causes = Causes(run)
+        self.uploads = Uploads(run)
 
 
 class Store:
