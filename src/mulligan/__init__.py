@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mulligan.sdk.command import Command, CommandFailed
     from mulligan.sdk.context import Context
     from mulligan.sdk.retrying import retry, retrying
+    from mulligan.sdk.secret import Secret
     from mulligan.sdk.task import Task, task
     from mulligan.sdk.window import Window
     from mulligan.sdk.workflow import Workflow, workflow
@@ -46,6 +47,7 @@ _HOMES = {
     "mulligan.sdk.command": ("Command", "CommandFailed"),
     "mulligan.sdk.context": ("Context",),
     "mulligan.sdk.retrying": ("retry", "retrying"),
+    "mulligan.sdk.secret": ("Secret",),
     "mulligan.sdk.task": ("Task", "task"),
     "mulligan.sdk.window": ("Window",),
     "mulligan.sdk.calls": ("gather",),
@@ -78,6 +80,7 @@ __all__ = [
     "Policy",
     "RateLimited",
     "Retry",
+    "Secret",
     "Snooze",
     "Stopped",
     "Task",

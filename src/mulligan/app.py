@@ -23,7 +23,10 @@ from mulligan.engine.logins import LoginOnce
 from mulligan.engine.reading import Reading
 from mulligan.engine.submitting import Submitting
 from mulligan.engine.trending import Trending
+from mulligan.engine.uploading import Uploading
 from mulligan.sdk.digest import source_digests
+from mulligan.sdk.ports import AMBIENT
+from mulligan.sdk.secret import hide_all
 from mulligan.sdk.submitting import submission_from_json
 from mulligan.sdk.task import Task
 from mulligan.store.interface import Database, Hints, Presence
@@ -33,7 +36,7 @@ from mulligan.supervisor.chore import Chore
 from mulligan.supervisor.retention import retention_chore
 from mulligan.supervisor.safety import safety_chores
 from mulligan.supervisor.supervisor import Supervisor
-from mulligan.telemetry import Tell, silent
+from mulligan.telemetry import Tell, hiding, silent
 from mulligan.worker.executors.bodies.executor import BodyExecutor
 from mulligan.worker.executors.interface import Executor
 from mulligan.worker.executors.process.executor import ProcessExecutor
@@ -71,6 +74,8 @@ class Services:
         self.reading = Reading(self.engine, self.rules)
         self.keys = Keys(self.engine)
         self.trending = Trending(self.engine)
+        self._missing: dict[str, str] = {}
+        hide_all(settings.secrets, self._missing.__setitem__)
 
     @property
     def shown(self) -> str:
@@ -104,6 +109,7 @@ class Services:
     ) -> Worker:
         """Make a worker for tasks that were loaded from these sources; `nursery` is a forkserver that is there already."""
         code = source_digests(each.fn for each in tasks.values())  # at once: they may be edited at any time
+        tell = self._hiding(tell)
         settings, presence = self.settings, self.presence
         # Its loop enforces time limits too, so it must not stand before a locked store for long: it comes back instead.
         self._database.wait_at_most(round(min(2.0, settings.lease / 6) * 1000))
@@ -155,7 +161,7 @@ class Services:
     def make_supervisor(self, tell: Tell = silent, *, beside_worker: bool = False) -> Supervisor:
         """Make what does the chores of a store; beside a worker of this process, those that the worker does not do."""
         safety = [] if beside_worker else self._chores(lambda: None)
-        return Supervisor([*safety, retention_chore(self.engine, self.settings.retention)], tell)
+        return Supervisor([*safety, retention_chore(self.engine, self.settings.retention)], self._hiding(tell))
 
     def make_api(
         self, tell: Tell, supervisor: Supervisor, own_key: NewKey | None = None, once: LoginOnce | None = None
@@ -165,7 +171,7 @@ class Services:
         from mulligan.api.serving import ApiServer, Place
         from mulligan.console.application import Console
 
-        settings = self.settings
+        settings, tell = self.settings, self._hiding(tell)
         certificate, key = settings.tls_certificate, settings.tls_key
         place = Place(settings.host, settings.port, certificate, key, settings.behind_proxy, settings.metrics_open)
         place.check(any_key=self.keys.any)
@@ -196,6 +202,7 @@ class Services:
             engine=self.engine,
             commands=self.commands,
             submitting=self.submitting,
+            uploading=Uploading(self.engine, self.submitting),
             reading=self.reading,
             keys=self.keys,
             is_free=self.presence.is_free,
@@ -203,6 +210,14 @@ class Services:
             tell=tell,
             **more,
         )
+
+    def _hiding(self, tell: Tell) -> Tell:
+        """Return a teller that hides secrets; it is told at once, and once, of those that were registered and cannot be read."""
+        told = hiding(tell, AMBIENT.masked)
+        missing, self._missing = self._missing, {}
+        for why in missing.values():
+            told("registered secret cannot be hidden", why=why)
+        return told
 
     def _chores(self, own: Callable[[], int | None]) -> list[Chore]:
         return safety_chores(self.engine, self.commands, self.submitting, self.presence, own)

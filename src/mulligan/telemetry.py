@@ -44,6 +44,15 @@ def line_teller(stream: TextIO | None = None) -> Tell:
     return tell
 
 
+def hiding(tell: Tell, hidden: Callable[[str], str]) -> Tell:
+    """Return a teller that tells the same with secrets hidden by `hidden`."""
+
+    def told(event: str, **facts: Any) -> None:
+        tell(event, **{name: hidden(value) if isinstance(value, str) else value for name, value in facts.items()})
+
+    return told
+
+
 def tries_teller() -> Tell:
     """Return a teller of attempts in process: by the application's structlog where it has configured it, else lines for people.
 

@@ -18,6 +18,7 @@ from mulligan.core.submission import NewItem
 from mulligan.engine.asking import Asker
 from mulligan.engine.keys import Keys
 from mulligan.engine.reading import Reading
+from mulligan.engine.uploading import Uploading
 from mulligan.store.interface import Database
 from mulligan.testing.factories import a_definition
 from mulligan.testing.harness import Hand, Harness
@@ -50,6 +51,7 @@ class Api:
                 "engine": self.harness.engine,
                 "commands": self.harness.commands,
                 "submitting": self.harness.submitting,
+                "uploading": Uploading(self.harness.engine, self.harness.submitting),
                 "reading": Reading(self.harness.engine, lambda: rules_of("")),
                 "keys": self.keys,
                 "is_free": self.harness.locks.is_free,

@@ -157,6 +157,14 @@ class TestKeys:
             both.keys.revoke("ann", ASKER)
         assert [each["action"] for each in both.get("/api/audit")["items"][:2]] == ["revoke key", "create key"]
 
+    def test_a_key_that_has_expired_is_refused(self, both: Api) -> None:
+        made = both.keys.create("ann", Role.VIEWER, None, ASKER, expires_s=90 * 86_400)
+        assert Authenticator(both.keys).find(made.text) == made.principal
+        both.harness.clock.pass_(90 * 86_400)
+        assert Authenticator(both.keys).find(made.text) is None
+        with pytest.raises(ArgumentsInvalid, match="more than 0 s"):
+            both.keys.create("bob", Role.VIEWER, None, ASKER, expires_s=0)
+
     def test_a_key_of_the_process_itself_is_in_no_store(self, api: Api) -> None:
         own = random_key("dev", Role.ADMIN)
         found = Authenticator(api.keys, own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 from typing import Any
@@ -11,6 +12,8 @@ from api_harness import ADD, Api
 
 from mulligan.api.guard import MAX_BODY
 from mulligan.core.access import Role
+from mulligan.core.masking import Known
+from mulligan.sdk.ports import AMBIENT
 
 JOB = json.dumps({"task": "add", "args": {"a": 1}})
 JSON = {"content-type": "application/json"}
@@ -61,7 +64,7 @@ class TestBodies:
         for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""):
             found = sent(api, JOB, {"content-type": kind})
             assert (found.status_code, found.json()["code"]) == (415, "body_not_json")
-        assert sent(api, JOB, JSON | {"content-encoding": "gzip"}).status_code == 415
+        assert sent(api, JOB, JSON | {"content-encoding": "br"}).status_code == 415
         assert sent(api, JOB, {"content-type": "application/json; charset=utf-8"}).status_code == 201
 
     def test_a_body_may_have_a_mebibyte_and_not_a_byte_more(self, api: Api) -> None:
@@ -71,6 +74,38 @@ class TestBodies:
         assert sent(api, text).status_code == 404
         over = sent(api, text + " ")
         assert (over.status_code, over.json()["code"]) == (413, "body_too_large")
+
+    def test_a_body_may_be_compressed_and_is_unpacked_to_a_mebibyte_at_most(self, api: Api) -> None:
+        packed = JSON | {"content-encoding": "gzip"}
+        assert sent(api, gzip.compress(JOB.encode()), packed).status_code == 201
+        bomb = gzip.compress(b" " * (300 * MAX_BODY))
+        assert len(bomb) < MAX_BODY
+        over = sent(api, bomb, packed)
+        assert (over.status_code, over.json()["code"]) == (413, "body_too_large")
+        for broken in (JOB.encode(), gzip.compress(JOB.encode())[:-4], gzip.compress(JOB.encode()) + b"{}"):
+            found = sent(api, broken, packed)
+            assert (found.status_code, found.json()["code"]) == (422, "request_invalid")
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"task": "add", "args": {"a": 1, "b": "canary-registered"}},
+            {"task": "nowhere", "labels": {"x": "is canary-registered"}},
+            {"task": "add", "args": {"canary-registered": 1}},
+        ],
+    )
+    def test_a_registered_secret_in_the_clear_is_refused_and_not_repeated(self, api: Api, body: Any) -> None:
+        before = AMBIENT.mask
+        AMBIENT.hide(Known("env:REGISTERED", "canary-registered"))
+        try:
+            for text in (json.dumps(body), json.dumps(body).replace("canary", "\\u0063anary")):
+                for path in ("/api/jobs", "/api/pipelines/add/pause"):
+                    found = sent(api, text, path=path)
+                    assert (found.status_code, found.json()["code"]) == (422, "secret_in_clear")
+                    assert "canary" not in found.text
+                    assert "env:REGISTERED" in found.json()["detail"]
+        finally:
+            AMBIENT.mask = before
 
     def test_a_body_that_does_not_say_its_size_is_not_read_to_its_end(self, api: Api) -> None:
         given = []

@@ -28,6 +28,16 @@ def test_a_key_is_shown_once_listed_without_itself_and_revoked(bare: Run, outsid
     assert made.out.strip() not in str(lines)
 
 
+def test_a_key_may_be_made_for_a_while(bare: Run, outside: Path) -> None:
+    on = ("--database", f"sqlite:///{outside / 'new.db'}")
+    assert bare("keys", "create", "--name", "ann", "--role", "viewer", "--expires", "90d", *on).code == 0
+    assert ", until 20" in bare("keys", "list", *on).out.replace("\n", " ")
+    (row,) = bare("keys", "list", "--json", *on).data
+    assert row["expires_at"] > row["created_at"]
+    wrong = bare("keys", "create", "--name", "bob", "--role", "viewer", "--expires", "soon", *on)
+    assert (wrong.code, "--expires" in wrong.err) == (2, True)
+
+
 def test_what_cannot_be_done_about_keys_is_said(bare: Run, outside: Path) -> None:
     on = ("--database", f"sqlite:///{outside / 'new.db'}")
     assert bare("keys", "list", *on).code == 1, "looking makes no store"

@@ -25,17 +25,27 @@ class TestKeys:
 
     def test_of_two_keys_of_one_name_only_one_is_not_revoked(self, store: Store) -> None:
         with store.write() as session:
-            assert not session.access.any_key()
+            assert not session.access.any_key(NOW)
             assert session.access.add_key(a_key("1", "ann"))
             assert not session.access.add_key(a_key("2", "ann"))
-            assert session.access.any_key()
+            assert session.access.any_key(NOW)
             assert session.access.revoke("ann", NOW) == ("1", "ann")
             assert session.access.revoke("1", NOW) is None, "it is revoked already"
-            assert not session.access.any_key()
+            assert not session.access.any_key(NOW)
             assert session.access.add_key(a_key("2", "ann"))
             assert session.access.revoke("2", NOW) == ("2", "ann")
         with store.read() as session:
             assert [each.revoked_ms for each in session.access.every()] == [NOW, NOW]
+
+    def test_a_key_may_have_an_end(self, store: Store) -> None:
+        with store.write() as session:
+            assert session.access.add_key(a_key("1", "ann")._replace(expires_ms=NOW + 1))
+        with store.read() as session:
+            found = session.access.key("1")
+            assert found is not None
+            assert (found.expires_ms, found.works(NOW), found.works(NOW + 1)) == (NOW + 1, True, False)
+            assert session.access.any_key(NOW)
+            assert not session.access.any_key(NOW + 1)
 
 
 class TestReplies:

@@ -39,6 +39,7 @@ add_tallies | - | -
 add_task | - | -
 add_to_totals | - | -
 add_to_trends | - | -
+add_upload | - | -
 add_worker | - | -
 add_worker_task | - | -
 any_access_key | access_keys_name* | access_keys_name*
@@ -83,6 +84,7 @@ drop_reply | replies_pkey | replies_pkey
 drop_successor | successors_pkey | successors_pkey
 end_login_session | login_sessions_pkey | login_sessions_pkey
 end_reply | replies_pkey | replies_pkey
+end_upload | uploads_pkey | uploads_pkey
 ended_counts | found:ALL jobs_past | jobs_past
 events_end | sqlite_sequence:ALL | -
 expired | items_deadline | items_deadline
@@ -100,6 +102,7 @@ find_reply | replies_pkey | replies_pkey
 find_successor | successors_pkey | successors_pkey
 find_task | definitions_pkey tasks_unique | definitions_pkey tasks_namespace_name_key
 find_task_by_id | definitions_pkey tasks_pkey | definitions_pkey tasks_pkey
+find_upload | uploads_pkey | uploads_pkey
 find_worker | workers_unique | workers_instance_key
 first_ends | attempts_pkey | attempts_pkey
 first_failure | attempts_pkey items_status | attempts_pkey items_status
@@ -117,6 +120,7 @@ held_behind | behind:ALL items_pkey successors_pkey | items_pkey successors_pkey
 held_by | items_held | items_held
 in_broken_windows | inputs_pkey outages_pkey | inputs_pkey outages_pkey
 in_order_unsuccessful | items_pkey successors:ALL successors_unique* | items_status successors_next_job_next_number_key* successors_pkey*
+inputs_from | inputs_pkey | inputs_pkey
 is_calling | items_pkey | items_held
 is_living | workers_pkey | workers_pkey
 items_of_jobs | items_pkey | items_pkey
@@ -125,6 +129,7 @@ job_ranges | inputs_pkey jobs_pkey tasks_pkey | inputs_pkey jobs_pkey tasks_pkey
 job_results | attempts_pkey items_pkey | attempts_pkey items_pkey
 jobs_and_pipelines | jobs_pkey tasks_pkey up:ALL | jobs_pkey tasks_pkey
 keep_windows | - | -
+keys_there | inputs_unique | inputs_job_key_key
 last_logs | logs_pkey | logs_pkey
 later_written | inputs_window items_pkey past_windows_pkey | inputs_window items_pkey past_windows_pkey
 list_access_keys | access_keys:ALL | access_keys:ALL

@@ -19,6 +19,7 @@ from mulligan.core.errors import (
     NotFound,
     Refused,
     ResultInvalid,
+    SecretInClear,
     StoreAway,
     StoreBusy,
     StoreError,
@@ -26,6 +27,7 @@ from mulligan.core.errors import (
     UnknownTask,
     ValueTooLarge,
 )
+from mulligan.sdk.ports import AMBIENT
 
 PROBLEM_JSON = "application/problem+json"
 _STATUSES: tuple[tuple[type[MulliganError], int], ...] = (
@@ -34,6 +36,7 @@ _STATUSES: tuple[tuple[type[MulliganError], int], ...] = (
     (ValueTooLarge, 413),
     (ArgumentsInvalid, 422),
     (ResultInvalid, 422),
+    (SecretInClear, 422),
     (ConfigError, 422),
     (TaskError, 409),
     (Refused, 409),
@@ -121,13 +124,14 @@ def problem(
 ) -> JSONResponse:
     """Return a problem document."""
     title = HTTPStatus(status).phrase
+    hidden = AMBIENT.mask.text
     made = Problem(
         title=title,
         status=status,
         code=code,
-        detail=detail,
+        detail=hidden(detail),
         request_id=request_id,
-        errors=None if errors is None else list(errors),
+        errors=None if errors is None else [Wrong(where=hidden(each.where), what=hidden(each.what)) for each in errors],
     )
     content = made.model_dump(exclude_none=True)
     return JSONResponse(content, status, dict(headers or {}), media_type=PROBLEM_JSON)

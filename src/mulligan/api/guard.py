@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from anyio import to_thread
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,7 +20,9 @@ from mulligan.api.access import OPEN, Authenticator
 from mulligan.api.browsers import FORM, Form, LoginCookie, check_csrf, check_site, form_in, to_login, wants_page
 from mulligan.api.errors import RequestRefused, of_error, problem
 from mulligan.core.access import Principal
-from mulligan.core.errors import MulliganError
+from mulligan.core.errors import MulliganError, SecretInClear
+from mulligan.sdk.ports import AMBIENT
+from mulligan.sdk.values import refuse_clear
 from mulligan.telemetry import Tell
 
 MAX_BODY = 1_048_576
@@ -200,7 +203,8 @@ async def _body(method: str, headers: Headers, receive: Receive) -> bytes:
         if size > MAX_BODY:
             raise large
         more = message.get("more_body", False)
-    return b"".join(pieces)
+    body = b"".join(pieces)
+    return _inflated(body, large) if headers.get("content-encoding") == "gzip" else body
 
 
 def _checked(headers: Headers, path: str, body: bytes) -> Form:
@@ -208,7 +212,9 @@ def _checked(headers: Headers, path: str, body: bytes) -> Form:
     if not body:
         return {}
     if not _is_api(path) and _kind(headers) == FORM:
-        return form_in(body)
+        form = form_in(body)
+        _refuse_secrets(dict(form))
+        return form
     _check_json(headers, body)
     return {}
 
@@ -217,13 +223,38 @@ def _kind(headers: Headers) -> str:
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _check_json(headers: Headers, body: bytes) -> None:
-    if _kind(headers) != "application/json" or headers.get("content-encoding", "identity") != "identity":
-        raise RequestRefused(415, "body_not_json", "send JSON with Content-Type: application/json, not compressed")
+def _inflated(body: bytes, large: RequestRefused) -> bytes:
+    """Return what was compressed, of which no more is unpacked than a body may have; raises RequestRefused."""
+    unpacking = zlib.decompressobj(wbits=31)
     try:
-        from_json(body, allow_inf_nan=False)  # stricter than what reads it later: no NaN, no halves of surrogate pairs, no abyss
+        found = unpacking.decompress(body, MAX_BODY + 1)
+    except zlib.error:
+        raise RequestRefused(422, "request_invalid", "the body is not what gzip makes, as Content-Encoding says") from None
+    if len(found) > MAX_BODY:
+        raise large
+    if not unpacking.eof or unpacking.unused_data:
+        raise RequestRefused(422, "request_invalid", "the body is cut short, or something follows it that gzip has not made")
+    return found
+
+
+def _check_json(headers: Headers, body: bytes) -> None:
+    if _kind(headers) != "application/json" or headers.get("content-encoding", "identity") not in ("identity", "gzip"):
+        said = "send JSON with Content-Type: application/json, as it is or compressed by gzip"
+        raise RequestRefused(415, "body_not_json", said)
+    try:  # stricter than what reads it later: no NaN, no halves of surrogate pairs, no abyss
+        value = from_json(body, allow_inf_nan=False)
     except ValueError as error:
         raise RequestRefused(422, "request_invalid", f"the body is not JSON: {error}") from None
+    _refuse_secrets(value)
+
+
+def _refuse_secrets(value: Any) -> None:
+    """Refuse what holds a registered secret; it is written anew, since what was sent may hide one behind escapes."""
+    if AMBIENT.mask:
+        try:
+            refuse_clear(to_json(value).decode(), "the body of the request")
+        except SecretInClear as error:
+            raise RequestRefused(422, error.code, str(error)) from None
 
 
 def _again(body: bytes, receive: Receive) -> Callable[[], Any]:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
-from fastapi import Query, Request, Response
+from fastapi import BackgroundTasks, Query, Request, Response
 
-from mulligan.api.access import Caller, Routes, Sight
+from mulligan.api.access import Caller, Routes, Sight, asker_of
 from mulligan.api.acting import Acting, Command
 from mulligan.api.items import CLASSES, ERROR, KEY, STATUSES, WINDOW, Type, list_items
 from mulligan.api.models import Done, Job, Page, WorkItem
 from mulligan.api.pages import Cursor, Limit, cursor, place
 from mulligan.api.replies import Key, Replies, run_id_of
-from mulligan.api.requests import Action, NewJob, Overwrite
+from mulligan.api.requests import Action, Chunk, NewJob, Overwrite, Seal
 from mulligan.api.served import Served
-from mulligan.api.submissions import submission_of
+from mulligan.api.submissions import chunk_of, submission_of
 from mulligan.core.access import Role
 from mulligan.core.errors import ArgumentsInvalid, WindowInvalid
 from mulligan.core.schedule import instant_ms
@@ -42,6 +42,8 @@ class JobRoutes:
         routes.get("/api/jobs", Role.VIEWER, response_model=Page[Job], tags=["jobs"])(self.list_jobs)
         routes.get("/api/jobs/{id}", Role.VIEWER, response_model=Job, tags=["jobs"])(self.get_job)
         routes.get("/api/jobs/{id}/work-items", Role.VIEWER, response_model=Page[WorkItem], tags=["jobs"])(self.list_job_items)
+        routes.post("/api/jobs/{id}/work-items", Role.OPERATOR, response_model=Job, tags=["jobs"])(self.add_job_items)
+        routes.post("/api/jobs/{id}/seal", Role.OPERATOR, response_model=Job, tags=["jobs"])(self.seal_job)
         for path, act in (
             ("cancel", self.cancel_job),
             ("retry", self.retry_job),
@@ -62,9 +64,41 @@ class JobRoutes:
             with served.engine.store.read() as session:
                 definition = served.engine.definitions.current(session, body.task)[1]
             submission = submission_of(definition, body, None if operation is None else run_id_of(operation))
-            return Job.of(served.reading.job(served.submitting.take(submission).job))
+            asker = asker_of(request, "", operation)
+            if body.sealed:
+                taken = served.submitting.take(submission, asker)
+            else:
+                taken = served.uploading.open(submission, body.args, asker)
+            return Job.of(served.reading.job(taken.job))
 
         return self._replies.once(request, key, act, status=201)
+
+    def add_job_items(self, request: Request, caller: Caller, id: str, body: Chunk, key: Key = None) -> Response:
+        """Add a chunk of work items to a job that is not sealed; a chunk may be sent again, and is not added twice.
+
+        409 `chunk_gap` where work items before it are missing, `chunk_conflict` where others are there.
+        """
+        served, job = self._served, self._sight.job(caller, parse_job_id(id)).id
+
+        def act(operation: str | None) -> Job:  # noqa: ARG001 - the audit tells of jobs, not of chunks
+            served.uploading.append(job, body.first, chunk_of(served.uploading.opened(job), body))
+            return Job.of(served.reading.job(job))
+
+        return self._replies.once(request, key, act)
+
+    def seal_job(self, request: Request, caller: Caller, id: str, body: Seal | None = None, key: Key = None) -> Response:
+        """Complete a job that came in chunks: from now on its work items start. Sealing it again changes nothing."""
+        served, job, asked = self._served, self._sight.job(caller, parse_job_id(id)).id, body or Seal()
+        after = BackgroundTasks()
+
+        def act(operation: str | None) -> Job:
+            sealed = served.uploading.seal(job, asked.total, asker_of(request, asked.reason, operation))
+            after.add_task(served.uploading.release, sealed)  # a million items take seconds, for which nobody waits
+            return Job.of(served.reading.job(job))
+
+        answer = self._replies.once(request, key, act)
+        answer.background = after
+        return answer
 
     def list_jobs(
         self,

@@ -63,6 +63,7 @@ class Job(BaseModel):
     counts: Counts
     labels: dict[str, str]
     cancel_requested: bool
+    sealed: bool = Field(description="Whether all of its work items are there; nothing starts before.")
     error_message: str | None
     created_at: datetime
     ended_at: datetime | None
@@ -82,6 +83,7 @@ class Job(BaseModel):
             counts=Counts.of(row.counts),
             labels=row.labels,
             cancel_requested=row.cancel_ms is not None,
+            sealed=row.sealed,
             error_message=view.error_message,
             created_at=time_of(row.created_ms),
             ended_at=_maybe(row.ended_ms),

@@ -110,6 +110,9 @@ class NewJob(Body):
     window: OneWindow | None = None
     items: list[Item] | None = Field(default=None, max_length=50_000)
     backfill: Backfill | None = None
+    sealed: Annotated[bool, Field(strict=True)] = Field(
+        default=True, description="With false more work items follow in chunks; nothing starts before the job is sealed."
+    )
     run_id: Name | None = Field(default=None, description="The same id and input give the same job.")
     priority: Annotated[int, Field(ge=1, le=5, strict=True)] | None = None
     delay_s: Seconds | None = None
@@ -118,4 +121,23 @@ class NewJob(Body):
     total_timeout_s: Annotated[Seconds, Field(gt=0)] | None = None
     labels: dict[Annotated[Text, Field(max_length=200)], Annotated[Text, Field(max_length=200)]] = Field(
         default_factory=dict, max_length=50
+    )
+
+
+class Chunk(Body):
+    """Further work items of a job that is not sealed."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"first": 2, "items": [{"args": {"a": 3}}]}]})
+
+    first: Annotated[int, Field(ge=0, le=10**9, strict=True)] = Field(
+        description="Number of the chunk's first work item in the job: how many there are before it."
+    )
+    items: list[Item] = Field(min_length=1, max_length=50_000)
+
+
+class Seal(Reasoned):
+    """That a job is complete."""
+
+    total: Annotated[int, Field(ge=0, le=10**9, strict=True)] | None = Field(
+        default=None, description="How many work items it must have; with another number it is not sealed."
     )

@@ -11,6 +11,7 @@ from mulligan.engine.keys import Keys, NewKey
 from mulligan.engine.logins import LoginOnce
 from mulligan.engine.reading import Reading
 from mulligan.engine.submitting import Submitting
+from mulligan.engine.uploading import Uploading
 from mulligan.store.interface import Hints
 from mulligan.telemetry import Tell
 
@@ -22,6 +23,7 @@ class Served:
     engine: Engine
     commands: Commands
     submitting: Submitting
+    uploading: Uploading
     reading: Reading
     keys: Keys
     is_free: Callable[[str], bool]

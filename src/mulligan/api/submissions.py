@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from mulligan.api.requests import NewJob, OneWindow
+from mulligan.api.requests import Chunk, NewJob, OneWindow
 from mulligan.core.definition import Definition
 from mulligan.core.errors import ArgumentsInvalid
 from mulligan.core.schedule import instant_ms
-from mulligan.core.submission import Options, Submission
+from mulligan.core.submission import NewItem, Options, Submission
+from mulligan.engine.uploading import Opened
 from mulligan.sdk.options import call_options
 from mulligan.sdk.published import named_call, named_items, named_range
 from mulligan.sdk.window import Window
@@ -16,6 +17,8 @@ from mulligan.sdk.window import Window
 
 def submission_of(definition: Definition, body: NewJob, run_id: str | None) -> Submission:
     """Return what a body asks for; `run_id` holds where it names none. Raises ArgumentsInvalid, ConfigError, WindowInvalid."""
+    if not body.sealed:
+        return _begun(definition, body, run_id)
     ways = [name for name in ("window", "items", "backfill") if getattr(body, name) is not None]
     if len(ways) > 1:
         raise ArgumentsInvalid(f"give {ways[0]} or {ways[1]}, not both")
@@ -37,6 +40,19 @@ def submission_of(definition: Definition, body: NewJob, run_id: str | None) -> S
             accept_risk=asked.accept_risk,
         )
     return named_call(definition, (), _with_window(definition, body.args, body.window), options)
+
+
+def chunk_of(opened: Opened, chunk: Chunk) -> list[NewItem]:
+    """Return the work items of a chunk; raises ArgumentsInvalid."""
+    items = ((each.key, each.args) for each in chunk.items)
+    return list(named_items(opened.definition, items, opened.arguments, Options(), first=chunk.first).items)
+
+
+def _begun(definition: Definition, body: NewJob, run_id: str | None) -> Submission:
+    """Return the first part of a job that comes in chunks."""
+    if body.window is not None or body.backfill is not None:
+        raise ArgumentsInvalid("what comes in chunks has items: a window or a backfill is submitted at once, however long it is")
+    return named_items(definition, ((each.key, each.args) for each in body.items or ()), body.args, _options(body, run_id))
 
 
 def _options(body: NewJob, run_id: str | None) -> Options:

@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 
 from mulligan.app import Services, whoami
+from mulligan.cli import parsing
 from mulligan.cli.shell import Shell, command
 from mulligan.cli.table import Cell, Column
 from mulligan.cli.words import ago, iso
 from mulligan.core.access import Role
+from mulligan.core.durations import seconds
 from mulligan.engine.asking import Asker
 
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the audit.", show_default=False)]
@@ -33,6 +35,9 @@ def create(
         list[str] | None,
         typer.Option("--pipeline", metavar="TASK", help="Only for this task or workflow; may be repeated.", show_default=False),
     ] = None,
+    expires: Annotated[
+        str | None, typer.Option("--expires", metavar="DURATION", help="Taken for so long, such as 90d.", show_default=False)
+    ] = None,
     reason: Reason = "",
 ) -> None:
     """Make a key. It is shown once: what is kept of it cannot be turned back.
@@ -41,7 +46,8 @@ def create(
     """
     services = Services(shell.settings)
     try:
-        made = services.keys.create(name, role, pipelines or None, _asker(reason))
+        limit_s = None if expires is None else seconds(parsing.duration(expires, "--expires") or 0, "--expires")
+        made = services.keys.create(name, role, pipelines or None, _asker(reason), limit_s)
     finally:
         services.close()
     if shell.as_json:
@@ -68,6 +74,7 @@ def list_(
                     "role": each.role,
                     "pipelines": each.pipelines,
                     "created_at": iso(each.created_ms),
+                    "expires_at": iso(each.expires_ms),
                     "revoked_at": iso(each.revoked_ms),
                 }
                 for each in rows
@@ -83,6 +90,7 @@ def list_(
     table: list[list[Cell]] = []
     for each in rows:
         made = ago(each.created_ms, now_ms)
+        made = made if each.expires_ms is None else f"{made}, {_until(each.expires_ms, now_ms)}"
         made = made if each.revoked_ms is None else f"{made}, revoked {ago(each.revoked_ms, now_ms)}"
         table.append([each.id, each.name, each.role, ", ".join(each.pipelines or ("all",)), made])
     shell.table(columns, table)
@@ -99,6 +107,10 @@ def revoke(
         shell.document({"name": name, "revoked": True})
     else:
         shell.say(f"The key of {name} is revoked.")
+
+
+def _until(expires_ms: int, now_ms: int) -> str:
+    return f"expired {ago(expires_ms, now_ms)}" if expires_ms <= now_ms else f"until {iso(expires_ms)}"
 
 
 def _asker(reason: str) -> Asker:

@@ -12,6 +12,7 @@ from typing import Any
 
 from mulligan.core.durations import seconds
 from mulligan.core.errors import ConfigError
+from mulligan.core.masking import check_reference
 from mulligan.core.shown import shown
 
 FILE = "mulligan.toml"
@@ -71,6 +72,9 @@ class Settings:
     """A file with the key of that certificate."""
     behind_proxy: bool = False
     """Whether a proxy stands before the API that does TLS, so that it may be served to other machines without."""
+    secrets: tuple[str, ...] = ()
+    """References of secrets, `env:NAME` or `file:/path`, that are hidden in whatever is kept, also where no argument names them;
+    what is submitted with one of them in the clear is refused."""
 
     root_path: str = ""
     """The path under which that proxy serves it, such as `/mulligan`; empty: at the root."""
@@ -179,17 +183,10 @@ def _checked(name: str, value: Any, where: str) -> Any:
     if name not in kinds:
         raise ConfigError(f"{where}: there is no setting {name!r}; there are {', '.join(sorted(kinds))}")
     try:
-        match kinds[name]:
-            case "int":
-                result: Any = int(str(value))
-            case "bool":
-                result = _flag(value)
-            case "float":
-                result = 0.0 if name == "retention" and value == "never" else seconds(value, name)
-            case _:
-                result = _text(value)
+        result = _read_as(kinds[name], name, value)
     except (ValueError, ConfigError) as error:
-        raise ConfigError(f"{where}: {name} = {shown(value)} is not valid: {error}") from None
+        given = "…" if name == "secrets" else shown(value)  # where a reference is expected somebody may give the secret itself
+        raise ConfigError(f"{where}: {name} = {given} is not valid: {error}") from None
     if name in _CHOICES and result not in _CHOICES[name]:
         raise ConfigError(f"{where}: {name} = {shown(value)}: expected {' or '.join(_CHOICES[name])}")
     if kinds[name] == "str":
@@ -214,11 +211,33 @@ def _look_at_text(name: str, result: str, where: str) -> None:
         )
 
 
+def _read_as(kind: Any, name: str, value: Any) -> Any:
+    match kind:
+        case "int":
+            return int(str(value))
+        case "bool":
+            return _flag(value)
+        case "tuple[str, ...]":
+            return _references(value)
+        case "float":
+            return 0.0 if name == "retention" and value == "never" else seconds(value, name)
+        case _:
+            return _text(value)
+
+
 def _flag(value: Any) -> bool:
     found = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(str(value).lower())
     if found is None:
         raise ConfigError("expected true or false")
     return found
+
+
+def _references(value: Any) -> tuple[str, ...]:
+    """Return references to secrets: of a list, or of a text with commas between them."""
+    listed = value.split(",") if isinstance(value, str) else value
+    if not isinstance(listed, (list, tuple)):
+        raise ConfigError("expected a list such as ['env:NAME', 'file:/run/secrets/name']")
+    return tuple(check_reference(each.strip() if isinstance(each, str) else each) for each in listed if each != "")
 
 
 def _text(value: Any) -> str:

@@ -65,6 +65,18 @@ class WindowInvalid(ArgumentsInvalid):
     code = "window_invalid"
 
 
+class SecretInClear(MulliganError):
+    """A value that would be stored holds a secret in the clear."""
+
+    code = "secret_in_clear"
+
+
+class SecretUnavailable(MulliganError):
+    """A secret cannot be read where it is needed."""
+
+    code = "secret_unavailable"
+
+
 class NotFound(MulliganError):
     """Nothing has this id."""
 
@@ -81,6 +93,18 @@ class RunIdConflict(Refused):
     """The run id belongs to a job with other input."""
 
     code = "run_id_conflict"
+
+
+class ChunkGap(Refused):
+    """A chunk of a job does not begin where the job ends so far."""
+
+    code = "chunk_gap"
+
+
+class ChunkConflict(Refused):
+    """A chunk of a job that is there already is sent again with something else in it."""
+
+    code = "chunk_conflict"
 
 
 class OverwriteUnsafe(Refused):

@@ -10,6 +10,7 @@ from typing import Any
 
 from mulligan.core.job import ItemKey
 from mulligan.core.recovery import Judgement
+from mulligan.sdk.ports import AMBIENT
 from mulligan.store.rows import AuditRow
 
 EXAMPLES = 20
@@ -38,7 +39,7 @@ def line(asker: Asker, now_ms: int, action: str, target: str, *, expected: str =
         source=asker.source,
         action=action,
         target=target,
-        reason=asker.reason,
+        reason=AMBIENT.mask.text(asker.reason),
         expected=expected,
         found=found,
         changed=changed,

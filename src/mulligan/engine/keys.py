@@ -45,8 +45,12 @@ class Keys:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def create(self, name: str, role: Role, pipelines: Sequence[str] | None, asker: Asker) -> NewKey:
-        """Make a key; raises ArgumentsInvalid for a name that is none, Refused where a key has the name already."""
+    def create(
+        self, name: str, role: Role, pipelines: Sequence[str] | None, asker: Asker, expires_s: float | None = None
+    ) -> NewKey:
+        """Make a key, which is taken for `expires_s` seconds where that is given.
+
+        Raises ArgumentsInvalid for a name that is none, Refused where a key has the name already."""
         if not _NAME.fullmatch(name):
             raise ArgumentsInvalid(
                 f"name: expected up to 100 letters, digits, spaces and . @ + - _, the first of them a letter or digit, "
@@ -56,7 +60,10 @@ class Keys:
             raise ArgumentsInvalid("pipelines: name at least one, or leave them out for a key that is for all")
         made = random_key(name, role, None if pipelines is None else tuple(dict.fromkeys(pipelines)))
         principal, now_ms = made.principal, self._engine.clock.now_ms()
-        row = KeyRow(principal.id, name, role, digest_of(made.text), principal.pipelines, now_ms, None)
+        if expires_s is not None and expires_s <= 0:
+            raise ArgumentsInvalid(f"expires: expected more than 0 s, not {shown(expires_s)}")
+        expires_ms = None if expires_s is None else now_ms + round(expires_s * 1000)
+        row = KeyRow(principal.id, name, role, digest_of(made.text), principal.pipelines, now_ms, None, expires_ms)
         with self._engine.store.write() as session:
             if not session.access.add_key(row):
                 raise Refused(f"there is a key {name!r} already: revoke it first, or give another name")
@@ -69,9 +76,9 @@ class Keys:
             return session.access.every()
 
     def any(self) -> bool:
-        """Return whether there is a key that is not revoked."""
+        """Return whether there is a key that is neither revoked nor expired."""
         with self._engine.store.read() as session:
-            return session.access.any_key()
+            return session.access.any_key(self._engine.clock.now_ms())
 
     def revoke(self, key: str, asker: Asker) -> str:
         """Revoke the key of an id or a name, and return its name; raises NotFound."""
@@ -91,6 +98,6 @@ class Keys:
             with self._engine.store.read() as session:
                 row = session.access.key(form[1])
         same = hmac.compare_digest(digest_of(text), _NOBODY if row is None else row.digest)
-        if row is None or not same or row.revoked_ms is not None:
+        if row is None or not same or not row.works(self._engine.clock.now_ms()):
             return None
         return Principal(row.id, row.name, Role(row.role), row.pipelines)

@@ -14,9 +14,12 @@ from mulligan.core.job import FAR_FUTURE_MS, TERMINAL, ItemKey, JobStatus, Wait
 from mulligan.core.recovery import Verdict
 from mulligan.core.shown import shown
 from mulligan.core.submission import RUN_IDS, NewItem, Submission, is_run_id
+from mulligan.engine.asking import Asker, line
 from mulligan.engine.definitions import Published
 from mulligan.engine.engine import Engine
 from mulligan.engine.judging import judge
+from mulligan.sdk.ports import AMBIENT
+from mulligan.sdk.values import refuse_clear
 from mulligan.store.store import Session
 from mulligan.store.verbs.items import as_json
 from mulligan.store.verbs.jobs import ItemDefaults, NewJob, RunIdRow
@@ -27,6 +30,11 @@ ABANDONED_MS = 60_000
 """A submission that added nothing for so long is taken for dead by another that wants its run id."""
 FORGOTTEN_MS = 3_600_000
 """And after so long by anybody."""
+UPLOAD_FORGOTTEN_MS = 86_400_000
+"""And after so long where it comes in chunks of which each was answered."""
+NOBODY = Asker("mulligan", "chore", "nobody added to it for a day")
+IN_CHUNKS = "in chunks"
+"""In place of the digest of a job's input, where it came in chunks: these are compared one by one."""
 
 
 Newest = dict[tuple[int, int], tuple[ItemKey, JobStatus]]
@@ -45,16 +53,18 @@ class Submitting:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def take(self, submission: Submission) -> Taken:
-        """Store a submission, all of it or nothing.
+    def take(self, submission: Submission, asker: Asker | None = None) -> Taken:
+        """Store a submission, all of it or nothing; of an asker the audit tells, where a job is made.
 
         The same run id with the same input gives the job that is there. Raises RunIdConflict when the input differs,
         Refused when windows of a backfill of `only="all"` are in flight, OverwriteUnsafe when it would overwrite what is
         not known to be safe, and whatever reading the items raises.
         """
         run_id = submission.options.run_id
+        if AMBIENT.mask:
+            refuse_clear(json.dumps([run_id, submission.options.labels]), "the run id and the labels")
         if run_id is not None:
-            _check_run_id(run_id)
+            check_run_id(run_id)
             there = self._existing(submission, run_id)
             if there is not None:
                 return there
@@ -64,8 +74,8 @@ class Submitting:
         rest: Iterator[list[NewItem]] = iter(()) if small else chunks
         second = next(rest, None)
         if second is None:
-            return self._at_once(submission, run_id, first, chunks)
-        return self._in_chunks(submission, run_id, itertools.chain([first, second], rest), chunks)
+            return self._at_once(submission, run_id, first, chunks, asker)
+        return self._in_chunks(submission, run_id, itertools.chain([first, second], rest), chunks, asker)
 
     def release(self, job: int, due_ms: int) -> None:
         """Make the items of a sealed job due, a chunk at a time."""
@@ -89,13 +99,18 @@ class Submitting:
 
     def drop_abandoned(self) -> int:
         """Forget submissions whose submitter died before they were complete; returns how many."""
-        before_ms = self._engine.clock.now_ms() - FORGOTTEN_MS
+        now_ms = self._engine.clock.now_ms()
+        limits = now_ms - FORGOTTEN_MS, now_ms - UPLOAD_FORGOTTEN_MS
         with self._engine.store.read() as session:
-            if not session.jobs.abandoned(before_ms):
+            if not session.jobs.abandoned(*limits):
                 return 0
         with self._engine.store.write() as session:
-            jobs = session.jobs.abandoned(before_ms)
-            for job in jobs:
+            jobs = session.jobs.abandoned(*limits)
+            for job, in_chunks in jobs:
+                if in_chunks:  # somebody was told its id, and shall find out what became of it
+                    count = session.calls.count(job)
+                    said = line(NOBODY, now_ms, "forget job", f"job {job}", found="never sealed", changed=count)
+                    session.records.add_audit(said)
                 _drop(session, job)
         return len(jobs)
 
@@ -120,23 +135,31 @@ class Submitting:
         """Return what has the run id, waiting until it is complete; forget it if its submitter died."""
         while True:
             with self._engine.store.write() as session:
-                row = session.jobs.by_run_id(self._publish(session, submission).task, run_id)
+                row = session.jobs.by_run_id(self.publish(session, submission).task, run_id)
                 if row is None or row.sealed:
                     return row
+                if session.uploads.find(row.job) is not None:
+                    raise Refused(
+                        f"run id {run_id!r} is that of job {row.job}, which is being submitted in chunks: go on with it there, "
+                        "cancel and seal it, or take another run id"
+                    )
                 if self._engine.clock.now_ms() - row.touched_ms > ABANDONED_MS:
                     _drop(session, row.job)
                     return None
             self._engine.clock.sleep(0.1)
 
-    def _publish(self, session: Session, submission: Submission) -> Published:
+    def publish(self, session: Session, submission: Submission) -> Published:
+        """Have the definition of a submission in the store."""
         return self._engine.definitions.publish(session, submission.definition, self._engine.clock.now_ms(), current=False)
 
-    def _at_once(self, submission: Submission, run_id: str | None, items: list[NewItem], chunks: _Chunks) -> Taken:
+    def _at_once(
+        self, submission: Submission, run_id: str | None, items: list[NewItem], chunks: _Chunks, asker: Asker | None
+    ) -> Taken:
         now_ms = self._engine.clock.now_ms()
         with self._engine.store.write() as session:
-            published = self._publish(session, submission)
-            defaults = self._defaults(submission, published, now_ms)
-            row = self._row(submission, published, run_id, now_ms)
+            published = self.publish(session, submission)
+            defaults = self.defaults(submission, published, now_ms)
+            row = self.row(submission, published, run_id, now_ms)
             if submission.only is None:
                 job = session.jobs.add_whole(row._replace(sealed=True, input_digest=chunks.digest), items, defaults, now_ms)
                 if job is not None and not items:
@@ -147,25 +170,35 @@ class Submitting:
                     if wanted := self._wanted(session, submission, published, items):
                         session.jobs.add_items(job, 0, wanted, defaults, now_ms)
                     self._seal(session, job, chunks.digest, None)
+            if job is not None:
+                self._audit(session, asker, submission, job)
         if job is None:
             return self._joined(submission, run_id or "", chunks.digest)
         self._engine.bell.wake_workers()
         return Taken(job, new=True)
 
-    def _in_chunks(self, submission: Submission, run_id: str | None, pieces: Iterator[list[NewItem]], chunks: _Chunks) -> Taken:
+    def _in_chunks(
+        self,
+        submission: Submission,
+        run_id: str | None,
+        pieces: Iterator[list[NewItem]],
+        chunks: _Chunks,
+        asker: Asker | None,
+    ) -> Taken:
         start_ms = self._engine.clock.now_ms()
         with self._engine.store.write() as session:
-            published = self._publish(session, submission)
-            job = session.jobs.add(self._row(submission, published, run_id, start_ms), start_ms)
+            published = self.publish(session, submission)
+            job = session.jobs.add(self.row(submission, published, run_id, start_ms), start_ms)
         if job is None:
             for _ in pieces:
                 pass
             return self._joined(submission, run_id or "", chunks.digest)
-        due_ms = _due_ms(submission, start_ms)
+        due_ms = due_ms_of(submission, start_ms)
         try:
             added = self._add_held(submission, job, pieces, start_ms)
             with self._engine.store.write() as session:
                 self._seal(session, job, chunks.digest, due_ms if added else None)
+                self._audit(session, asker, submission, job)
         except BaseException:
             with self._engine.store.write() as session:
                 _drop(session, job)
@@ -178,19 +211,28 @@ class Submitting:
         added = 0
         for piece in pieces:
             with self._engine.store.write() as session:
-                published = self._publish(session, submission)
-                held = self._defaults(submission, published, start_ms)._replace(wait=Wait.SUBMITTING, due_ms=FAR_FUTURE_MS)
+                published = self.publish(session, submission)
+                held = self.defaults(submission, published, start_ms)._replace(wait=Wait.SUBMITTING, due_ms=FAR_FUTURE_MS)
                 wanted = self._wanted(session, submission, published, piece)
                 session.jobs.add_items(job, added, wanted, held, self._engine.clock.now_ms())
                 added += len(wanted)
         return added
+
+    def _audit(self, session: Session, asker: Asker | None, submission: Submission, job: int) -> None:
+        if asker is None:
+            return
+        count, name = session.calls.count(job), submission.definition.name
+        now_ms = self._engine.clock.now_ms()
+        session.records.add_audit(
+            line(asker, now_ms, "submit", f"job {job}", found=f"{submission.kind} of {name}", changed=count)
+        )
 
     def _seal(self, session: Session, job: int, digest: str, release_ms: int | None) -> None:
         now_ms = self._engine.clock.now_ms()
         if session.jobs.seal(job, digest, release_ms, now_ms):
             session.records.add_event("job_ended", job, None, None, now_ms)
 
-    def _row(self, submission: Submission, published: Published, run_id: str | None, now_ms: int) -> NewJob:
+    def row(self, submission: Submission, published: Published, run_id: str | None, now_ms: int) -> NewJob:
         """Return the row of a submission's job, which is not complete yet."""
         return NewJob(
             published.task,
@@ -208,12 +250,13 @@ class Submitting:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now_ms / 1000))
         return f"{stamp}-{int(self._engine.chance() * 16**12):012x}"
 
-    def _defaults(self, submission: Submission, published: Published, now_ms: int) -> ItemDefaults:
+    def defaults(self, submission: Submission, published: Published, now_ms: int) -> ItemDefaults:
+        """Return what all items of a submission share that is made now."""
         definition, options = submission.definition, submission.options
         total_ms = _ms(definition.total_timeout_s if options.total_timeout_s is None else options.total_timeout_s)
         cutoff_ms = None if total_ms is None else now_ms + total_ms
         limits = [each for each in (cutoff_ms, options.expires_ms) if each is not None]
-        due_ms = _due_ms(submission, now_ms)
+        due_ms = due_ms_of(submission, now_ms)
         return ItemDefaults(
             task=published.task,
             definition=published.definition,
@@ -272,6 +315,8 @@ class _Chunks:
         chunk = list(itertools.islice(self._items, CHUNK))
         if not chunk:
             raise StopIteration
+        if AMBIENT.mask:  # arguments were looked at when they became JSON
+            refuse_clear(json.dumps([each.key for each in chunk]), "the keys of work items")
         self._hash.update(as_json(chunk).encode())
         return chunk
 
@@ -308,13 +353,15 @@ def _ms(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * 1000)
 
 
-def _due_ms(submission: Submission, now_ms: int) -> int:
+def due_ms_of(submission: Submission, now_ms: int) -> int:
+    """Return when the items of a submission are due that is made now."""
     options = submission.options
     due_ms = now_ms if options.start_at_ms is None else max(now_ms, options.start_at_ms)
     return due_ms + round((options.delay_s or 0) * 1000)
 
 
-def _check_run_id(run_id: str) -> None:
+def check_run_id(run_id: str) -> None:
+    """Refuse what can be no run id."""
     if not is_run_id(run_id):
         raise ArgumentsInvalid(f"run_id: expected {RUN_IDS}, not {shown(run_id)}")
 

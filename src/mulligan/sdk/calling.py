@@ -17,6 +17,7 @@ from mulligan.core.replay import Past
 from mulligan.core.submission import Submission
 from mulligan.sdk.context import Context
 from mulligan.sdk.ports import AMBIENT, RUNNING, Backend
+from mulligan.sdk.secret import resolve_all
 from mulligan.sdk.submitting import MAX_ITEMS_INSIDE, call_name
 from mulligan.sdk.trying import MACHINE, Limit, Plan, Surroundings, Trial, in_thread, judge, run, run_async
 from mulligan.sdk.window import Window
@@ -45,7 +46,7 @@ class TaskCalls:
         )
         self.asynchronous = inspect.iscoroutinefunction(declared.fn)
         self.workflow = options.executor == "workflow"
-        self._bare = self.signature.context is None and not self.plan.limited and not self.workflow
+        self._bare = self.signature.context is None and not self.plan.limited and not self.workflow and not self.signature.secret
         """Whether nothing must be known of a call before it fails."""
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -140,6 +141,8 @@ class Call:
             RUNNING.reset(token)
 
     def _surroundings(self, channel: HereChannel) -> tuple[Backend, dict[str, Context]]:
+        if self._calls.signature.secret and not self._calls.workflow:
+            resolve_all({"": self._args, **self._kwargs})
         name = self._calls.signature.context
         context = None if name is None and not self._calls.workflow else Context(self._info(channel.attempt), channel)
         named = {} if name is None or context is None else {name: context}

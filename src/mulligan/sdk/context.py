@@ -20,6 +20,7 @@ from mulligan.core.errors import ArgumentsInvalid
 from mulligan.core.shown import shown
 from mulligan.core.signals import Stopped
 from mulligan.sdk.ports import Channel
+from mulligan.sdk.secret import Secret
 from mulligan.sdk.window import Window
 
 if TYPE_CHECKING:
@@ -283,7 +284,9 @@ def _digest(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
 
 
 def _canonical(value: Any) -> Any:
-    """Give sets and dicts an order that is the same in every process."""
+    """Give sets and dicts an order that is the same in every process, and know secrets by their references."""
+    if isinstance(value, Secret):
+        return {"secret": value.reference}
     if isinstance(value, dict):
         return {key: _canonical(value[key]) for key in sorted(value, key=repr)}
     if isinstance(value, (list, tuple)):

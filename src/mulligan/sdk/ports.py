@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextvars import ContextVar
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
 from mulligan.core.attempt import StopCause
 from mulligan.core.job import Counts, JobStatus
+from mulligan.core.masking import Known, Mask
 from mulligan.core.replay import Past
 from mulligan.core.submission import NewCall, Submission
 
@@ -143,6 +145,27 @@ class Ambient:
         self.rules: Callable[[], tuple[RuleSet, RuleSet]] | None = None
         """Gives the project's failure rules and the built-in ones. None where attempts of a worker run: there a task that is
         called is a plain call, whatever thread it is called in."""
+        self.mask = Mask()
+        """Secret values that were read in this process, or that it was told of: nothing that it says may show them."""
+        self.hidden: Callable[[Known], None] | None = None
+        """Told of a value before it is given to users' code: in a child of a worker, so that the worker hides it in output."""
+        self.reveals = False
+        """Whether any thread of this process may read secrets, as in a child of a worker."""
+        self._hiding = Lock()
+
+    def masked(self, text: str) -> str:
+        """Return a text without the secrets that are known by now."""
+        return self.mask.text(text)
+
+    def hide(self, *known: Known) -> None:
+        """Have values hidden from here on."""
+        new = [each for each in known if each.value not in self.mask]
+        if self.hidden is not None:
+            for each in new:
+                self.hidden(each)
+        if new:
+            with self._hiding:
+                self.mask = self.mask.adding(*new)
 
 
 AMBIENT = Ambient()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from mulligan.core.definition import Definition
@@ -65,7 +66,7 @@ def arguments_of(definition: Definition, values: Mapping[str, Any]) -> str:
     What the schema cannot say, such as validators in code, is checked when the task's code reads them. Raises
     ArgumentsInvalid, ValueTooLarge.
     """
-    schema = json.loads(definition.parameters)
+    schema = _schema(definition.parameters)
     known: dict[str, Any] = schema.get("properties", {})
     where = f"task {definition.name!r}"
     unknown = sorted(set(values) - set(known))
@@ -81,6 +82,12 @@ def arguments_of(definition: Definition, values: Mapping[str, Any]) -> str:
     return text
 
 
+@lru_cache(maxsize=64)  # of thousands of work items it is the same
+def _schema(text: str) -> dict[str, Any]:
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
 def _said(wrong: list[tuple[tuple[Any, ...], str]]) -> str:
     texts = [f"parameter {'.'.join(map(str, place))!r}: {what}" for place, what in wrong[:3]]
     if len(wrong) > 3:
@@ -89,17 +96,22 @@ def _said(wrong: list[tuple[tuple[Any, ...], str]]) -> str:
 
 
 def named_items(
-    definition: Definition, items: Iterable[tuple[str | None, Mapping[str, Any]]], shared: Mapping[str, Any], options: Options
+    definition: Definition,
+    items: Iterable[tuple[str | None, Mapping[str, Any]]],
+    shared: Mapping[str, Any],
+    options: Options,
+    *,
+    first: int = 0,
 ) -> Submission:
     """Return the submission of several work items of a published task: each its key, or None for its number, and arguments.
 
-    All of them are checked at once. Raises ArgumentsInvalid, which names the item.
+    All of them are checked at once; they are numbered from `first` on. Raises ArgumentsInvalid, which names the item.
     """
     owner = f"task {definition.name!r}"
     if definition.window is not None:
         raise ArgumentsInvalid(f"{owner} takes a Window: submit a backfill, or a single item with its window")
     made: dict[str, NewItem] = {}
-    for number, (key, values) in enumerate(items):
+    for number, (key, values) in enumerate(items, first):
         named = str(number) if key is None else key
         if named in made:
             raise ArgumentsInvalid(f"{owner}: item {number} has the key {named!r} of another item")

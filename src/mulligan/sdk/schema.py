@@ -32,6 +32,8 @@ _FORMATS: dict[str, Any] = {
     "ipv6interface": IPv6Interface,
 }
 """What a text of a format is read as."""
+_SECRET = "secret-reference"  # noqa: S105 - a name, not a value
+"""Where secrets may be given, errors show no value that was given: it may be one in the clear."""
 _KEYS: dict[str, Any] = {"integer": int, "number": float, "boolean": bool}
 """Keys of JSON objects are texts: what stands in them is told by a format `KIND-key`."""
 _EXAMPLES = {
@@ -40,6 +42,7 @@ _EXAMPLES = {
     "time": "a time of day such as '06:00:00'",
     "duration": "a duration such as 'PT15M'",
     "decimal": "a decimal number such as '1.50'",
+    _SECRET: "a secret by reference such as {'secret': 'env:NAME'}",
 }
 _BOUNDS: dict[str, tuple[str, str, Callable[[Any, Any], bool]]] = {
     "ge": ("formatMinimum", "at least", lambda value, bound: value >= bound),
@@ -93,7 +96,8 @@ def problems(schema: str, value: Any) -> list[tuple[tuple[Any, ...], str]]:
     """Return what is wrong with a value of JSON: where, and what was expected instead; nothing where it fits."""
     checker = _checker(schema)
     found = sorted(checker.iter_errors(value), key=lambda each: [str(step) for step in each.absolute_path])
-    return [_problem(checker.schema, error) for error in found]
+    wrong = [_problem(checker.schema, error) for error in found]
+    return wrong if _SECRET not in schema else [(place, said.partition(", not ")[0]) for place, said in wrong]
 
 
 def _bounds(schema: Mapping[str, Any], kind: Any) -> dict[str, Any]:

@@ -37,6 +37,8 @@ class Signature:
         values = {name: hints.get(name, Any) for name in parameters if name not in (self.context, self.window)}
         optional = frozenset(name for name in values if parameters[name].default is not inspect.Parameter.empty)
         self.arguments = Arguments(owner, values, optional)
+        self.secret = self.arguments.secret
+        """Whether secrets may be among the arguments."""
         self.result = Result(owner, hints.get("return", Any))
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

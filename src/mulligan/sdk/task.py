@@ -22,6 +22,7 @@ from mulligan.sdk.context import Context
 from mulligan.sdk.declared import Declared
 from mulligan.sdk.options import OPTION_NAMES, CallOptions, TaskKeywords, call_options, task_options
 from mulligan.sdk.ports import AMBIENT, RUNNING, Backend, Channel, JobHandle
+from mulligan.sdk.secret import resolve_all
 from mulligan.sdk.submitting import TaskBackend
 from mulligan.sdk.window import Window
 
@@ -200,6 +201,8 @@ class Task(Generic[P, R]):
             values[signature.context] = self.injected(context, "Context")
         if signature.window is not None:
             values[signature.window] = self.injected(context and context.window, "Window")
+        if signature.secret:
+            resolve_all(values)
         backend = TaskBackend(channel, context)
         if self.declared.options.executor == "async":
             return self._execute_async(values, backend)

@@ -17,6 +17,7 @@ from mulligan.core.durations import words
 from mulligan.core.failure import Classification, Failure, Kind, classify
 from mulligan.core.job import Attempt, FailureClass, Outcome, Reason
 from mulligan.core.labels import REASONS
+from mulligan.core.masking import HIDDEN
 from mulligan.core.retry import Policy
 from mulligan.core.signals import Snooze
 from mulligan.sdk.ports import AMBIENT
@@ -157,7 +158,7 @@ class Trial:
         self._error = None
         self.tries.succeed(self._around.clock.now_ms())
         if len(self.tries.attempts) > 1:
-            self._around.tell()("succeeded", value=shown_value(value))
+            self._around.tell()("succeeded", value=_shown(value))
 
     def abandoned(self, limit: Limit) -> None:
         """Tell that an attempt took too long and cannot be ended."""
@@ -187,7 +188,10 @@ class Trial:
             return  # whoever asked for nothing hears nothing but the error itself
         facts: dict[str, Any] = {"attempt": attempt.attempt}
         if attempt.outcome is not Outcome.SNOOZED:
-            facts |= {"failure_class": str(attempt.failure_class), "error": concealed(attempt.error_message or "")}
+            facts |= {
+                "failure_class": str(attempt.failure_class),
+                "error": concealed(AMBIENT.mask.text(attempt.error_message or "")),
+            }
         if self.tries.waits:
             self._around.tell()("will retry", **facts, sleeping_s=(attempt.delay_ms or 0) / 1000)
             return
@@ -269,6 +273,12 @@ def judge(
     failure = error.failure if isinstance(error, KnownFailure) else _as_published(failure_of(error, declared))
     project, default = rules_of(None) if AMBIENT.rules is None else AMBIENT.rules()
     return failure, classify(failure, task_rules, project, default)
+
+
+def _shown(value: object) -> str:
+    """Show a value shortly, and not at all where a secret is in it: cut short it could not be found any more."""
+    whole = str(value) + repr(value) if AMBIENT.mask else ""
+    return HIDDEN if AMBIENT.mask.text(whole) != whole else shown_value(value)
 
 
 async def _cancelled_after(limit: Limit, pending: Awaitable[T]) -> T:

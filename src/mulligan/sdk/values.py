@@ -14,9 +14,11 @@ from pydantic.errors import PydanticSchemaGenerationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 from typing_extensions import TypedDict
 
-from mulligan.core.errors import ArgumentsInvalid, MulliganError, ResultInvalid, TaskError, ValueTooLarge
+from mulligan.core.errors import ArgumentsInvalid, MulliganError, ResultInvalid, SecretInClear, TaskError, ValueTooLarge
 from mulligan.core.shown import shown
 from mulligan.core.submission import MAX_VALUE_BYTES
+from mulligan.sdk.ports import AMBIENT
+from mulligan.sdk.secret import FORMAT, INVALID
 
 _CONFIG = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=False)
 _SUSPECTS = (b"null", b"NaN", b"Infinity", b'"None":', b'"nan":', b'inf":', b"\\u0000")
@@ -42,13 +44,15 @@ class Arguments:
             _adapter(hint, f"{owner}, parameter {name!r}")
         self._adapter = _adapter(shape, owner)
         self.schema = _schema(self._adapter, owner)
+        self.secret = FORMAT in self.schema
+        """Whether secrets may be among them: then errors show no value that was given, since it may be one in the clear."""
 
     def dump(self, values: dict[str, Any]) -> str:
         """Check values, and return them as JSON; raises ArgumentsInvalid or ValueTooLarge."""
         try:
             checked = self._adapter.validate_python(values, strict=True)
         except ValidationError as error:
-            raise ArgumentsInvalid(f"{self.owner}: {_explain(error, self.names)}") from None
+            raise ArgumentsInvalid(f"{self.owner}: {self._explain(error)}") from None
         except (RecursionError, UnicodeError) as error:
             raise ArgumentsInvalid(f"{self.owner}: the arguments cannot travel as JSON: {error}") from None
         text = _dump(self._adapter, checked, f"{self.owner}: the arguments", ArgumentsInvalid)
@@ -60,16 +64,17 @@ class Arguments:
         try:
             values: dict[str, Any] = self._adapter.validate_json(text, strict=True)
         except ValidationError as error:
-            raise ArgumentsInvalid(f"{self.owner}: {_explain(error, self.names)}") from None
+            raise ArgumentsInvalid(f"{self.owner}: {self._explain(error)}") from None
         return values
+
+    def _explain(self, error: ValidationError) -> str:
+        return _explain(error, self.names, secret=self.secret)
 
     def _must_load(self, text: str) -> None:
         try:
             self._adapter.validate_json(text, strict=True)
         except ValidationError as error:
-            raise ArgumentsInvalid(
-                f"{self.owner}: a value cannot be read back from its JSON: {_explain(error, self.names)}"
-            ) from None
+            raise ArgumentsInvalid(f"{self.owner}: a value cannot be read back from its JSON: {self._explain(error)}") from None
 
 
 class Result:
@@ -156,7 +161,20 @@ def _dump(adapter: TypeAdapter[Any], value: Any, what: str, invalid: Invalid) ->
     if any(suspect in data for suspect in _SUSPECTS):
         _inspect(adapter, value, data, what, invalid)
     _must_return(data, what, invalid)
-    return data.decode()
+    text = data.decode()
+    if AMBIENT.mask:
+        refuse_clear(text, what)
+    return text
+
+
+def refuse_clear(text: str, what: str) -> None:
+    """Refuse JSON that holds the value of a secret which this process knows; hiding it would spoil what is to be read again."""
+    reference = AMBIENT.mask.found(text)
+    if reference is not None:
+        raise SecretInClear(
+            f"{what}: the value of secret {reference} is in it and would be stored in the clear; leave it out, and where a "
+            f'task needs it pass Secret("{reference}") to a parameter annotated Secret, as JSON {{"secret": "{reference}"}}'
+        )
 
 
 def _must_return(data: bytes, what: str, invalid: Invalid) -> None:
@@ -220,15 +238,18 @@ def _leaves(value: Any) -> Iterator[Any]:
             yield each
 
 
-def _explain(error: ValidationError, parameters: frozenset[str] | None = None) -> str:
+def _explain(error: ValidationError, parameters: frozenset[str] | None = None, *, secret: bool = False) -> str:
     problems = error.errors(include_url=False, include_context=False)
-    texts = [_problem(each["type"], each["loc"], each["msg"], each["input"], parameters) for each in problems[:3]]
+    secret = secret or any(each["type"] == INVALID for each in problems)
+    texts = [_problem(each["type"], each["loc"], each["msg"], each["input"], parameters, secret) for each in problems[:3]]
     if len(problems) > 3:
         texts.append(f"and {len(problems) - 3} more")
     return "; ".join(texts)
 
 
-def _problem(kind: str, place: tuple[int | str, ...], message: str, given: Any, parameters: frozenset[str] | None) -> str:
+def _problem(
+    kind: str, place: tuple[int | str, ...], message: str, given: Any, parameters: frozenset[str] | None, secret: bool
+) -> str:
     path = ".".join(str(each) for each in place)
     if parameters is not None and len(place) == 1:
         if kind == "missing":
@@ -236,7 +257,7 @@ def _problem(kind: str, place: tuple[int | str, ...], message: str, given: Any, 
         if kind == "extra_forbidden":
             return f"there is no parameter {path!r} (it takes {', '.join(sorted(parameters)) or 'no arguments'})"
     where = "" if not path else f"parameter {path!r}: " if parameters is not None else f"at {path}: "
-    return f"{where}{message}, not {shown(given)} ({type(given).__name__})"
+    return f"{where}{message}, not {f'a {type(given).__name__}' if secret else f'{shown(given)} ({type(given).__name__})'}"
 
 
 _ANY: TypeAdapter[Any] = TypeAdapter(Any)

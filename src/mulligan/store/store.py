@@ -19,6 +19,7 @@ from mulligan.store.verbs.records import Records
 from mulligan.store.verbs.summary import Summary
 from mulligan.store.verbs.tallies import Tallies
 from mulligan.store.verbs.tasks import Tasks
+from mulligan.store.verbs.uploads import Uploads
 from mulligan.store.verbs.windows import Windows
 from mulligan.store.verbs.workers import Workers
 
@@ -39,6 +40,7 @@ class Session:
         self.summary = Summary(run)
         self.causes = Causes(run)
         self.tallies = Tallies(run)
+        self.uploads = Uploads(run)
 
 
 class Store:

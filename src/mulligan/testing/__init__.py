@@ -1,6 +1,6 @@
 """What tests of Mulligan, and of pipelines that run on it, are made with: a clock to turn, rows in any state, a harness.
 
-For tests of pipelines: `context`, `run`, `store`, `worker` and `VirtualClock`; see docs/testing.md.
+For tests of pipelines: `context`, `run`, `secrets`, `store`, `worker` and `VirtualClock`; see docs/testing.md.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mulligan.testing.clock import VirtualClock
     from mulligan.testing.contexts import RecordedContext, context
     from mulligan.testing.memory import MemoryStore, store
+    from mulligan.testing.revealing import secrets
     from mulligan.testing.runs import Run, Tried, run
     from mulligan.testing.workers import worker
 
@@ -23,10 +24,11 @@ _HOMES = {
     "Run": "runs",
     "Tried": "runs",
     "run": "runs",
+    "secrets": "revealing",
     "worker": "workers",
 }
 
-__all__ = ["MemoryStore", "RecordedContext", "Run", "Tried", "VirtualClock", "context", "run", "store", "worker"]
+__all__ = ["MemoryStore", "RecordedContext", "Run", "Tried", "VirtualClock", "context", "run", "secrets", "store", "worker"]
 
 
 def __getattr__(name: str) -> Any:

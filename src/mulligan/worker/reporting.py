@@ -10,13 +10,14 @@ from pydantic_core import from_json
 from mulligan.core import events
 from mulligan.core.definition import Definition
 from mulligan.core.events import AttemptEvent, Run
-from mulligan.core.failure import Classification, Failure, RuleSet, classify, failure_to_json
+from mulligan.core.failure import Classification, Failure, RuleSet, classify, failure_from_json, failure_to_json
 from mulligan.core.fingerprint import Fingerprint, fingerprint, of_unrecordable
 from mulligan.core.job import FailureClass, Item, JobStatus, Reason
 from mulligan.core.judged import MESSAGE_LENGTH, failed
 from mulligan.core.replay import Past
 from mulligan.core.submission import NewCall
 from mulligan.engine.exchanging import Claim
+from mulligan.sdk.ports import AMBIENT
 from mulligan.worker.executors.interface import Call, Failed, Returned, Snoozed, Stopped, Succeeded
 
 
@@ -30,6 +31,13 @@ class Outcomes:
     def judge(self, failure: Failure, definition: Definition) -> tuple[Classification, str, Fingerprint]:
         """Classify a failure of a task; returns its facts as JSON and its fingerprint as well."""
         return self._known(failure, definition.classify)
+
+    @staticmethod
+    def hidden(failure: Failure) -> Failure:
+        """Return a failure without the secrets that this process knows."""
+        if not AMBIENT.mask:
+            return failure
+        return failure_from_json(AMBIENT.mask.json(failure_to_json(failure)))
 
     def _judge(self, failure: Failure, rules: tuple[tuple[str, FailureClass], ...]) -> tuple[Classification, str, Fingerprint]:
         judged = classify(failure, rules, *self._rules)
@@ -65,7 +73,7 @@ def ending(report: Succeeded | Failed | Snoozed | Stopped | Returned, claim: Cla
 
 
 def _failed(report: Failed, claim: Claim, outcomes: Outcomes) -> events.Failed:
-    failure = report.failure
+    failure = outcomes.hidden(report.failure)
     item = claim.item
     judged, facts, cause = outcomes.judge(failure, claim.definition)
     run = Run(item.token, item.worker or 0, report.ended_ms, report.started_ms, report.rows, report.pid)
@@ -74,7 +82,7 @@ def _failed(report: Failed, claim: Claim, outcomes: Outcomes) -> events.Failed:
 
 def unrecordable(item: Item, error: Exception) -> events.Failed:
     """Return the failure of an attempt that left something which cannot be recorded; it counts as a death of its process."""
-    message = f"what the attempt left could not be recorded: {type(error).__name__}: {error}"
+    message = AMBIENT.mask.text(f"what the attempt left could not be recorded: {type(error).__name__}: {error}")
     return events.Failed(
         run=Run(item.token, item.worker or 0, item.claimed_ms or 0),
         failure_class=FailureClass.UNKNOWN,
@@ -89,7 +97,7 @@ def unrecordable(item: Item, error: Exception) -> events.Failed:
 
 def refused_call(call: NewCall, round: int, error: Exception) -> Past:
     """Return what a call of a workflow comes to that cannot be stored."""
-    message = f"the call could not be stored: {type(error).__name__}: {error}"[:MESSAGE_LENGTH]
+    message = AMBIENT.mask.text(f"the call could not be stored: {type(error).__name__}: {error}")[:MESSAGE_LENGTH]
     status, reason, kind = JobStatus.FAILURE, Reason.NOT_RETRIED, FailureClass.PERMANENT
     name = call.definition.name
     return Past(call.place, "none", name, call.digest, round, status, reason, kind, None, type(error).__name__, message)

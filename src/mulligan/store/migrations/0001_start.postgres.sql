@@ -328,6 +328,17 @@ create index audit_operation on audit (operation) where operation is not null;
 create trigger audit_never_changes before update or delete on audit for each row execute function refuse_change();
 create trigger audit_is_kept before truncate on audit for each statement execute function refuse_change();
 
+-- Jobs that somebody submits in chunks, until they are sealed: what all of their work items share.
+create table uploads (
+    job bigint primary key,
+    definition bigint not null references definitions (id),
+    priority smallint not null,
+    due_ms bigint not null,
+    deadline_ms bigint,
+    cutoff_ms bigint,
+    arguments text not null
+);
+
 -- Keys of the API; of the key itself only a digest. `pipelines` is JSON: the names of the tasks that it is for, null for all.
 create table access_keys (
     id text primary key,
@@ -336,6 +347,7 @@ create table access_keys (
     digest text not null,
     pipelines text,
     created_ms bigint not null,
+    expires_ms bigint,
     revoked_ms bigint
 );
 create unique index access_keys_name on access_keys (name) where revoked_ms is null;

@@ -324,6 +324,17 @@ begin
     select raise(abort, 'the audit is append-only');
 end;
 
+-- Jobs that somebody submits in chunks, until they are sealed: what all of their work items share.
+create table uploads (
+    job integer primary key,
+    definition integer not null references definitions (id),
+    priority integer not null,
+    due_ms integer not null,
+    deadline_ms integer,
+    cutoff_ms integer,
+    arguments text not null
+) strict;
+
 -- Keys of the API; of the key itself only a digest. `pipelines` is JSON: the names of the tasks that it is for, null for all.
 create table access_keys (
     id text primary key,
@@ -332,6 +343,7 @@ create table access_keys (
     digest text not null,
     pipelines text,
     created_ms integer not null,
+    expires_ms integer,
     revoked_ms integer
 ) strict, without rowid;
 create unique index access_keys_name on access_keys (name) where revoked_ms is null;

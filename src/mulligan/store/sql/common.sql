@@ -137,8 +137,27 @@ update jobs set sealed = 1, release_ms = :release_ms, input_digest = :input_dige
 where id = :job and sealed = 0 returning ended_ms;
 
 -- name: abandoned_jobs
--- Submissions that nobody has added to for a while.
-select id from jobs where sealed = 0 and touched_ms < :before and parent_job is null order by id limit 100;
+-- Submissions that nobody has added to for a while, which for those in chunks is a longer while; and which they are.
+select id, input_digest = 'in chunks' from jobs
+where sealed = 0
+    and touched_ms < case input_digest when 'in chunks' then cast(:uploads_before as bigint) else cast(:before as bigint) end
+    and parent_job is null
+order by id limit 100;
+
+-- name: add_upload
+insert into uploads (job, definition, priority, due_ms, deadline_ms, cutoff_ms, arguments)
+values (:job, :definition, :priority, :due_ms, :deadline_ms, :cutoff_ms, :arguments);
+
+-- name: find_upload
+select job, definition, priority, due_ms, deadline_ms, cutoff_ms, arguments from uploads where job = :job;
+
+-- name: end_upload
+-- Its job is sealed, or forgotten.
+delete from uploads where job = :job;
+
+-- name: inputs_from
+-- A run of a job's work items as they were submitted.
+select key, arguments from inputs where job = :job and number >= :first order by number limit :count;
 
 -- name: drop_job
 delete from jobs where id = :job and sealed = 0;
@@ -274,17 +293,18 @@ select sum(changed) from audit where operation = :operation and changed > 0 havi
 
 -- name: add_access_key
 -- Nothing returned means that a key which is not revoked has the name.
-insert into access_keys (id, name, role, digest, pipelines, created_ms) values (:key, :name, :role, :digest, :pipelines, :now)
+insert into access_keys (id, name, role, digest, pipelines, created_ms, expires_ms)
+values (:key, :name, :role, :digest, :pipelines, :now, :expires)
 on conflict (name) where revoked_ms is null do nothing returning id;
 
 -- name: find_access_key
-select id, name, role, digest, pipelines, created_ms, revoked_ms from access_keys where id = :key;
+select id, name, role, digest, pipelines, created_ms, revoked_ms, expires_ms from access_keys where id = :key;
 
 -- name: list_access_keys
-select id, name, role, digest, pipelines, created_ms, revoked_ms from access_keys order by created_ms, id;
+select id, name, role, digest, pipelines, created_ms, revoked_ms, expires_ms from access_keys order by created_ms, id;
 
 -- name: any_access_key
-select 1 from access_keys where revoked_ms is null limit 1;
+select 1 from access_keys where revoked_ms is null and (expires_ms is null or expires_ms > :now) limit 1;
 
 -- name: revoke_access_key
 update access_keys set revoked_ms = :now where (id = :key or name = :key) and revoked_ms is null returning id, name;

@@ -169,6 +169,10 @@ insert into inputs (job, number, task, key, arguments, window_start_ms, window_e
 select :job, (e ->> 0)::bigint, :task, e ->> 1, e ->> 2, (e ->> 3)::bigint, (e ->> 4)::bigint
 from jsonb_array_elements(:rows::jsonb) e;
 
+-- name: keys_there
+-- Which of these keys a job's work items have already.
+select key from inputs where job = :job and key = any (array(select jsonb_array_elements_text(:keys::jsonb)));
+
 -- name: release_items
 -- A sealed job's items become due a chunk at a time, in order: those before `first` have had their turn.
 update items set due_ms = :due_ms, wait = :wait, version = version + 1

@@ -127,6 +127,10 @@ from jsonb_each(:rows);
 insert into inputs (job, number, task, key, arguments, window_start_ms, window_end_ms)
 select :job, value ->> 0, :task, value ->> 1, value ->> 2, value ->> 3, value ->> 4 from jsonb_each(:rows);
 
+-- name: keys_there
+-- Which of these keys a job's work items have already.
+select key from inputs where job = :job and key in (select value from jsonb_each(:keys));
+
 -- name: release_items
 -- A sealed job's items become due a chunk at a time, in order: those before `first` have had their turn.
 update items set due_ms = :due_ms, wait = :wait, version = version + 1

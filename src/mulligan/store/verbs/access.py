@@ -19,6 +19,11 @@ class KeyRow(NamedTuple):
     pipelines: tuple[str, ...] | None
     created_ms: int
     revoked_ms: int | None
+    expires_ms: int | None = None
+
+    def works(self, now_ms: int) -> bool:
+        """Return whether it is taken at a moment."""
+        return self.revoked_ms is None and (self.expires_ms is None or now_ms < self.expires_ms)
 
 
 class LoginRow(NamedTuple):
@@ -49,7 +54,8 @@ class Access:
         """Add a key; False where one that is not revoked has its name."""
         pipelines = None if row.pipelines is None else json.dumps(row.pipelines)
         values = {"key": row.id, "name": row.name, "role": row.role, "digest": row.digest, "pipelines": pipelines}
-        return one(self._run("add_access_key", {**values, "now": row.created_ms})) is not None
+        times = {"now": row.created_ms, "expires": row.expires_ms}
+        return one(self._run("add_access_key", {**values, **times})) is not None
 
     def key(self, id: str) -> KeyRow | None:
         """Return a key by its id, also one that is revoked."""
@@ -60,9 +66,9 @@ class Access:
         """Return all keys, the oldest first."""
         return [_key_of(row) for row in self._run("list_access_keys", {})]
 
-    def any_key(self) -> bool:
-        """Return whether there is a key that is not revoked."""
-        return one(self._run("any_access_key", {})) is not None
+    def any_key(self, now_ms: int) -> bool:
+        """Return whether there is a key that is taken."""
+        return one(self._run("any_access_key", {"now": now_ms})) is not None
 
     def revoke(self, key: str, now_ms: int) -> tuple[str, str] | None:
         """Revoke the key of an id or a name; returns id and name, None where there is none that is not revoked."""
@@ -126,6 +132,6 @@ class Access:
         return None if row is None else int(row[0])
 
 
-def _key_of(row: tuple[str, str, str, str, str | None, int, int | None]) -> KeyRow:
+def _key_of(row: tuple[str, str, str, str, str | None, int, int | None, int | None]) -> KeyRow:
     pipelines = None if row[4] is None else tuple(json.loads(row[4]))
-    return KeyRow(row[0], row[1], row[2], row[3], pipelines, row[5], row[6])
+    return KeyRow(row[0], row[1], row[2], row[3], pipelines, row[5], row[6], row[7])

@@ -148,14 +148,15 @@ class Jobs:
             raise Refused(f"job {job}: its submission stood still for too long and was given up: submit it again")
         return row[0] is not None
 
-    def abandoned(self, before_ms: int) -> list[int]:
-        """Return jobs that are not complete and that nobody has added to since a moment."""
-        return [row[0] for row in self._run("abandoned_jobs", {"before": before_ms})]
+    def abandoned(self, before_ms: int, uploads_before_ms: int) -> list[tuple[int, bool]]:
+        """Return jobs that are not complete and that nobody has added to since a moment, and whether they come in chunks."""
+        rows = self._run("abandoned_jobs", {"before": before_ms, "uploads_before": uploads_before_ms})
+        return [(row[0], bool(row[1])) for row in rows]
 
     def drop_unsealed(self, job: int) -> None:
         """Forget a job whose submission was never completed."""
         self.lock([job])
-        for name in ("drop_outages", "drop_items", "drop_inputs", "drop_events", "drop_job"):
+        for name in ("drop_outages", "drop_items", "drop_inputs", "drop_events", "drop_job", "end_upload"):
             self._run(name, {"job": job})
 
     def releasing(self) -> list[tuple[int, int]]:

@@ -14,6 +14,7 @@ from mulligan.core.job import JobStatus
 from mulligan.core.replay import Past
 from mulligan.core.signals import Stopped
 from mulligan.core.submission import NewCall
+from mulligan.sdk.ports import AMBIENT
 from mulligan.worker.executors.interface import Call, Calls, Logged, Progressed, Report
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class BodyChannel:
 
     def log(self, line: str) -> None:
         """Add a line to the attempt's log."""
-        self._report(Logged(self._id, line))
+        self._report(Logged(self._id, AMBIENT.mask.text(line)))
 
     def artifacts(self) -> str:
         """Return where artifacts with relative paths lie."""

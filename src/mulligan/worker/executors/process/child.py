@@ -43,6 +43,7 @@ def main(asynchronous: bool, control: int, log: int, lifeline: int) -> NoReturn:
     line, hello = set_up(socket.socket(fileno=control), log, lifeline)
     AMBIENT.factory = _refuse
     AMBIENT.rules = None
+    AMBIENT.hidden, AMBIENT.reveals = line.hide, True
     if asynchronous:
         from mulligan.worker.executors.process.asyncio_child import AsyncChild
 

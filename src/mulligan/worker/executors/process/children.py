@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from mulligan.sdk.ports import AMBIENT
 from mulligan.worker.executors.process import wire
 from mulligan.worker.executors.process.attempts import Attempt
 from mulligan.worker.executors.process.logs import Splitter
@@ -59,7 +60,8 @@ class Child:
 
     def hello(self, load: str, sources: list[str], code: Mapping[str, str], artifacts: str) -> None:
         """Send the first frame."""
-        self.send(wire.frame(wire.HELLO, self._secret, load, sources, code, artifacts))
+        known = [[each.reference, each.value] for each in AMBIENT.mask]
+        self.send(wire.frame(wire.HELLO, self._secret, load, sources, code, artifacts, known))
 
     def head(self) -> Attempt | None:
         """Return the attempt that runs, or will next."""

@@ -11,7 +11,9 @@ from typing import Any
 
 from mulligan.core.attempt import StopCause
 from mulligan.core.failure import Kind, failure_from_json
+from mulligan.core.masking import Known
 from mulligan.core.replay import Past
+from mulligan.sdk.ports import AMBIENT
 from mulligan.telemetry import Tell, silent
 from mulligan.worker.executors.interface import (
     Assignment,
@@ -241,6 +243,10 @@ class ProcessExecutor:
             case [wire.RECALLED, ids, answers]:
                 child.recalling = child.recalling and not answers
                 self._take_back(child, ids, now)
+                return
+            case [wire.HIDE, number, reference, value]:
+                AMBIENT.hide(Known(reference, value))  # from here on: what the child writes with it has not been read yet
+                self._brood.send(child, wire.frame(wire.HIDDEN, number))
                 return
         attempt = child.attempts.get(frame[1])
         if attempt is None:

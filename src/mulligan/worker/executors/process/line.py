@@ -22,8 +22,10 @@ from typing import Any, Literal, NoReturn, TextIO, cast
 from mulligan.core.attempt import StopCause
 from mulligan.core.errors import LeaseLost, MulliganError, Refused, UnknownTask
 from mulligan.core.failure import Failure, Kind, failure_to_json
+from mulligan.core.masking import Known
 from mulligan.core.signals import Snooze, Stopped
 from mulligan.sdk.digest import changed_sources
+from mulligan.sdk.ports import AMBIENT
 from mulligan.worker.executors.process import wire
 from mulligan.worker.executors.process.logs import marker
 
@@ -49,6 +51,30 @@ class Line:
         self._main = threading.get_ident()
         self._shielded = False
         self._late: str | None = None
+        self._pid = os.getpid()
+        self._hidden: dict[int, SimpleQueue[None]] = {}
+
+    def hide(self, known: Known) -> None:
+        """Tell the worker of a secret value, and wait until it hides it in the output of this process.
+
+        What is written to the descriptors is hidden by the worker, which reads it: here it would be lost with a process that is
+        killed, and a task that holds the interpreter's lock would wait for ever on a full pipe.
+        """
+        if os.getpid() != self._pid:
+            raise Refused(f"secret {known.reference}: reveal it in the task's own process, and hand it to what it starts")
+        number, done = id(known), SimpleQueue[None]()
+        self._hidden[number] = done
+        try:
+            self.send(wire.frame(wire.HIDE, number, known.reference, known.value))
+            done.get()
+        finally:
+            del self._hidden[number]
+
+    def is_hidden(self, number: int) -> None:
+        """Let whoever waits for it go on."""
+        done = self._hidden.get(number)
+        if done is not None:
+            done.put(None)
 
     def send(self, data: bytes) -> None:
         """Send one or more whole frames."""
@@ -98,6 +124,7 @@ def set_up(sock: socket.socket, log: int, lifeline: int) -> tuple[Line, list[Any
         frames = line.inbox.feed(_receive(sock))
     hello, *line.early = frames
     line.secret, line.artifacts = hello[1], hello[5]
+    AMBIENT.hide(*(Known(reference, value) for reference, value in hello[6]))
     return line, hello
 
 
@@ -107,7 +134,10 @@ def listen(line: Line, handle: Callable[[list[Any]], None]) -> None:
         handle(frame)
     while True:
         for frame in line.inbox.feed(_receive(line.sock)):
-            handle(frame)
+            if frame[0] == wire.HIDDEN:
+                line.is_hidden(frame[1])
+            else:
+                handle(frame)
 
 
 def use_streams(line: Line, streams: tuple[io.TextIOBase, io.TextIOBase]) -> None:
@@ -179,7 +209,7 @@ class Loaded:
 
 def _said(error: BaseException) -> str:
     text = str(error) if isinstance(error, MulliganError) else "".join(traceback.format_exception(error)).rstrip()
-    return text[-_SAID:].encode("utf-8", "backslashreplace").decode()
+    return AMBIENT.mask.text(text)[-_SAID:].encode("utf-8", "backslashreplace").decode()
 
 
 class AttemptChannel:
@@ -332,11 +362,11 @@ def ending(channel: AttemptChannel, error: BaseException, task: Any) -> bytes:
         if isinstance(error, Snooze):
             return channel.end(wire.SNOOZED, error.delay)
         if channel.cause is not None and (isinstance(error, Stopped) or _is_cancelled(error)):
-            return channel.end(wire.STOPPED, failure_of(error).traceback)
+            return channel.end(wire.STOPPED, AMBIENT.mask.text(failure_of(error).traceback))
         failure = failure_of(error, _declared(task, error))
         if channel.memory_bytes is not None and _names(failure, "MemoryError"):
             failure = replace(failure, kind=Kind.OUT_OF_MEMORY)
-        return channel.end(wire.FAILED, failure_to_json(failure))
+        return channel.end(wire.FAILED, AMBIENT.mask.json(failure_to_json(failure)))
     except Exception as trouble:  # noqa: BLE001 - an attempt must end, whatever its exception does when looked at
         message = f"{type(error).__qualname__}, and it could not be described: {type(trouble).__qualname__}"
         return channel.end(wire.FAILED, failure_to_json(Failure(Kind.EXCEPTION, message=message)))

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import codecs
 
+from mulligan.core.masking import open_end, spans
+from mulligan.sdk.ports import AMBIENT
+
+WAITS = 262_144
+"""So much output waits at most for the rest of a secret."""
+
 
 def marker(secret: str, attempt: int) -> bytes:
     """Return what a child writes between the output of two attempts; 0 stands for none."""
@@ -50,6 +56,33 @@ class Splitter:
         return text[:at]
 
 
+class Hiding:
+    """Hides secrets in the output of one attempt, also where one arrives in pieces: the beginning of one waits for the rest."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take output, return what can be passed on of it now."""
+        mask = AMBIENT.mask
+        if not mask and not self._rest:
+            return data
+        data = self._rest + data
+        ends = open_end(data, mask.forms)
+        for start, end in reversed(spans(data, mask.forms)):
+            if start < ends < end:  # what ends here may also begin another
+                ends = start
+        if len(data) - ends > WAITS:
+            ends = len(data)
+        self._rest = data[ends:]
+        return mask.data(data[:ends])
+
+    def close(self) -> bytes:
+        """Return what waited for more."""
+        rest, self._rest = self._rest, b""
+        return AMBIENT.mask.data(rest)
+
+
 class AttemptLog:
     """Output of one attempt: the first half of the limit is passed on live, of all that follows the end is kept."""
 
@@ -59,9 +92,13 @@ class AttemptLog:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._tail = bytearray()
         self._left_out = 0
+        self._hiding = Hiding()
 
     def feed(self, data: bytes) -> str:
         """Take output, return what to report of it now."""
+        return self._take(self._hiding.feed(data))
+
+    def _take(self, data: bytes) -> str:
         now = data[: self._live]
         self._live -= len(now)
         if len(now) < len(data):
@@ -70,6 +107,9 @@ class AttemptLog:
 
     def close(self) -> str:
         """Return what remains to be reported when the attempt has ended."""
+        return self._take(self._hiding.close()) + self._end()
+
+    def _end(self) -> str:
         left_out = self._left_out + self._trim()
         start = self._decoder.decode(b"", final=not self._tail or left_out > 0)
         note = f"\n[… {left_out:,} bytes left out …]\n" if left_out else ""

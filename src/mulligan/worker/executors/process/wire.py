@@ -14,12 +14,13 @@ CHUNK = 262_144
 """Bytes read at once: more than a pipe holds, so that one read empties it."""
 
 # From the worker to a child.
-HELLO = "hello"  # secret of the log markers, load, sources, digests of the source files, where artifacts lie
+HELLO = "hello"  # secret of the log markers, load, sources, digests of the source files, where artifacts lie, secret values
 BATCH = "batch"  # entries, see `entry`
 STOP = "stop"  # id, cause
 INTERRUPT = "interrupt"  # id
 RECALL = "recall"
 ANSWER = "answer"  # id, call, value, error
+HIDDEN = "hidden"  # number
 
 # From a child to the worker. The first four end an attempt: id, start in ms since 1970, run time in µs, and then:
 SUCCEEDED = 0  # result
@@ -34,8 +35,9 @@ PROGRESS = 8  # id, done, total
 ROWS = 9  # id, rows
 TOUCH = 10  # id
 UNFIT = 11  # whether source files have changed, what is wrong
+HIDE = 12  # number, reference and value of a secret that was read; it waits for HIDDEN before users' code is given it
 
-_LENGTHS = dict(zip(range(12), (5, 5, 5, 5, 1, 2, 3, 5, 4, 3, 2, 3), strict=True))
+_LENGTHS = dict(zip(range(13), (5, 5, 5, 5, 1, 2, 3, 5, 4, 3, 2, 3, 4), strict=True))
 """How many parts a frame from a child has, its tag included."""
 
 # Between the worker and its forkserver, of fixed size.
