@@ -19,6 +19,7 @@ from mulligan.api.guard import Before, Guard
 from mulligan.api.items import ItemRoutes
 from mulligan.api.jobs import JobRoutes
 from mulligan.api.logins import LoginRoutes
+from mulligan.api.operations import OperationRoutes
 from mulligan.api.overview import OverviewRoutes
 from mulligan.api.probes import Probes
 from mulligan.api.served import Served
@@ -104,7 +105,8 @@ def _made(served: Served, pages: Pages | None, parts: _Parts) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=1_000)
     errors.add_to(app, None if pages is None else pages.problem_page)
     routes = Routes(app.router)
-    for each in (JobRoutes(served), ItemRoutes(served), OverviewRoutes(served), SummaryRoutes(served), CauseRoutes(served)):
+    kinds = (JobRoutes, ItemRoutes, OperationRoutes, OverviewRoutes, SummaryRoutes, CauseRoutes)
+    for each in (kind(served) for kind in kinds):
         each.add_to(routes)
     routes.get("/api/openapi.json", Role.VIEWER, include_in_schema=False)(lambda: document(app))
     Probes(served).add_to(app.router)

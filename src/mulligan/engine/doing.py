@@ -22,6 +22,7 @@ UNSUCCESSFUL = frozenset({JobStatus.FAILURE, JobStatus.REVOKED})
 MOVED_ON = "has moved on"
 ACTED = "acted"
 """The kind of event that tells of a person's action; its reason is the verb."""
+GONE = "is not there any more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ class Doing:
         behind = jobs_behind(session, dict.fromkeys(page, False))
         session.jobs.lock({key.job for key in page} | behind | session.calls.below(page))
         items = session.items.read(page)
+        plan.skipped.update({GONE: len(set(page)) - len(items)} if len(items) < len(set(page)) else {})
         self._do(session, self._chosen(session, items, generations, plan, choose), plan, asked, ends)
         return plan
 
@@ -100,6 +102,7 @@ class Doing:
         places = {key: place for place, key in enumerate(seen)}
         session.jobs.lock({key.job for key in seen} | session.calls.below(seen))
         found = sorted(session.items.read(seen), key=lambda each: places[each.key])
+        plan.skipped.update({GONE: len(seen) - len(found)} if len(found) < len(seen) else {})
         wanted = [item for item in found if item.status is JobStatus.SUCCESS and item.generation == seen[item.key]]
         if len(wanted) < len(found):
             plan.skipped[MOVED_ON] += len(found) - len(wanted)
@@ -144,7 +147,7 @@ class Doing:
             moved = {each.before.key for each in moves}
             chosen = [(item, event) for item, event in chosen if item.key in moved]
             self.tell(session, [item.key for item, _ in chosen], asked.verb)
-        plan.total = len(chosen)
+        plan.total, plan.chosen = len(chosen), [item for item, _ in chosen]
         plan.examples = [f"{asked.verb} {item.key} ({item.status})" for item, _ in chosen[:EXAMPLES]]
         return chosen
 

@@ -56,13 +56,17 @@ class Matching:
 
     def pages_in_order(self, target: Target) -> Iterator[Found]:
         """Yield first, all at once, what was put in order: else one could start before what it comes after is wanted."""
-        with self._store.read() as session:
-            ordered = session.records.in_order_unsuccessful()
-        first = self.among(target, ordered)
+        first = self.in_order(target)
         if first:
             yield Found(list(first), first, last=False)
         for page, generations, last in self.pages(target):
             yield Found([key for key in page if key not in first], generations, last)
+
+    def in_order(self, target: Target) -> dict[ItemKey, int]:
+        """Return what a target stands for of all that was put in order once and did not succeed."""
+        with self._store.read() as session:
+            ordered = session.records.in_order_unsuccessful()
+        return self.among(target, ordered)
 
     def among(self, target: Target, keys: Sequence[ItemKey]) -> dict[ItemKey, int]:
         """Return those of some items that a target stands for, with the generation each was seen in."""
