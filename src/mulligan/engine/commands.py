@@ -10,7 +10,7 @@ from mulligan.core.events import CancelRequested, RetryMode
 from mulligan.core.job import Item, ItemKey, JobStatus
 from mulligan.core.recovery import Judgement, Verdict
 from mulligan.engine.asking import EXAMPLES, Asker, Plan, Target, line
-from mulligan.engine.doing import MOVED_ON, Asked, Chooser, Doing, cancelling, making_due, retrying
+from mulligan.engine.doing import ACTED, MOVED_ON, Asked, Chooser, Doing, cancelling, making_due, retrying
 from mulligan.engine.engine import Engine, jobs_behind
 from mulligan.engine.exchanging import Ends
 from mulligan.engine.finding import missing_item

@@ -424,7 +424,7 @@ select id, name, action, mode, filter, accept_risk, forward, actor, source, reas
 from bulk_operations where id = :id;
 
 -- name: find_bulk_of_request
-select id from bulk_operations where request = :request;
+select id from bulk_operations where request = cast(:request as text);
 
 -- name: list_bulk
 select id, name, action, mode, filter, accept_risk, forward, actor, source, reason, address, pipelines, state, error, matched,
