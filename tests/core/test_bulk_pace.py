@@ -16,7 +16,7 @@ def sizes(rate: int, count: int) -> list[int]:
 
 
 def test_it_begins_with_a_small_page_and_each_is_twice_as_large_up_to_a_limit() -> None:
-    assert sizes(0, 9) == [10, 20, 40, 80, 160, 320, 640, MOST, MOST]
+    assert sizes(0, 9) == [10, 20, 40, 80, 160, 320, MOST, MOST, MOST]
 
 
 @pytest.mark.parametrize("rate", [1, 7, 30, 500])

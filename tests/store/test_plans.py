@@ -243,7 +243,13 @@ MAY_SCAN = {
     "unended_counts": "goes through what it has found so far",
     "tasks_with_workers": "the workers that live, and what they can do",
 }
-OPEN = ("jobs_unsealed", "jobs_cancelling", "jobs_releasing", "jobs_pruning", "workers_open", "items_held") + (
+OPEN = (
+    "jobs_unsealed",
+    "jobs_cancelling",
+    "jobs_releasing",
+    "jobs_pruning",
+    "workers_open",
+    "items_held",
     "bulk_operations_due",
     "bulk_operations_collecting",
 )

@@ -35,8 +35,8 @@ FITTING: dict[BulkAction, tuple[JobStatus, ...]] = {
 """The statuses in which an action makes sense."""
 FIRST_PAGE = 10
 """What a mistake costs before anybody can have seen it."""
-MOST = 1_000
-"""Work items in one transaction."""
+MOST = 500
+"""Work items in one transaction: it may be one of a worker, which has others waiting for it."""
 CREDIT_MS = 1_000
 """What was not used for so long is not made up for."""
 
