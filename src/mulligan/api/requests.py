@@ -82,7 +82,7 @@ class BulkBody(OverwriteItem):
     filter: dict[Name, Any] = Field(
         max_length=20,
         description="Named as in the query of GET /api/work-items: status, task, failure_class, run_id, key, window_start, "
-        "window_end, error, job, parent. One at least. Without a status those that the action fits.",
+        "window_end, error, cause, job, parent. One at least. Without a status those that the action fits.",
     )
     name: Annotated[Text, Field(max_length=200)] = Field(default="", description="For people; made of the action if empty.")
     expected: Annotated[int, Field(ge=0, le=2**53, strict=True)] | None = Field(
