@@ -14,6 +14,8 @@ from mulligan.config.rules import rules_of
 from mulligan.config.settings import FOLDER, Settings
 from mulligan.core.failure import RuleSet
 from mulligan.core.job import job_status
+from mulligan.engine.bulk import Bulk
+from mulligan.engine.bulk_pages import BulkPages
 from mulligan.engine.clock import Chance, Clock, ServerClock, SystemClock, system_chance
 from mulligan.engine.commands import Commands
 from mulligan.engine.definitions import Definitions
@@ -76,6 +78,8 @@ class Services:
         self.trending = Trending(self.engine)
         self._missing: dict[str, str] = {}
         hide_all(settings.secrets, self._missing.__setitem__)
+        self.bulk = Bulk(self.engine, self.reading)
+        self.bulk_pages = BulkPages(self.engine, self.bulk, settings.bulk_rate)
 
     @property
     def shown(self) -> str:
@@ -151,7 +155,7 @@ class Services:
                 waiting=waiting,
                 submissions=Submissions(self.submit_inside, waiting.wake),
                 outcomes=Outcomes(project, default),
-                chores=self._chores,
+                chores=self.chores,
                 tell=tell,
                 name=f"{socket.gethostname()}:{os.getpid()}",
                 lease_s=settings.lease,
@@ -160,7 +164,7 @@ class Services:
 
     def make_supervisor(self, tell: Tell = silent, *, beside_worker: bool = False) -> Supervisor:
         """Make what does the chores of a store; beside a worker of this process, those that the worker does not do."""
-        safety = [] if beside_worker else self._chores(lambda: None)
+        safety = [] if beside_worker else self.chores(lambda: None)
         return Supervisor([*safety, retention_chore(self.engine, self.settings.retention)], self._hiding(tell))
 
     def make_api(
@@ -204,6 +208,8 @@ class Services:
             submitting=self.submitting,
             uploading=Uploading(self.engine, self.submitting),
             reading=self.reading,
+            bulk=self.bulk,
+            bulk_pages=self.bulk_pages,
             keys=self.keys,
             is_free=self.presence.is_free,
             supervisor_is_well=supervisor_is_well,
@@ -219,8 +225,9 @@ class Services:
             told("registered secret cannot be hidden", why=why)
         return told
 
-    def _chores(self, own: Callable[[], int | None]) -> list[Chore]:
-        return safety_chores(self.engine, self.commands, self.submitting, self.presence, own)
+    def chores(self, own: Callable[[], int | None]) -> list[Chore]:
+        """Return the chores that every worker does; `own` tells its id."""
+        return safety_chores(self.engine, self.commands, self.submitting, self.bulk_pages, self.presence, own)
 
     def submit_inside(self, payload: str, caller: str) -> str:
         """Store what a running task submits, and return its job as JSON; `caller` is the id of its work item."""

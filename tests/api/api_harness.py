@@ -10,14 +10,12 @@ from httpx2 import Response
 
 from mulligan.api.application import Pages, guarded
 from mulligan.api.served import Served
-from mulligan.config.rules import rules_of
 from mulligan.core.access import Role
 from mulligan.core.definition import Definition
 from mulligan.core.job import FailureClass
 from mulligan.core.submission import NewItem
 from mulligan.engine.asking import Asker
 from mulligan.engine.keys import Keys
-from mulligan.engine.reading import Reading
 from mulligan.engine.uploading import Uploading
 from mulligan.store.interface import Database
 from mulligan.testing.factories import a_definition
@@ -52,7 +50,9 @@ class Api:
                 "commands": self.harness.commands,
                 "submitting": self.harness.submitting,
                 "uploading": Uploading(self.harness.engine, self.harness.submitting),
-                "reading": Reading(self.harness.engine, lambda: rules_of("")),
+                "reading": self.harness.reading,
+                "bulk": self.harness.bulk,
+                "bulk_pages": self.harness.bulk_pages,
                 "keys": self.keys,
                 "is_free": self.harness.locks.is_free,
                 "supervisor_is_well": lambda: True,

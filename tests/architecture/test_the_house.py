@@ -68,7 +68,9 @@ def test_every_public_name_exists_and_is_documented(name: str) -> None:
     assert (not inspect.isclass(value) and not inspect.isfunction(value)) or inspect.getdoc(value)
 
 
-@pytest.mark.parametrize("home", ["mulligan.client.client", "mulligan.client.job", "mulligan.client.items"])
+@pytest.mark.parametrize(
+    "home", ["mulligan.client.client", "mulligan.client.job", "mulligan.client.items", "mulligan.client.operation"]
+)
 def test_what_users_hold_documents_its_methods(home: str) -> None:
     module = importlib.import_module(home)
     classes = [each for _, each in inspect.getmembers(module, inspect.isclass) if each.__module__ == home]

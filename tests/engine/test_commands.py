@@ -17,8 +17,9 @@ from mulligan.core.failure import RuleSet
 from mulligan.core.job import FAR_FUTURE_MS, Item, ItemKey, JobStatus, Outcome, Reason, Wait
 from mulligan.core.recovery import Verdict
 from mulligan.engine.asking import Plan, Target
-from mulligan.engine.commands import CANCEL_AT_ONCE, PAGE
+from mulligan.engine.commands import CANCEL_AT_ONCE
 from mulligan.engine.explain import Known, explain
+from mulligan.engine.matching import PAGE
 from mulligan.engine.submitting import CHUNK
 from mulligan.testing.factories import a_definition
 from mulligan.testing.harness import ASKER, Harness
@@ -221,7 +222,7 @@ class TestRetry:
         assert "code changed" in world.audit()[0].found
 
     def test_all_that_match_a_filter_are_retried_over_many_pages(self, world: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("mulligan.engine.commands.PAGE", 500)
+        monkeypatch.setattr("mulligan.engine.matching.PAGE", 500)
         count = 500 * 2 + 7
         job = world.submit(items=count)
         worker = world.worker()

@@ -9,7 +9,7 @@ from settling import PATIENT, run_in_order, settled, statuses
 
 from mulligan.core.job import FailureClass, ItemKey, JobStatus, Wait
 from mulligan.core.submission import NewItem
-from mulligan.engine import commands
+from mulligan.engine import matching
 from mulligan.engine.asking import Target
 from mulligan.testing.factories import a_definition, daily
 from mulligan.testing.harness import ASKER, Hand, Harness
@@ -70,8 +70,8 @@ class TestTheOrderOfAnOverwrite:
     def test_it_holds_over_many_pages_where_later_windows_come_first(
         self, world: Harness, by: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(commands, "PAGE", 20)
-        count = 3 * commands.PAGE + 10
+        monkeypatch.setattr(matching, "PAGE", 20)
+        count = 3 * matching.PAGE + 10
         job = world.submit(ORDERED, list(daily(count))[::-1], kind="backfill")
         worker = world.worker(ORDERED)
         while claimed := worker.claim(500):

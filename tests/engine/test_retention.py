@@ -377,7 +377,7 @@ def test_what_is_kept_of_transactions_for_lost_answers_goes_after_an_hour_with_a
         pytest.skip("there is nothing of the kind: the answer to a commit cannot be lost")
     world.submit()
     world.clock.jump((world.database.now_ms() - world.clock.now_ms()) / 1000)
-    chores = safety_chores(world.engine, world.commands, world.submitting, world.locks, lambda: None)
+    chores = safety_chores(world.engine, world.commands, world.submitting, world.bulk_pages, world.locks, lambda: None)
     (chore,) = (each for each in chores if each.name == "operations")
     before = rows(world, "operations")
     assert chore.run_once() == 0

@@ -46,7 +46,7 @@ class Life(RuleBasedStateMachine):
         self.run_ids = 0
         self.small = pytest.MonkeyPatch()
         self.small.setattr("mulligan.engine.commands.CANCEL_AT_ONCE", 1)
-        self.small.setattr("mulligan.engine.commands.PAGE", 2)
+        self.small.setattr("mulligan.engine.matching.PAGE", 2)
         self.small.setattr("mulligan.engine.submitting.CHUNK", 2)
 
     def open(self) -> Harness:

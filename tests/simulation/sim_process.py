@@ -10,13 +10,16 @@ from typing import Any, NamedTuple
 from sim_bodies import SimBoth
 from sim_executor import Deed
 
-from mulligan.config.rules import default_rules
+from mulligan.config.rules import default_rules, rules_of
 from mulligan.core.definition import Definition
 from mulligan.core.errors import MulliganError, StoreAway, StoreError
 from mulligan.core.failure import RuleSet
+from mulligan.engine.bulk import Bulk
+from mulligan.engine.bulk_pages import BulkPages
 from mulligan.engine.commands import Commands
 from mulligan.engine.definitions import Definitions
 from mulligan.engine.engine import Engine
+from mulligan.engine.reading import Reading
 from mulligan.engine.submitting import Submitting
 from mulligan.sdk.submitting import submission_from_json
 from mulligan.store.interface import Database, Rows
@@ -302,6 +305,7 @@ class Process:
         self.engine = Engine(Store(self.link), Definitions("default"), self.clock, around.chance.random, Bell(around.ring))
         self.commands = Commands(self.engine)
         self.submitting = Submitting(self.engine)
+        self.bulk_pages = BulkPages(self.engine, Bulk(self.engine, Reading(self.engine, lambda: rules_of(""))), rate=0)
 
     def due_at(self) -> float:
         """Return when it wants to be stepped, in seconds that have passed."""
@@ -320,7 +324,7 @@ class SimServer(Process):
 
     def __init__(self, name: str, around: Around, *, keep_s: float) -> None:
         super().__init__(name, around)
-        safety = safety_chores(self.engine, self.commands, self.submitting, around.locks, lambda: None)
+        safety = safety_chores(self.engine, self.commands, self.submitting, self.bulk_pages, around.locks, lambda: None)
         self._due: list[tuple[float, Chore]] = [(0.0, each) for each in (*safety, retention_chore(self.engine, keep_s))]
 
     def due_at(self) -> float:
@@ -365,7 +369,7 @@ class SimWorker(Process):
                 waiting=self.waiting,
                 submissions=SimSubmissions(self._submit_inside, self.waiting.wake),
                 outcomes=Outcomes(RuleSet(), RULES),
-                chores=lambda own: safety_chores(self.engine, self.commands, self.submitting, around.locks, own),
+                chores=lambda own: safety_chores(self.engine, self.commands, self.submitting, self.bulk_pages, around.locks, own),
                 tell=tell,
                 name=self.name,
                 lease_s=LEASE_S,

@@ -336,7 +336,7 @@ def small_pages() -> Iterator[None]:
     patch = pytest.MonkeyPatch()
     patch.setattr("mulligan.engine.commands.CANCEL_AT_ONCE", 1)
     patch.setattr("mulligan.engine.calling.CANCEL_AT_ONCE", 1)
-    patch.setattr("mulligan.engine.commands.PAGE", 2)
+    patch.setattr("mulligan.engine.matching.PAGE", 2)
     patch.setattr("mulligan.engine.submitting.CHUNK", 2)
     patch.setattr("mulligan.engine.submitting.ABANDONED_MS", 4_000)
     patch.setattr("mulligan.engine.submitting.FORGOTTEN_MS", 20_000)

@@ -19,11 +19,14 @@ from mulligan.testing.harness import Harness
 # where a store has no such statement, since it does several steps in one, or one in several.
 # ruff: noqa: E501 - a row of the table is a line
 TABLE = """
+abandoned_bulks | bulk_operations_collecting | bulk_operations_collecting
 abandoned_jobs | jobs_unsealed* | jobs_unsealed*
 add_access_key | - | -
 add_arrivals | items_pkey jobs_pkey | items_pkey jobs_pkey
 add_attempts | - |
 add_audit | - | -
+add_bulk | - | -
+add_bulk_items | - | -
 add_calls_job | items_pkey jobs_pkey | items_pkey jobs_pkey
 add_definition | - | -
 add_event | - | -
@@ -42,6 +45,8 @@ add_to_trends | - | -
 add_upload | - | -
 add_worker | - | -
 add_worker_task | - | -
+advance_bulk | bulk_operations_pkey | bulk_operations_due*
+among_bulk | bulk_items_unique | bulk_items_operation_job_number_key
 any_access_key | access_keys_name* | access_keys_name*
 any_arrival | arrivals_pkey | arrivals_pkey
 any_broken_window | outages_pkey | outages_pkey
@@ -52,8 +57,10 @@ apply_items | items_pkey |
 asked_to_stop | items_held | items_held
 beat | meta_pkey workers_pkey | meta_pkey workers_pkey
 begin_folding | - | -
+begin_bulk | bulk_operations_pkey | bulk_operations_collecting*
 begin_reply | - | -
 begin_retention | - | -
+bulk_page | bulk_items_pkey | bulk_items_pkey
 calls_at | calls_pkey | calls_pkey
 calls_below | below:ALL jobs_calls | jobs_calls
 calls_children | jobs_calls | jobs_calls
@@ -69,11 +76,15 @@ close_outages | outages_pkey | outages_pkey
 close_worker | workers_pkey | workers_open
 count_causes | causes_pkey | causes_pkey
 count_items | jobs_pkey | jobs_pkey
+count_kept_calls | jobs_calls | jobs_calls
 count_moves | jobs_pkey |
 count_refused | workers_pkey | workers_pkey
 count_running | items_held | items_held*
 count_unsealed | jobs_unsealed* | jobs_unsealed*
+count_saved | checkpoints_pkey | checkpoints_pkey
 current_definition | tasks_pkey | tasks_pkey
+drop_bulk | bulk_operations_pkey | bulk_operations_pkey
+drop_bulk_items | bulk_items_pkey | bulk_items_pkey place
 drop_events | events_of_item jobs_unsealed* | events_of_item jobs_unsealed*
 drop_inputs | inputs_pkey jobs_unsealed* | inputs_job_key_key jobs_unsealed*
 drop_items | items_pkey jobs_unsealed* | items_pkey jobs_unsealed*
@@ -82,16 +93,20 @@ drop_old_checkpoints | checkpoints_pkey | checkpoints_pkey
 drop_outages | items_pkey jobs_unsealed* outages_pkey | items_pkey jobs_unsealed* outages_pkey
 drop_reply | replies_pkey | replies_pkey
 drop_successor | successors_pkey | successors_pkey
+due_bulks | bulk_operations_due | bulk_operations_due
+end_bulk | bulk_operations_pkey | bulk_operations_pkey
 end_login_session | login_sessions_pkey | login_sessions_pkey
 end_reply | replies_pkey | replies_pkey
 end_upload | uploads_pkey | uploads_pkey
 ended_counts | found:ALL jobs_past | jobs_past
 events_end | sqlite_sequence:ALL | -
 expired | items_deadline | items_deadline
-failed_by_class | items_status | items_status
 failed_by_cause | items_pkey jobs_pkey | items_pkey jobs_pkey
+failed_by_class | items_status | items_status
 failed_unsealed_by_cause | items_pkey jobs_unsealed* | items_status jobs_unsealed*
 find_access_key | access_keys_pkey | access_keys_pkey
+find_bulk | bulk_operations_pkey | bulk_operations_pkey
+find_bulk_of_request | bulk_operations_unique | bulk_operations_request_key
 find_calls_job | items_pkey jobs_calls | items_pkey jobs_calls
 find_definition | definitions_unique | definitions_task_digest_key
 find_job_by_run_id | jobs_run | jobs_run
@@ -114,6 +129,7 @@ followers | successors_pkey | successors_pkey
 forgive_crashes | items_pkey | items_held
 free_pages | pragma_freelist_count:ALL pragma_page_count:ALL | -
 give_back_pages | - | -
+grow_bulk | bulk_operations_pkey | bulk_operations_collecting*
 grow_job | jobs_pkey | jobs_unsealed
 heads | items_ready tasks:ALL | items_ready tasks_pkey
 held_behind | behind:ALL items_pkey successors_pkey | items_pkey successors_pkey
@@ -133,10 +149,12 @@ keys_there | inputs_unique | inputs_job_key_key
 last_logs | logs_pkey | logs_pkey
 later_written | inputs_window items_pkey past_windows_pkey | inputs_window items_pkey past_windows_pkey
 list_access_keys | access_keys:ALL | access_keys:ALL
+list_bulk | bulk_operations_pkey | bulk_operations_pkey
 list_causes | causes_pkey tasks_unique | causes_pkey tasks_namespace_name_key
 list_tasks | definitions_pkey tasks_unique | definitions_pkey tasks_namespace_name_key
 list_workers | workers:ALL | workers_pkey*
 living_login_sessions | login_sessions_pkey | login_sessions_pkey
+lock_bulk | - | bulk_operations_pkey
 lock_jobs | - | jobs_pkey
 lock_ready_jobs | - |
 lock_task | - | tasks_pkey
@@ -149,11 +167,14 @@ old_workers | workers_closed | workers_closed
 open_jobs | jobs_pkey | jobs_pkey
 open_outages | - | -
 open_workers | workers_open* | workers_open*
+past_bulks | bulk_operations_past | bulk_operations_past
 past_jobs | jobs_past jobs_pkey | jobs_past jobs_pkey
 past_successes | inputs_pkey items_pkey | inputs_pkey items_pkey
+postpone_bulk | bulk_operations_pkey | bulk_operations_due
 predecessors | successors_unique | successors_next_job_next_number_key
 prune_arrivals | arrivals_pkey | arrivals_pkey
 prune_attempts | attempts_pkey | attempts_pkey place
+prune_bulk_events | events_of_item | events_of_item
 prune_calls | calls_number | calls_number
 prune_causes | causes:ALL causes_pkey | causes:ALL place
 prune_checkpoints | checkpoints_pkey | checkpoints_pkey place
@@ -248,7 +269,16 @@ MAY_SCAN = {
     "unended_counts": "goes through what it has found so far",
     "tasks_with_workers": "the workers that live, and what they can do",
 }
-OPEN = ("jobs_unsealed", "jobs_cancelling", "jobs_releasing", "jobs_pruning", "workers_open", "items_held")
+OPEN = (
+    "jobs_unsealed",
+    "jobs_cancelling",
+    "jobs_releasing",
+    "jobs_pruning",
+    "workers_open",
+    "items_held",
+    "bulk_operations_due",
+    "bulk_operations_collecting",
+)
 """Indexes that hold only what is being done at the moment, however much there is besides: they may be gone through."""
 ROWS = [tuple(cell.strip() for cell in line.split("|")) for line in TABLE.strip().splitlines()]
 EXPECTED = {

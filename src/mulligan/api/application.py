@@ -20,6 +20,7 @@ from mulligan.api.items import ItemRoutes
 from mulligan.api.jobs import JobRoutes
 from mulligan.api.logins import LoginRoutes
 from mulligan.api.metrics import MetricRoutes
+from mulligan.api.operations import OperationRoutes
 from mulligan.api.overview import OverviewRoutes
 from mulligan.api.probes import Probes
 from mulligan.api.served import Served
@@ -115,6 +116,7 @@ def _made(served: Served, pages: Pages | None, parts: _Parts) -> FastAPI:
     for each in (
         JobRoutes(served),
         ItemRoutes(served),
+        OperationRoutes(served),
         OverviewRoutes(served),
         SummaryRoutes(served),
         CauseRoutes(served),

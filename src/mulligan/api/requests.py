@@ -59,6 +59,37 @@ class Reasoned(Body):
     reason: Annotated[Text, Field(max_length=2_000)] = Field(default="", description="Kept in the audit.")
 
 
+class BulkBody(OverwriteItem):
+    """What is done to all work items that match a filter."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "action": "retry",
+                    "type": "recover",
+                    "filter": {"task": "features", "failure_class": "TRANSIENT"},
+                    "reason": "the warehouse is back",
+                    "dry_run": True,
+                }
+            ]
+        },
+    )
+
+    action: Literal["retry", "retry-now", "cancel", "overwrite"]
+    type: Literal["restart", "recover"] = Field(default="recover", description="Of a retry: anew, or from the checkpoints.")
+    filter: dict[Name, Any] = Field(
+        max_length=20,
+        description="Named as in the query of GET /api/work-items: status, task, failure_class, run_id, key, window_start, "
+        "window_end, error, cause, job, parent. One at least. Without a status those that the action fits.",
+    )
+    name: Annotated[Text, Field(max_length=200)] = Field(default="", description="For people; made of the action if empty.")
+    expected: Annotated[int, Field(ge=0, le=2**53, strict=True)] | None = Field(
+        default=None, description="How many work items were seen to match: 409 `more_match` if there are more by now."
+    )
+
+
 class WorkItemIds(Body):
     """The work items to be retried."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from mulligan.engine.bulk import Bulk
+from mulligan.engine.bulk_pages import BulkPages
 from mulligan.engine.commands import Commands
 from mulligan.engine.engine import Engine
 from mulligan.engine.keys import Keys, NewKey
@@ -25,6 +27,8 @@ class Served:
     submitting: Submitting
     uploading: Uploading
     reading: Reading
+    bulk: Bulk
+    bulk_pages: BulkPages
     keys: Keys
     is_free: Callable[[str], bool]
     """Whether the lock of a worker is free, which is when it is dead."""

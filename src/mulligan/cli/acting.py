@@ -243,7 +243,7 @@ def _finish(shell: Shell, done: Sequence[tuple[Found | None, Started]], said: _S
         by_id = {found.id: each.total for found, each in done if found is not None}
         shell.document(documents.of_plan(plan, dry_run=said.dry_run) | {"by_id": by_id})
     else:
-        _say(shell, plan, said)
+        say_plan(shell, plan, said.verb, said.done, dry_run=said.dry_run)
         targets = [found.id for found, each in done if found is not None and each.total]
         if said.dry_run and plan.total:
             shell.next("the same without --dry-run")
@@ -255,20 +255,21 @@ def _finish(shell: Shell, done: Sequence[tuple[Found | None, Started]], said: _S
     return 1 if nothing or not plan.total else 0
 
 
-def _say(shell: Shell, plan: Plan, said: _Said) -> None:
+def say_plan(shell: Shell, plan: Plan, verb: str, done: str, *, dry_run: bool = True) -> None:
+    """Say what was done, or would be done, to work items."""
     for each in plan.warnings:
         shell.say(f"Note: {each}")
     _say_unsafe(shell, plan)
-    would = "would be " if said.dry_run else ""
+    would = "would be " if dry_run else ""
     left = "; ".join(f"{count:,} {why.removeprefix('is ')}" for why, count in plan.skipped.items() if count)
     if plan.total:
-        shell.say(f"{items(plan.total)} {would}{said.done}{f' (left alone: {left})' if left else ''}.")
-        for each in plan.examples if said.dry_run else ():
+        shell.say(f"{items(plan.total)} {would}{done}{f' (left alone: {left})' if left else ''}.")
+        for each in plan.examples if dry_run else ():
             shell.say(f"  {each}")
-        if said.dry_run and plan.total > len(plan.examples):
+        if dry_run and plan.total > len(plan.examples):
             shell.say(f"  and {plan.total - len(plan.examples):,} more")
     else:
-        shell.say(f"Nothing to {said.verb}: {left or 'no work item matches'}.")
+        shell.say(f"Nothing to {verb}: {left or 'no work item matches'}.")
 
 
 def _say_unsafe(shell: Shell, plan: Plan) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mulligan.cli import acting, causes, keys, looking, reading, rehearsing, running, submitting, trending
+from mulligan.cli import acting, bulk, causes, keys, looking, reading, rehearsing, running, submitting, trending
 from mulligan.cli.shell import Database, Namespace
 
 
@@ -20,7 +20,7 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(epilog="\b\nExample:\n  mulligan dev pipeline.py")(_everywhere)
-    for module in (running, submitting, looking, trending, causes, reading, acting, rehearsing, keys):
+    for module in (running, submitting, looking, trending, causes, reading, acting, bulk, rehearsing, keys):
         module.add_to(app)
     return app
 

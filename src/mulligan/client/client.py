@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast, overload
 
 from mulligan.app import Services, whoami
 from mulligan.client.causes import Cause, CauseSample, cause_of, sample_of
 from mulligan.client.items import WorkItem
 from mulligan.client.job import Job
+from mulligan.client.operation import Operation
 from mulligan.client.started import Started
 from mulligan.config.settings import Settings, load_settings
+from mulligan.core.bulk import BulkAction
 from mulligan.core.definition import Definition
 from mulligan.core.errors import ArgumentsInvalid, ConfigError
 from mulligan.core.job import ItemKey
@@ -20,8 +22,10 @@ from mulligan.core.shown import shown
 from mulligan.core.submission import Options, Submission
 from mulligan.core.trends import Trend
 from mulligan.engine.asking import Asker, Target
+from mulligan.engine.bulk import BulkWanted, parse_operation_id
+from mulligan.engine.bulk_pages import BulkPlan
 from mulligan.engine.causes import CauseReading
-from mulligan.engine.filters import cause_filters, flag, job_filters, text
+from mulligan.engine.filters import MAX_NUMBER, cause_filters, chosen, flag, job_filters, one_of, retry_mode, text, whole
 from mulligan.engine.filters import limit as checked_limit
 from mulligan.engine.finding import find_job, find_listed_job, missing_item
 from mulligan.engine.ids import parse_item_id, parse_job_id
@@ -159,6 +163,54 @@ class Client:
             )
         )
 
+    @overload
+    def bulk(self, action: str, *, dry_run: Literal[False] = False, **more: Any) -> Operation: ...
+
+    @overload
+    def bulk(self, action: str, *, dry_run: bool, **more: Any) -> Operation | BulkPlan: ...
+
+    def bulk(
+        self,
+        action: str,
+        *,
+        type: Literal["recover", "restart"] = "recover",
+        reason: str = "",
+        name: str = "",
+        accept_risk: bool = False,
+        forward: bool = False,
+        expected: int | None = None,
+        dry_run: bool = False,
+        **filters: Any,
+    ) -> Operation | BulkPlan:
+        """Have `retry`, `retry-now`, `cancel` or `overwrite` done to all work items that match, in the background, page by page.
+
+        Which work items these are is fixed when this returns; see `work_items` for the filters. Without a status those that the
+        action fits. `dry_run` returns the plan instead. With `expected`, raises MoreMatch where more match than that. Raises
+        OverwriteUnsafe with the evidence, Refused for what is refused of single items, ArgumentsInvalid.
+        """
+        wanted = BulkWanted(
+            action=one_of(BulkAction, action, "action"),
+            filters=filters,
+            asker=self.asker(reason),
+            mode=retry_mode(type),
+            name=text(name, "name"),
+            accept_risk=flag(accept_risk, "accept_risk"),
+            forward=flag(forward, "forward"),
+            expected=None if expected is None else whole(expected, "expected"),
+        )
+        if flag(dry_run, "dry_run"):
+            return self.services.bulk_pages.plan(wanted)
+        return Operation(self, self.services.bulk.create(wanted))
+
+    def operations(self, limit: int = 100) -> list[Operation]:
+        """Return bulk operations, newest first, 500 at most."""
+        count = checked_limit(limit, "there is operation(id)")
+        return [Operation(self, each) for each in self.services.bulk.all(MAX_NUMBER, count)]
+
+    def operation(self, id: str | int) -> Operation:
+        """Return a bulk operation by its id; raises NotFound."""
+        return Operation(self, self.services.bulk.find(parse_operation_id(id)))
+
     def pause(self, task: str, reason: str = "") -> bool:
         """Start nothing more of a task; returns False when it was paused already."""
         return self.services.commands.pause(text(task, "task"), self.asker(reason), paused=True)
@@ -219,15 +271,7 @@ class Client:
         return found[0]
 
     def _matching(self, filters: dict[str, Any]) -> Target:
-        given = {name: value for name, value in filters.items() if value is not None}
-        if not given:
-            raise ConfigError("give at least one filter, such as job=12 or task='features': an empty one would match everything")
-        if "after" in given:
-            raise ArgumentsInvalid("'after' is for going through pages: name what the action is for by other filters")
-        empty = sorted(name for name, value in given.items() if value in ("", [], ()))
-        if empty:
-            raise ConfigError(f"the filter {empty[0]!r} is empty, which would match everything or nothing: leave it out")
-        return Target(filters=self.services.reading.plain_filters(given))
+        return Target(filters=self.services.reading.plain_filters(chosen(filters)))
 
 
 def connect(url: str | None = None, api_key: str | None = None, **settings: Any) -> Client:

@@ -57,6 +57,8 @@ class Settings:
     """Bytes of output kept for an attempt."""
     retention: float = 30 * 86_400.0
     """Seconds for which the details of a finished job are kept; 0, or `never`: they are never removed."""
+    bulk_rate: int = 1_000
+    """Work items that a bulk operation retries, cancels or overwrites in a second, at most; 0: as many as can be."""
     artifacts: str = ""
     """Where artifacts with relative paths lie: a folder, or a URL such as `s3://bucket/folder`; empty: `.mulligan/artifacts`
     beside a store that is a file, else in the nearest `.mulligan` upward from the working folder."""
@@ -175,6 +177,7 @@ _LEAST = {
     "log_limit": 1024,
     "port": 0,
     "login_idle": 60,
+    "bulk_rate": 0,
 }
 
 

@@ -113,6 +113,12 @@ class OverwriteUnsafe(Refused):
     code = "overwrite_unsafe"
 
 
+class MoreMatch(Refused):
+    """More work items match than the asker had seen."""
+
+    code = "more_match"
+
+
 class SubmitInImport(Refused):
     """A module submitted work while a worker imported it."""
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mulligan.core.job import ItemKey
+from mulligan.core.job import Item, ItemKey
 from mulligan.core.recovery import Judgement
 from mulligan.sdk.ports import AMBIENT
 from mulligan.store.rows import AuditRow
@@ -87,6 +87,8 @@ class Plan:
     """Of an overwrite: how many items it is not known to be safe for."""
     judgements: dict[str, Judgement] = field(default_factory=dict)
     """The verdict on each of those, up to a limit."""
+    chosen: list[Item] = field(default_factory=list, repr=False)
+    """What it was done to in one transaction, as it was before."""
 
     def add(self, part: Plan) -> None:
         """Add what was done to a part of the items."""

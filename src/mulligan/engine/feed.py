@@ -70,12 +70,14 @@ class Feed:
         return told, rows[-1].place if rows else place, len(rows) == limit
 
     def _told(self, session: Session, rows: Sequence[EventRow], now_ms: int) -> list[Told]:
-        jobs = {each.job: each for each in session.jobs.seen({row.job for row in rows})}
-        keys = {ItemKey(row.job, row.number) for row in rows if row.number is not None}
+        jobs = {each.job: each for each in session.jobs.seen({row.job for row in rows if row.job is not None})}
+        keys = {ItemKey(row.job, row.number) for row in rows if row.job is not None and row.number is not None}
         items = {item.key: item for item in session.items.read(keys)} if keys else {}
         names = {row.id: row.name for row in session.tasks.all(self._engine.definitions.namespace)}
         found = []
         for row in rows:
+            if row.job is None:  # of a bulk operation, which is looked at by itself
+                continue
             job = jobs.get(row.job)
             item = None if row.number is None else items.get(ItemKey(row.job, row.number))
             # What retention has removed is told to nobody, and of other namespaces nothing at all.

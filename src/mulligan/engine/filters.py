@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from mulligan.core.errors import ArgumentsInvalid
+from mulligan.core.errors import ArgumentsInvalid, ConfigError
+from mulligan.core.events import RetryMode
 from mulligan.core.job import FailureClass, ItemKey, JobStatus
 from mulligan.core.schedule import instant_ms
 from mulligan.core.shown import shown
@@ -32,6 +33,19 @@ def cause_filters(filters: Mapping[str, Any]) -> dict[str, Any]:
     """Return filters of causes as the store takes them; raises ArgumentsInvalid."""
     found = _checked(filters, _OF_CAUSES)
     return {{"since": "since_ms"}.get(name, name): value for name, value in found.items()}
+
+
+def chosen(filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return filters that choose what an action is for; raises ConfigError for such as choose everything."""
+    given = {name: value for name, value in filters.items() if value is not None}
+    if not given:
+        raise ConfigError("give at least one filter, such as job=12 or task='features': an empty one would match everything")
+    if "after" in given:
+        raise ArgumentsInvalid("'after' is for going through pages: name what the action is for by other filters")
+    empty = sorted(name for name, value in given.items() if value in ("", [], ()))
+    if empty:
+        raise ConfigError(f"the filter {empty[0]!r} is empty, which would match everything or nothing: leave it out")
+    return given
 
 
 def text(value: object, name: str) -> str:
@@ -67,6 +81,13 @@ def flag(value: object, name: str) -> bool:
     raise ArgumentsInvalid(f"{name}: expected True or False, not {shown(value)}")
 
 
+def retry_mode(value: object) -> RetryMode:
+    """Return `recover` or `restart`; raises ArgumentsInvalid."""
+    if value == "recover" or value == "restart":
+        return value
+    raise ArgumentsInvalid(f"type: expected 'recover' or 'restart', not {shown(value)}")
+
+
 def _checked(filters: Mapping[str, Any], known: Mapping[str, Callable[[Any, str], Any]]) -> dict[str, Any]:
     unknown = sorted(set(filters) - set(known))
     if unknown:
@@ -75,14 +96,15 @@ def _checked(filters: Mapping[str, Any], known: Mapping[str, Callable[[Any, str]
 
 
 def _status(value: Any, name: str) -> list[JobStatus]:
-    return [_one_of(JobStatus, each, name) for each in _several(value, name)]
+    return [one_of(JobStatus, each, name) for each in _several(value, name)]
 
 
 def _failure_class(value: Any, name: str) -> FailureClass:
-    return _one_of(FailureClass, value, name)
+    return one_of(FailureClass, value, name)
 
 
-def _one_of(kind: type[E], value: Any, name: str) -> E:
+def one_of(kind: type[E], value: Any, name: str) -> E:
+    """Return the member that a text names; raises ArgumentsInvalid, which says which there are."""
     try:
         return kind(value)
     except ValueError:

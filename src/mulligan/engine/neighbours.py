@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from mulligan.core.job import TERMINAL, Item, ItemKey, JobStatus
@@ -10,6 +10,8 @@ from mulligan.store.store import Session
 
 IN_FLIGHT = "another work item of its window is in flight"
 NEWER = "a newer work item of its window is started instead"
+Together = Callable[[Session, set[ItemKey]], set[ItemKey]]
+"""Tells which of some items shall run again too, a little earlier or later."""
 
 
 class Beside(NamedTuple):
@@ -21,15 +23,24 @@ class Beside(NamedTuple):
     """Those whose window another one has written since, and which."""
 
 
-def beside(session: Session, items: Sequence[Item]) -> Beside:
+def alone(session: Session, keys: set[ItemKey]) -> set[ItemKey]:  # noqa: ARG001 - a Together
+    """Tell that no others shall run again."""
+    return set()
+
+
+def beside(session: Session, items: Sequence[Item], together: Together = alone) -> Beside:
     """Look at other work items of the same windows, with the same arguments; of several that shall run the newest does."""
     ended = {item.key: (item.ended_ms or 0, item.key) for item in items}
     found = Beside({}, {})
-    for key, other in session.windows.rivals(ended):
+    rivals = session.windows.rivals(ended)
+    others = {other.key for _, other in rivals} - set(ended)
+    wanted = set(ended) | (together(session, others) if others else others)
+    for key, other in rivals:
         is_newer = (other.ended_ms or 0, other.key) > ended[key]
         if other.status not in TERMINAL:
-            found.unwanted[key] = IN_FLIGHT
-        elif is_newer and other.key in ended:
+            # One of a page before, which is in flight since, or has been started by somebody else.
+            found.unwanted[key] = NEWER if other.key in wanted else IN_FLIGHT
+        elif is_newer and other.key in wanted:
             found.unwanted.setdefault(key, NEWER)
         elif is_newer and other.status is JobStatus.SUCCESS:
             found.written_since[key] = other.key

@@ -9,6 +9,7 @@ from mulligan.store.interface import Database, Run
 from mulligan.store.listing import Listing
 from mulligan.store.migrating import migrations
 from mulligan.store.verbs.access import Access
+from mulligan.store.verbs.bulk import Bulks
 from mulligan.store.verbs.calls import Calls
 from mulligan.store.verbs.causes import Causes
 from mulligan.store.verbs.items import Items
@@ -41,6 +42,7 @@ class Session:
         self.causes = Causes(run)
         self.tallies = Tallies(run)
         self.uploads = Uploads(run)
+        self.bulk = Bulks(run)
 
 
 class Store:

@@ -61,6 +61,7 @@ class Retention:
             + self.remove_replies()
             + self.remove_logins()
             + self.remove_causes()
+            + self.remove_bulk()
             + self.give_back_space()
         )
 
@@ -119,6 +120,15 @@ class Retention:
         before_ms = min(before_ms, self._engine.clock.now_ms() - CAUSES_MS)
         with self._engine.store.write() as session:
             return session.causes.prune(before_ms, OPERATIONS) if session.past.begin() else 0
+
+    def remove_bulk(self) -> int:
+        """Remove a piece of the oldest bulk operation that ended too long ago, and the operation with the last of its items."""
+        before_ms = self._before_ms()
+        if before_ms is None:
+            return 0
+        with self._engine.store.write() as session:
+            operation = session.bulk.past(before_ms) if session.past.begin() else None
+            return 0 if operation is None else session.bulk.drop(operation, OPERATIONS)
 
     def give_back_space(self) -> int:
         """Make the store's file a little smaller where much of it is free."""

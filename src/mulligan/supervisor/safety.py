@@ -1,4 +1,4 @@
-"""The chores that workers do: for what others left when they died (items, submissions), deadlines, what was counted, old ids."""
+"""The chores that workers do: for what others left when they died or went on, deadlines, bulk operations, what was counted, old ids."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from mulligan.engine.bulk_pages import BulkPages
 from mulligan.engine.commands import Commands
 from mulligan.engine.engine import Engine
 from mulligan.engine.submitting import Submitting
@@ -15,6 +16,8 @@ from mulligan.supervisor.retention import Retention
 from mulligan.supervisor.trends import trends_chore
 
 LOOK_S = 0.5
+BULK_S = 0.5
+"""A page of a bulk operation that has become due waits so long at most; the time is made up for."""
 
 
 class Locks(Protocol):
@@ -85,6 +88,7 @@ def safety_chores(
     engine: Engine,
     commands: Commands,
     submitting: Submitting,
+    bulk: BulkPages,
     locks: Locks,
     own: Callable[[], int | None],
 ) -> list[Chore]:
@@ -94,8 +98,9 @@ def safety_chores(
         Chore("lost-workers", LOOK_S, LostWorkers(engine, locks, own).run_once),
         Chore("deadlines", 1.0, engine.expire),
         Chore("cancellations", 1.0, commands.go_on_cancelling),
+        Chore("bulk operations", BULK_S, bulk.run_due),
         Chore("releases", 5.0, submitting.release_all),
-        Chore("abandoned", 60.0, submitting.drop_abandoned),
+        Chore("abandoned", 60.0, lambda: submitting.drop_abandoned() + bulk.end_abandoned()),
         Chore("operations", 10.0, Retention(engine, 0).remove_operations),
         trends_chore(engine),
     ]

@@ -8,17 +8,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
+from mulligan.config.rules import rules_of
 from mulligan.core.definition import Definition
 from mulligan.core.events import AttemptEvent, Released, Run, Snoozed, Stopped, Succeeded
 from mulligan.core.job import Attempt, FailureClass, Item, ItemKey, Job
 from mulligan.core.replay import Past
 from mulligan.core.submission import NewCall, NewItem
 from mulligan.engine.asking import Asker
+from mulligan.engine.bulk import Bulk
+from mulligan.engine.bulk_pages import BulkPages
 from mulligan.engine.clock import Chance, system_chance
 from mulligan.engine.commands import Commands
 from mulligan.engine.definitions import Definitions
 from mulligan.engine.engine import Engine
 from mulligan.engine.exchanging import Checkpoint, Claim, Exchange, NewWorker, Notes, Wanted
+from mulligan.engine.reading import Reading
 from mulligan.engine.submitting import Submitting
 from mulligan.engine.verify import Finding, verify
 from mulligan.store.interface import Database
@@ -86,6 +90,9 @@ class Harness:
         self.engine = Engine(self.store, self.definitions, self.clock, chance, self.bell)
         self.commands = Commands(self.engine)
         self.submitting = Submitting(self.engine)
+        self.reading = Reading(self.engine, lambda: rules_of(""))
+        self.bulk = Bulk(self.engine, self.reading)
+        self.bulk_pages = BulkPages(self.engine, self.bulk, rate=0)
         self.watch = LostWorkers(self.engine, self.locks, lambda: None)
         self.retention = Retention(self.engine, KEEP_S)
         self.trends = Trends(self.engine)

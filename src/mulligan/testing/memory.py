@@ -18,7 +18,6 @@ from mulligan.core.shown import shown
 from mulligan.engine.verify import Finding
 from mulligan.sdk.ports import AMBIENT
 from mulligan.sdk.task import Task
-from mulligan.supervisor.safety import safety_chores
 from mulligan.telemetry import silent
 from mulligan.testing.clock import VirtualClock
 from mulligan.testing.induced import Ending, endings
@@ -128,7 +127,7 @@ class MemoryStore:
                 waiting=_Waiting(),
                 submissions=_Submissions(services),
                 outcomes=Outcomes(*services.rules()),
-                chores=lambda own: safety_chores(services.engine, services.commands, services.submitting, services.presence, own),
+                chores=services.chores,
                 tell=silent,
                 name="tests",
                 lease_s=LEASE_S,

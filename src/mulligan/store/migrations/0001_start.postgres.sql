@@ -302,7 +302,7 @@ create table events (
     xid xid8 not null default pg_current_xact_id(),
     at_ms bigint not null,
     kind text not null,
-    job bigint not null,
+    job bigint,
     number bigint,
     generation bigint,
     reason text
@@ -413,4 +413,52 @@ create table outages (
     subject text not null,
     since_ms bigint not null,
     primary key (task, subject)
+);
+
+-- What was asked for of all work items that matched a filter: which they are is fixed in bulk_items before anything is done. `place`
+-- is how far it has come in them; what is done to items is committed together with it. `size` is that of the next page, due at due_ms.
+create table bulk_operations (
+    id bigint generated always as identity primary key,
+    name text not null,
+    action text not null check (action in ('retry', 'retry-now', 'cancel', 'overwrite')),
+    mode text check (mode in ('recover', 'restart')),
+    filter text not null,
+    accept_risk smallint not null check (accept_risk in (0, 1)),
+    forward smallint not null check (forward in (0, 1)),
+    actor text not null,
+    source text not null,
+    reason text not null,
+    address text not null,
+    request text unique,
+    pipelines text,
+    state text not null check (state in ('COLLECTING', 'RUNNING', 'DONE', 'ABORTED', 'FAILED')),
+    error text,
+    matched bigint not null check (matched >= 0),
+    place bigint not null check (place >= 0),
+    together bigint not null check (together >= 0),
+    done bigint not null check (done >= 0),
+    skipped text not null,
+    size bigint not null check (size > 0),
+    due_ms bigint not null,
+    created_ms bigint not null,
+    touched_ms bigint not null,
+    started_ms bigint,
+    ended_ms bigint,
+    check ((mode is not null) = (action = 'retry')),
+    check ((ended_ms is null) = (state in ('COLLECTING', 'RUNNING'))),
+    check ((error is not null) = (state = 'FAILED')),
+    check (done <= matched)
+);
+create index bulk_operations_due on bulk_operations (due_ms, id) where state = 'RUNNING';
+create index bulk_operations_collecting on bulk_operations (touched_ms) where state = 'COLLECTING';
+create index bulk_operations_past on bulk_operations (ended_ms) where ended_ms is not null;
+
+create table bulk_items (
+    operation bigint not null,
+    position bigint not null check (position >= 0),
+    job bigint not null,
+    number bigint not null,
+    generation bigint not null,
+    primary key (operation, position),
+    unique (operation, job, number)
 );

@@ -293,7 +293,7 @@ create table events (
     id integer primary key autoincrement,
     at_ms integer not null,
     kind text not null,
-    job integer not null,
+    job integer,
     number integer,
     generation integer,
     reason text
@@ -409,4 +409,52 @@ create table outages (
     subject text not null,
     since_ms integer not null,
     primary key (task, subject)
+) strict, without rowid;
+
+-- What was asked for of all work items that matched a filter: which they are is fixed in bulk_items before anything is done. `place`
+-- is how far it has come in them; what is done to items is committed together with it. `size` is that of the next page, due at due_ms.
+create table bulk_operations (
+    id integer primary key autoincrement,
+    name text not null,
+    action text not null check (action in ('retry', 'retry-now', 'cancel', 'overwrite')),
+    mode text check (mode in ('recover', 'restart')),
+    filter text not null,
+    accept_risk integer not null check (accept_risk in (0, 1)),
+    forward integer not null check (forward in (0, 1)),
+    actor text not null,
+    source text not null,
+    reason text not null,
+    address text not null,
+    request text unique,
+    pipelines text,
+    state text not null check (state in ('COLLECTING', 'RUNNING', 'DONE', 'ABORTED', 'FAILED')),
+    error text,
+    matched integer not null check (matched >= 0),
+    place integer not null check (place >= 0),
+    together integer not null check (together >= 0),
+    done integer not null check (done >= 0),
+    skipped text not null,
+    size integer not null check (size > 0),
+    due_ms integer not null,
+    created_ms integer not null,
+    touched_ms integer not null,
+    started_ms integer,
+    ended_ms integer,
+    check ((mode is not null) = (action = 'retry')),
+    check ((ended_ms is null) = (state in ('COLLECTING', 'RUNNING'))),
+    check ((error is not null) = (state = 'FAILED')),
+    check (done <= matched)
+) strict;
+create index bulk_operations_due on bulk_operations (due_ms, id) where state = 'RUNNING';
+create index bulk_operations_collecting on bulk_operations (touched_ms) where state = 'COLLECTING';
+create index bulk_operations_past on bulk_operations (ended_ms) where ended_ms is not null;
+
+create table bulk_items (
+    operation integer not null,
+    position integer not null check (position >= 0),
+    job integer not null,
+    number integer not null,
+    generation integer not null,
+    primary key (operation, position),
+    unique (operation, job, number)
 ) strict, without rowid;

@@ -437,3 +437,68 @@ returning task, day, measure, kind, detail, value;
 -- name: count_unsealed
 -- The addition keeps it off the indexes of all jobs that nobody called.
 select count(*) from jobs where sealed = 0 and parent_job + 0 is null;
+
+-- name: add_bulk
+-- Nothing returned means that the same request made one before.
+insert into bulk_operations (name, action, mode, filter, accept_risk, forward, actor, source, reason, address, request, pipelines,
+    state, matched, place, together, done, skipped, size, due_ms, created_ms, touched_ms)
+values (:name, :action, :mode, :filter, :accept_risk, :forward, :actor, :source, :reason, :address, :request, :pipelines,
+    'COLLECTING', 0, 0, 0, 0, '{}', :size, :now, :now, :now)
+on conflict (request) do nothing returning id;
+
+-- name: grow_bulk
+-- Nothing changed means that it was given up or aborted meanwhile.
+update bulk_operations set matched = matched + :count, touched_ms = :now where id = :id and state = 'COLLECTING' returning id;
+
+-- name: begin_bulk
+update bulk_operations set state = 'RUNNING', together = :together, due_ms = :now, touched_ms = :now
+where id = :id and state = 'COLLECTING' returning id;
+
+-- name: find_bulk
+select id, name, action, mode, filter, accept_risk, forward, actor, source, reason, address, pipelines, state, error, matched,
+    place, together, done, skipped, size, due_ms, created_ms, touched_ms, started_ms, ended_ms
+from bulk_operations where id = :id;
+
+-- name: find_bulk_of_request
+select id from bulk_operations where request = cast(:request as text);
+
+-- name: list_bulk
+select id, name, action, mode, filter, accept_risk, forward, actor, source, reason, address, pipelines, state, error, matched,
+    place, together, done, skipped, size, due_ms, created_ms, touched_ms, started_ms, ended_ms
+from bulk_operations where id < :before order by id desc limit :limit;
+
+-- name: due_bulks
+-- What the next page of is due.
+select id from bulk_operations where state = 'RUNNING' and due_ms <= :now order by due_ms, id limit 100;
+
+-- name: bulk_page
+select position, job, number, generation from bulk_items where operation = :id and position >= :place order by position
+limit :limit;
+
+-- name: advance_bulk
+-- Nothing changed means that another process has done this page, or that it was aborted.
+update bulk_operations set place = :place, done = done + :done, skipped = :skipped, size = :size, due_ms = :due_ms,
+    touched_ms = :now, started_ms = coalesce(started_ms, :now)
+where id = :id and state = 'RUNNING' and place = :before returning id;
+
+-- name: postpone_bulk
+update bulk_operations set due_ms = :due_ms where id = :id and state = 'RUNNING' and due_ms <= :now returning id;
+
+-- name: end_bulk
+-- Nothing changed means that it has ended. A request whose operation failed may be made again.
+update bulk_operations set state = cast(:state as text), error = :error, ended_ms = :now, touched_ms = :now,
+    request = case when cast(:state as text) = 'FAILED' then null else request end
+where id = :id and ended_ms is null returning id;
+
+-- name: abandoned_bulks
+-- Those that nobody has added to for a while.
+select id from bulk_operations where state = 'COLLECTING' and touched_ms < :before order by touched_ms limit 100;
+
+-- name: past_bulks
+select id from bulk_operations where ended_ms is not null and ended_ms < :before order by ended_ms limit 1;
+
+-- name: drop_bulk
+delete from bulk_operations where id = :id and (state = 'COLLECTING' or ended_ms is not null) returning id;
+
+-- name: prune_bulk_events
+delete from events where job is null and number = :id;

@@ -724,3 +724,34 @@ delete from outages where (task, subject) in (
     select i.task, i.job || '-' || i.number from jsonb_array_elements(:keys::jsonb) k
     cross join lateral (
         select task, job, number from items where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) i);
+
+-- name: lock_bulk
+-- One process at a time does a page of an operation; the others leave it alone.
+select 1 from bulk_operations where id = :id for no key update skip locked;
+
+-- name: add_bulk_items
+-- What is there already has been matched before.
+insert into bulk_items (operation, position, job, number, generation)
+select :id, (e ->> 0)::bigint, (e ->> 1)::bigint, (e ->> 2)::bigint, (e ->> 3)::bigint from jsonb_array_elements(:rows::jsonb) e
+on conflict do nothing returning 1;
+
+-- name: among_bulk
+select b.job, b.number from jsonb_array_elements(:keys::jsonb) k
+cross join lateral (select job, number from bulk_items
+    where operation = :id and job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) b;
+
+-- name: drop_bulk_items
+delete from bulk_items where ctid = any (array(select ctid from bulk_items where operation = :id order by position limit :limit))
+returning 1;
+
+-- name: count_saved
+-- How much is kept for a recover of some items: results of steps and cursors of those generations that count.
+select c.kind, count(*) from jsonb_array_elements(:keys::jsonb) k
+cross join lateral (select kind from checkpoints
+    where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint and generation >= (k ->> 2)::bigint offset 0) c
+group by c.kind;
+
+-- name: count_kept_calls
+-- Calls that succeeded, of workflows as they were called since they were begun or restarted last.
+select coalesce(sum(j.success), 0)::bigint from jsonb_array_elements(:keys::jsonb) k
+join jobs j on j.parent_job = (k ->> 0)::bigint and j.parent_number = (k ->> 1)::bigint and j.epoch = (k ->> 2)::bigint;

@@ -592,3 +592,33 @@ returning task, subject, since_ms;
 delete from outages where (task, subject) in (
     select i.task, i.job || '-' || i.number from jsonb_each(:keys) k
     join items i on i.job = k.value ->> 0 and i.number = k.value ->> 1);
+
+-- name: lock_bulk
+-- The transaction holds the only write lock already; elsewhere one process at a time does a page of an operation.
+select 1 where :id is not null;
+
+-- name: add_bulk_items
+-- What is there already has been matched before.
+insert into bulk_items (operation, position, job, number, generation)
+select :id, value ->> 0, value ->> 1, value ->> 2, value ->> 3 from jsonb_each(:rows) where true
+on conflict do nothing returning 1;
+
+-- name: among_bulk
+select b.job, b.number from jsonb_each(:keys) k
+join bulk_items b on b.operation = :id and b.job = k.value ->> 0 and b.number = k.value ->> 1;
+
+-- name: drop_bulk_items
+delete from bulk_items where (operation, position) in (
+    select operation, position from bulk_items where operation = :id order by position limit :limit)
+returning 1;
+
+-- name: count_saved
+-- How much is kept for a recover of some items: results of steps and cursors of those generations that count.
+select c.kind, count(*) from jsonb_each(:keys) k
+join checkpoints c on c.job = k.value ->> 0 and c.number = k.value ->> 1 and c.generation >= k.value ->> 2
+group by c.kind;
+
+-- name: count_kept_calls
+-- Calls that succeeded, of workflows as they were called since they were begun or restarted last.
+select coalesce(sum(j.success), 0) from jsonb_each(:keys) k
+join jobs j on j.parent_job = k.value ->> 0 and j.parent_number = k.value ->> 1 and j.epoch = k.value ->> 2;

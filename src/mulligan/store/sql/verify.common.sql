@@ -140,9 +140,9 @@ union all
 select 'progress', p.job, p.number from progress p left join items i on i.job = p.job and i.number = p.number where i.job is null
 union all
 select 'event', e.job, e.number from events e left join items i on i.job = e.job and i.number = e.number
-where e.number is not null and i.job is null
+where e.job is not null and e.number is not null and i.job is null
 union all
-select 'event', e.job, e.number from events e left join jobs j on j.id = e.job where j.id is null;
+select 'event', e.job, e.number from events e left join jobs j on j.id = e.job where j.id is null and e.job is not null;
 
 -- name: I22_removed
 -- a job has details left that were removed

@@ -29,12 +29,12 @@ FIRST = EventPlace(0, 0)
 
 
 class EventRow(NamedTuple):
-    """Something that people or programs may want to hear of."""
+    """Something that people or programs may want to hear of. The end of a bulk operation is of no job, and `number` is its id."""
 
     place: EventPlace
     at_ms: int
     kind: str
-    job: int
+    job: int | None
     number: int | None
     generation: int | None
     reason: str | None
@@ -151,6 +151,11 @@ class Records:
     def events_end(self) -> EventPlace:
         """Return the place after which everything stands that is yet to come."""
         return EventPlace(*(one(self._run("events_end", {})) or FIRST))
+
+    def add_bulk_event(self, operation: int, reason: str, now_ms: int) -> None:
+        """Add the event of a bulk operation's end."""
+        values = {"now": now_ms, "kind": "operation_ended", "job": None, "number": operation, "generation": None}
+        self._run("add_event", {**values, "reason": reason})
 
     def events(self, after: EventPlace = FIRST, limit: int = 1000) -> list[EventRow]:
         """Return the events after a place, none of which is skipped for having been committed late."""
