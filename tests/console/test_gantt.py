@@ -56,7 +56,7 @@ def test_the_end_of_an_attempt_has_a_sign_and_a_letter(
     outcome: Outcome, failure_class: FailureClass | None, glyph: str, letter: str
 ) -> None:
     drawn = gantt(an_item(FAILURE), [an_attempt(1, 0, 8, outcome, failure_class)], NOW + later(60))
-    assert glyph in glyphs_of(drawn, "end")
+    assert glyph in glyphs_of(drawn, "ending")
     assert letter in labels_of(drawn)
 
 
@@ -89,7 +89,7 @@ def test_what_is_overdue_is_due_now_and_queued_since() -> None:
 def test_a_run_under_way_reaches_to_now() -> None:
     drawn = gantt(an_item(STARTED, claimed_s=5), [], NOW + later(50))
     (run,) = rects(drawn, "run")
-    (now,) = [each for each in shapes_of(drawn, "now") if isinstance(each, Line)]
+    (now,) = [each for each in shapes_of(drawn, "present") if isinstance(each, Line)]
     assert now.x1 == pytest.approx(run.x + run.width)
     assert table(drawn) == [("#1", "5 s", "–", "2024-08-12 10:00:05", "–", "45 s", "running", "–", "–", "–")]
 

@@ -90,7 +90,7 @@ class TestCounts:
 class TestBars:
     def test_no_value_is_a_gap_and_zero_is_a_bar(self) -> None:
         drawn = bars([("a", 50.0), ("b", None), ("c", 0.0)], "%", "Success rate")
-        assert [each.tip for each in rects(drawn, "bar")] == ["a: 50 %", "c: 0 %"]
+        assert [each.tip for each in rects(drawn, "column")] == ["a: 50 %", "c: 0 %"]
         assert [each.tip for each in rects(drawn, "gap")] == ["b: no value"]
         assert table(drawn) == [("a", "50 %"), ("b", "no value"), ("c", "0 %")]
 
@@ -99,8 +99,8 @@ class TestBars:
         assert table(bars([("a", wrong)], "", "Retries")) == [("a", "no value")]
 
     def test_per_cent_go_to_a_hundred(self) -> None:
-        (bar,) = rects(bars([("a", 50.0)], "%", "Success rate"), "bar")
-        (full,) = rects(bars([("a", 100.0)], "%", "Success rate"), "bar")
+        (bar,) = rects(bars([("a", 50.0)], "%", "Success rate"), "column")
+        (full,) = rects(bars([("a", 100.0)], "%", "Success rate"), "column")
         assert full.height == pytest.approx(2 * bar.height)
         assert "100 %" in labels_of(bars([("a", 3.0)], "%", "Success rate"))
 

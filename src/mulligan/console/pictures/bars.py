@@ -83,7 +83,7 @@ def _bar(label: str, value: float | None, x: float, pitch: float, low: float, hi
     zero, y = _y(0.0, low, high), _y(value, low, high)
     height = max(1.0, abs(zero - y))
     top = min(zero, y) if abs(zero - y) >= 1 else max(float(TOP), zero - 1)
-    return Rect(px(left), px(top), px(width), px(height), "bar", tip)
+    return Rect(px(left), px(top), px(width), px(height), "column", tip)
 
 
 def _names(labels: Sequence[str], pitch: float) -> Iterator[Shape]:

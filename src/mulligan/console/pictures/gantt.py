@@ -138,7 +138,7 @@ def _plot(item: WorkItem, bars: Sequence[Bar], saved: Sequence[Saved], now_ms: i
     if start_here is not None and any(start_here in bar.saved(saved) for bar in bars):
         marks.append(_Mark(start_here.at_ms, "recover starts here", "recover"))
     if item.status not in TERMINAL:
-        marks.append(_Mark(now_ms, "now", "now"))
+        marks.append(_Mark(now_ms, "now", "present"))
     if deadline is not None:
         marks.append(_Mark(deadline, "deadline", "deadline"))
     times = [ms for bar in bars for span in bar.spans for ms in (span.start_ms, span.end_ms)] + [each.at_ms for each in marks]
@@ -188,13 +188,13 @@ def _row(plot: _Plot, bar: Bar, top: int) -> Iterator[Shape]:
     if bar.letter:
         x = _right(plot, bar)
         tip = f"{bar.name}: {said(bar.end, 300)}"
-        yield Glyph(px(x + 10), middle, END_GLYPHS[bar.letter], f"end {bar.css}", tip)
+        yield Glyph(px(x + 10), middle, END_GLYPHS[bar.letter], f"ending {bar.css}", tip)
         yield Label(px(x + 18), middle + 4, bar.letter, "letter")
     elif bar.due_ms is not None:
         x = plot.scale.x(bar.due_ms)
         width = max(6.0, plot.scale.x(bar.due_ms + plot.ghost_ms) - x)
         yield Rect(px(x), middle - 6, px(width), 12, "ghost", f"the next attempt: {bar.end}")
-    yield Label(FACTS, middle + 4, fitted(bar.facts, WIDTH - FACTS), "facts")
+    yield Label(FACTS, middle + 4, fitted(bar.facts, WIDTH - FACTS), "beside")
 
 
 def _stretch(plot: _Plot, bar: Bar, span: Span, middle: int) -> Iterator[Shape]:

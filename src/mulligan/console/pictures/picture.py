@@ -217,7 +217,7 @@ def legend(keys: Iterable[Key], left: float, top: float, right: float) -> tuple[
         if x > left and x + sample + text_width(text) > right:
             x, y = left, y + LINE_HEIGHT
         shapes += _sample(key, x, y)
-        shapes.append(Label(px(x + sample), px(y + 12), text, "key"))
+        shapes.append(Label(px(x + sample), px(y + 12), text, "legend"))
         x += sample + text_width(text) + 14
         bottom = y + LINE_HEIGHT
     return shapes, px(bottom)
@@ -231,7 +231,7 @@ def _sample(key: Key, x: float, y: float) -> list[Shape]:
     if key.hatched:
         shapes.append(Line(px(x), middle_y, px(x + 12), middle_y, "hatch"))
     if key.glyph:
-        sign = on_cell(key.faint) if key.css else "end"
+        sign = on_cell(key.faint) if key.css else "ending"
         shapes.append(Glyph(middle_x, middle_y, key.glyph, sign, scale=0.9))
     if key.letter:
         shapes.append(Label(px(x + 14), px(y + 12), key.letter, "letter"))
