@@ -226,7 +226,7 @@ def _moment_name(at: datetime) -> str:
 def _laid_out(blocks: Sequence[Block], href: Callable[[Partition], str]) -> tuple[list[Shape], float, float]:
     columns = 1 + max(each.column for block in blocks for each in block.cells)
     pitch = 20 if columns <= 30 else 16
-    left = 8 + max(text_width(text) for block in blocks for text in (block.title, *block.beside.values()))
+    left = 10 + max(text_width(text) for block in blocks for text in (block.title, *block.beside.values()))
     shapes: list[Shape] = []
     width, y = 0.0, 0.0
     for block in blocks:
