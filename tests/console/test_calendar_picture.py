@@ -7,7 +7,7 @@ from picture_values import check_inside, flat, glyphs_of, html, labels_of, parti
 
 from mulligan.api.models import Partition
 from mulligan.console.pictures.calendar import MAX_CELLS, calendar
-from mulligan.console.pictures.picture import Link, Picture, Rect
+from mulligan.console.pictures.picture import Label, Link, Picture, Rect
 from mulligan.core.errors import WindowInvalid
 from mulligan.core.job import JobStatus
 
@@ -65,6 +65,14 @@ def test_weeks_are_columns_and_weekdays_rows() -> None:
     assert [y for _, y in places[:7]] == sorted({y for _, y in places})
     assert places[7][1] == places[0][1]
     assert {"Mon", "Wed", "Fri", "Sun", "Aug", "2024"} <= set(labels_of(drawn))
+
+
+def test_a_week_that_is_not_whole_begins_at_its_weekday() -> None:
+    drawn = drawn_of(partitions_of("2024-08-14", "2024-08-20", [SUCCESS]))  # a Wednesday to the Monday after it
+    wednesday = next(each for each in flat(drawn) if isinstance(each, Label) and each.text == "Wed")
+    (first, *_, monday) = places_of(drawn)
+    assert first[1] < wednesday.y < first[1] + 20
+    assert monday[1] < first[1]
 
 
 def test_each_year_has_a_block_of_its_own() -> None:
