@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from urllib.parse import quote
 
 import pytest
@@ -134,6 +135,24 @@ class TestDetails:
         assert both.call("GET", f"/api/work-items/{job}-0/logs?attempt=3").status_code == 404
         lines = both.get(f"/api/work-items/{job}-0/explain")["lines"]
         assert lines[0] == f"Work item {job}-0 (a) of task features: Success"
+
+    def test_a_work_item_says_since_when_it_runs_and_when_its_time_is_over(self, both: Api) -> None:
+        soon_ms = both.harness.clock.now_ms() + 60_000
+        job = both.harness.submit(FEATURES, expires_ms=soon_ms, total_timeout_s=3600)
+        worker = both.worker(FEATURES)
+
+        def times() -> tuple[str | None, float | None]:
+            shown = both.get(f"/api/work-items/{job}-0")
+            created, deadline = (datetime.fromisoformat(shown[each]) for each in ("created_at", "deadline_at"))
+            return shown["claimed_at"], (deadline - created).total_seconds()
+
+        assert times() == (None, 60)
+        item = worker.take()
+        claimed, deadline = times()
+        assert claimed is not None
+        assert deadline == 3600
+        worker.fail(item)
+        assert times() == (None, 3600)
 
     def test_long_logs_come_whole(self, api: Api) -> None:
         job = api.harness.submit(ADD, 1)

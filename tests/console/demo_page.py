@@ -1,13 +1,13 @@
-"""Writes a page with every picture, to look at: python -m tests.console.demo_page FILE [--dark]."""
+"""Writes a page with every picture, or those named by a word: python tests/console/demo_page.py FILE [--dark] [WORD…]."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from tests.console.picture_values import NOW, an_attempt, an_item, counts_of, html, partitions_of
+from picture_values import NOW, an_attempt, an_item, counts_of, html, partitions_of
 
 from mulligan.console.pictures.bars import bars
 from mulligan.console.pictures.calendar import calendar
@@ -25,21 +25,17 @@ S, F, R, P, G, X = (
     JobStatus.STARTED,
     JobStatus.REVOKED,
 )
-LIGHT = """--status-success:#009E73;--status-failure:#D55E00;--status-retry:#A87200;--status-started:#0072B2;--status-pending:#767c85;
---status-revoked:#A8568A;--text:#1b1f24;--muted:#5c6570;--line:#dfe3e8;--surface:#ffffff;"""
-DARK = """--status-success:#2bb98c;--status-failure:#f2813d;--status-retry:#e69f00;--status-started:#56b4e9;--status-pending:#8b94a0;
---status-revoked:#cc79a7;--text:#e6e9ed;--muted:#9aa4b0;--line:#333a43;--surface:#15181c;"""
+SHEETS = ("console.css", "pictures.css")
 
 
-def page(dark: bool) -> str:
+def page(theme: str, asked: Sequence[str]) -> str:
     """Return the page."""
-    css = Path("src/mulligan/console/static/pictures.css").read_text("utf-8")
-    parts = "\n".join(f"<section><h2>{name}</h2>{html(each)}</section>" for name, each in pictures())
-    return (
-        f"<!doctype html><meta charset=utf-8><title>Pictures</title><style>:root{{{DARK if dark else LIGHT}}}"
-        "body{background:var(--surface);color:var(--text);font:14px system-ui,sans-serif;margin:24px;max-width:1100px}"
-        f"h2{{font-size:14px;margin:22px 0 8px}}a{{color:inherit}}{css}</style>{parts}"
-    )
+    static = Path(__file__).parents[2] / "src/mulligan/console/static"
+    css = "".join((static / name).read_text("utf-8") for name in SHEETS)
+    drawn = [(name, each) for name, each in pictures() if not asked or any(word in name for word in asked)]
+    parts = "".join(f"<section><h2>{name}</h2>{html(each)}</section>" for name, each in drawn)
+    head = f'<meta charset="utf-8"><title>Pictures</title><style>{css}</style>'
+    return f'<!doctype html><html lang="en" data-theme="{theme}">{head}<main><h1>Pictures</h1>{parts}</main></html>'
 
 
 def pictures() -> Iterator[tuple[str, Picture]]:
@@ -118,4 +114,5 @@ def many() -> Picture:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(page("--dark" in sys.argv), "utf-8")
+    words = [each for each in sys.argv[2:] if not each.startswith("--")]
+    Path(sys.argv[1]).write_text(page("dark" if "--dark" in sys.argv else "light", words), "utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mulligan.api.models import Attempt, Counts, Partition, Window, WorkItem
-from mulligan.console.pictures.picture import Picture
+from mulligan.console.pictures.picture import Glyph, Label, Line, Link, Picture, Rect, text_width
 from mulligan.core.job import FailureClass, JobStatus, Outcome, Reason
 from mulligan.core.labels import PLAIN
 from mulligan.core.schedule import from_ms, windows
@@ -113,7 +114,7 @@ def partitions_of(
     tz: str = "UTC",
     tail: tuple[JobStatus, int] | None = None,
 ) -> list[Partition]:
-    """Make a partition for each window of a range, their statuses by a pattern that repeats, the last ones in one of their own."""
+    """Make a partition for each window of a range, their statuses by a pattern that repeats; `tail` is of the last ones."""
     cut = list(windows(start, end, every, tz))
     made = [
         Partition(
@@ -134,3 +135,56 @@ def counts_of(**counts: int) -> Counts:
 
 def _at(seconds: float | None) -> datetime | None:
     return None if seconds is None else NOW + timedelta(seconds=seconds)
+
+
+def flat(picture: Picture) -> list[Rect | Line | Glyph | Label]:
+    """Return all shapes, those inside links too."""
+    return [part for each in picture.shapes for part in (each.shapes if isinstance(each, Link) else (each,))]
+
+
+def shapes_of(picture: Picture, css: str) -> list[Rect | Line | Glyph | Label]:
+    """Return the shapes of a style class."""
+    return [each for each in flat(picture) if css in each.css.split()]
+
+
+def labels_of(picture: Picture) -> list[str]:
+    """Return all texts."""
+    return [each.text for each in flat(picture) if isinstance(each, Label)]
+
+
+def glyphs_of(picture: Picture, css: str) -> list[str]:
+    """Return the signs of a style class by name."""
+    return [each.name for each in shapes_of(picture, css) if isinstance(each, Glyph)]
+
+
+def table(picture: Picture) -> list[tuple[str, ...]]:
+    """Return the table's rows as texts."""
+    return [tuple(each if isinstance(each, str) else each.text for each in row) for row in picture.rows]
+
+
+def box(shape: Rect | Line | Glyph | Label) -> tuple[float, float, float, float]:
+    """Return the edges of a shape: left, top, right, bottom."""
+    if isinstance(shape, Rect):
+        assert min(shape.width, shape.height) > 0, shape
+        return shape.x, shape.y, shape.x + shape.width, shape.y + shape.height
+    if isinstance(shape, Line):
+        return min(shape.x1, shape.x2), min(shape.y1, shape.y2), max(shape.x1, shape.x2), max(shape.y1, shape.y2)
+    if isinstance(shape, Glyph):
+        reach = 5 * shape.scale
+        return shape.x - reach, shape.y - reach, shape.x + reach, shape.y + reach
+    width = text_width(shape.text)
+    left = shape.x - {"start": 0, "middle": width / 2, "end": width}[shape.anchor]
+    return left, shape.y - 10, left + width, shape.y + 2
+
+
+def check_inside(picture: Picture) -> None:
+    """Fail where a shape is outside the picture, or at no place at all."""
+    assert math.isfinite(picture.width)
+    assert math.isfinite(picture.height)
+    for shape in flat(picture):
+        edges = box(shape)
+        assert all(map(math.isfinite, edges)), shape
+        left, top, right, bottom = edges
+        assert min(left, top) >= -1, shape
+        assert right <= picture.width + 1, (shape, picture.width)
+        assert bottom <= picture.height + 1, (shape, picture.height)

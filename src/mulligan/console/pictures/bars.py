@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from mulligan.console.pictures.picture import Label, Line, Picture, Rect, Shape, px, said, text_width
+from mulligan.console.pictures.picture import Label, Line, Picture, Rect, Shape, fitted, px, said, text_width
 from mulligan.core.durations import words
 
 WIDTH, HEIGHT = 640, 150
 LEFT, TOP, BOTTOM = 72, 10, 124
 MAX_POINTS = 400
 """More points than these are not told apart: the newest are drawn."""
+_LARGE = ((1e12, "T"), (1e9, "G"), (1e6, "M"))
 _STEPS_S = (0.001, 0.01, 0.1, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 86400, 7 * 86400)
 """Distances of lines where the unit is seconds."""
 
@@ -47,8 +48,10 @@ def _range(values: Sequence[float], unit: str) -> tuple[float, float, float]:
     low, high = min([0.0, *values]), max([0.0, *values])
     if unit == "%" and low >= 0 and high <= 100:
         return 0.0, 100.0, 50.0
-    step = _step(max(high - low, 1e-9 if high > low else 1.0), unit)
-    return math.floor(low / step) * step, math.ceil(high / step) * step or step, step
+    if high - low < 1e-6:
+        high = low + 1.0
+    step = _step(high - low, unit)
+    return math.floor(low / step) * step, math.ceil(high / step) * step, step
 
 
 def _step(length: float, unit: str) -> float:
@@ -68,7 +71,7 @@ def _grid(low: float, high: float, step: float, unit: str) -> Iterator[Shape]:
         value = low + number * step
         y = px(_y(value, low, high))
         yield Line(LEFT, y, WIDTH, y, "axis" if abs(value) < step / 2 else "tick")
-        yield Label(LEFT - 8, px(y + 4), _said(value, unit), "axis-text", "end")
+        yield Label(LEFT - 8, px(y + 4), fitted(_shortly(value, unit), LEFT - 8), "axis-text", "end")
 
 
 def _bar(label: str, value: float | None, x: float, pitch: float, low: float, high: float, unit: str) -> Shape:
@@ -80,7 +83,7 @@ def _bar(label: str, value: float | None, x: float, pitch: float, low: float, hi
     zero, y = _y(0.0, low, high), _y(value, low, high)
     height = max(1.0, abs(zero - y))
     top = min(zero, y) if abs(zero - y) >= 1 else max(float(TOP), zero - 1)
-    return Rect(px(left), px(top), px(width), px(height), "bar", tip)
+    return Rect(px(left), px(top), px(width), px(height), "column", tip)
 
 
 def _names(labels: Sequence[str], pitch: float) -> Iterator[Shape]:
@@ -92,6 +95,11 @@ def _names(labels: Sequence[str], pitch: float) -> Iterator[Shape]:
         if left >= LEFT - 30 and left + width <= limit:
             yield Label(px(left), BOTTOM + 18, labels[place], "axis-text")
             limit = left - 12
+
+
+def _shortly(value: float, unit: str) -> str:
+    size, letter = next(((size, letter) for size, letter in _LARGE if abs(value) >= size), (1.0, ""))
+    return f"{value / size:g} {letter} {unit}".rstrip() if letter and unit != "s" else _said(value, unit)
 
 
 def _said(value: float | None, unit: str) -> str:

@@ -1,4 +1,4 @@
-"""The partitions of a pipeline as a calendar: days as weeks by weekdays, hours as days by hours, months by years, or a plain bar."""
+"""The partitions of a pipeline as a calendar: days in weeks, hours in days, months in years; or as a plain bar."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from mulligan.console.pictures.picture import (
     Row,
     Shape,
     legend,
+    on_cell,
     px,
     said,
     status_key,
@@ -33,14 +34,15 @@ from mulligan.core.schedule import is_a_day, zone
 
 MAX_CELLS = 2_000
 """More cells than these are drawn as fewer, each for several partitions."""
+GAP = 6
 SHADES = 4
 """By how many tones the share of failures is told apart."""
+FAINT = ("share-1", "share-2")
 
 _HOUR_S = 3600
 _DAY_MS = 86_400_000
 _MONTH_MS = 27 * _DAY_MS
 _BAR_COLUMNS = 40
-_LEFT = 62
 _WEEKDAYS = ("Mon", "", "Wed", "", "Fri", "", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -83,7 +85,7 @@ def calendar(partitions: Sequence[Partition], tz: str, href: Callable[[Partition
     blocks = _blocks(dated, min(_length_ms(each) for each in partitions))
     shapes, width, height = _laid_out(blocks, href)
     cells = [cell for block in blocks for cell in block.cells]
-    keys, bottom = legend(list(_keys(cells)), 0, height + 4, max(width, 420))
+    keys, bottom = legend(_keys(cells), 0, height + 4, max(width, 420))
     several = len(cells) < len(partitions)
     headers = ("Window", "State", "Failed", "Windows") if several else ("Window", "State")
     rows = tuple(_row(cell, href, several=several) for cell in cells)
@@ -224,45 +226,53 @@ def _moment_name(at: datetime) -> str:
 def _laid_out(blocks: Sequence[Block], href: Callable[[Partition], str]) -> tuple[list[Shape], float, float]:
     columns = 1 + max(each.column for block in blocks for each in block.cells)
     pitch = 20 if columns <= 30 else 16
+    left = 10 + max(text_width(text) for block in blocks for text in (block.title, *block.beside.values()))
     shapes: list[Shape] = []
     width, y = 0.0, 0.0
     for block in blocks:
-        made, right, y = _block(block, href, y, pitch)
+        made, right, bottom = _block(block, href, px(left), y, pitch)
         shapes += made
-        width = max(width, right)
-        y += 8
+        width, y = max(width, right), bottom + 8
     return shapes, width, y
 
 
-def _block(block: Block, href: Callable[[Partition], str], top: float, pitch: int) -> tuple[list[Shape], float, float]:
+def _block(
+    block: Block, href: Callable[[Partition], str], left: float, top: float, pitch: int
+) -> tuple[list[Shape], float, float]:
+    """Return the shapes of a block, its right edge and its lower one."""
     shapes: list[Shape] = []
     if block.title:
         shapes.append(Label(0, top + 12, block.title, "calendar-title"))
-    shapes += [Label(_LEFT + column * pitch, top + 12, text, "axis-text") for column, text in block.above.items()]
-    top += LINE_HEIGHT + 2 if block.title or block.above else 0
-    rows = 1 + max(each.row for each in block.cells)
-    if block.title and len(block.beside) == len(_WEEKDAYS) and not block.gaps:
-        rows = max(rows, 7 if block.beside.get(0) == _WEEKDAYS[0] else rows)
-    tops, y = [], top
-    for row in range(rows):
-        y += 6 if row in block.gaps else 0
-        tops.append(y)
-        y += pitch
-    shapes += [Label(0, tops[row] + pitch - 6, text, "axis-text") for row, text in block.beside.items() if text and row < rows]
+    shapes += [Label(px(left + column * pitch), top + 12, text, "axis-text") for column, text in block.above.items()]
+    tops, bottom = _tops(block, top + (LINE_HEIGHT + 2 if block.title or block.above else 0), pitch)
+    shapes += [Label(0, tops[row] + pitch - 6, text, "axis-text") for row, text in block.beside.items() if text]
     size = pitch - 3
-    shapes += [Rect(_LEFT + column * pitch, tops[row], size, size, "cell none") for column, row in block.empty]
-    shapes += [_cell(cell, href, _LEFT + cell.column * pitch, tops[cell.row], size) for cell in block.cells]
-    places = [each.column for each in block.cells] + [column for column, _ in block.empty]
-    labels = [_LEFT + column * pitch + text_width(text) for column, text in block.above.items()]
-    return shapes, px(max([_LEFT + (max(places) + 1) * pitch, *labels])), y
+    shapes += [Rect(px(left + column * pitch), tops[row], size, size, "cell none") for column, row in block.empty]
+    shapes += [_cell(cell, href, px(left + cell.column * pitch), tops[cell.row], size) for cell in block.cells]
+    last = max([each.column for each in block.cells] + [column for column, _ in block.empty])
+    labels = [left + column * pitch + text_width(text) for column, text in block.above.items()]
+    return shapes, px(max([left + (last + 1) * pitch, *labels])), bottom
+
+
+def _tops(block: Block, top: float, pitch: int) -> tuple[list[float], float]:
+    """Return where rows begin, and where the last one ends."""
+    rows = 1 + max([each.row for each in block.cells] + list(block.beside))
+    tops = []
+    for row in range(rows):
+        top += GAP if row in block.gaps else 0
+        tops.append(top)
+        top += pitch
+    return tops, top
 
 
 def _cell(cell: Cell, href: Callable[[Partition], str], x: float, y: float, size: float) -> Link:
     css, failed = _looks(cell)
     shapes: list[Rect | Glyph] = [Rect(x, y, size, size, f"cell {css}")]
     if failed:
-        shapes.append(Glyph(px(x + size / 2), px(y + size / 2), "cross", "on", scale=px(size / 13)))
-    return Link(href(_worst(cell)), f"{cell.name}: {state(cell)}", tuple(shapes))
+        sign = on_cell(css.endswith(FAINT))
+        shapes.append(Glyph(px(x + size / 2), px(y + size / 2), "cross", sign, scale=px(size / 13)))
+    start, end = min(each.window.start for each in cell.partitions), max(each.window.end for each in cell.partitions)
+    return Link(href(_worst(cell)), f"{cell.name}: {state(cell)}", tuple(shapes), start.isoformat(), end.isoformat())
 
 
 def _looks(cell: Cell) -> tuple[str, bool]:
@@ -293,7 +303,7 @@ def _keys(cells: Sequence[Cell]) -> Iterator[Key]:
             yield status_key(status)
     if mixed:
         for shade, text in ((1, "few failed"), (SHADES, "most or all failed")):
-            yield Key(f"cell is-failure share-{shade}", text, "cross")
+            yield Key(f"cell is-failure share-{shade}", text, "cross", faint=shade == 1)
 
 
 def _title(partitions: Sequence[Partition], tz: str, dated: Sequence[_Dated]) -> str:

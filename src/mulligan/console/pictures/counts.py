@@ -19,7 +19,7 @@ from mulligan.console.pictures.picture import (
 from mulligan.core.job import JobStatus
 
 WIDTH, HEIGHT = 480, 14
-LEAST = 4.0
+LEAST = 12.0
 """A status that is there is never narrower than this, however few it has."""
 _ORDER = (
     JobStatus.SUCCESS,
@@ -39,7 +39,7 @@ def counts_bar(counts: Counts) -> Picture:
     x = 0.0
     for (status, count), width in zip(there, _widths([count for _, count in there]), strict=True):
         tip = f"{count:,} {STATUS_WORDS[status]} ({_percent(count, total)})"
-        shapes.append(Rect(px(x), 0, px(max(0.0, width - 1)), HEIGHT, f"cell {STATUS_CLASSES[status]}", tip))
+        shapes.append(Rect(px(x), 0, px(max(1.0, width - 3)), HEIGHT, f"cell {STATUS_CLASSES[status]}", tip))
         x += width
     keys, bottom = legend([_key(status, count) for status, count in there], 0, HEIGHT + 4, WIDTH)
     rows = tuple((STATUS_WORDS[status], f"{count:,}", _percent(count, total)) for status, count in there)

@@ -32,12 +32,12 @@ from mulligan.core.spans import Span
 
 __all__ = ["Saved", "gantt"]
 
-WIDTH = 800
+WIDTH = 820
 PLOT, FACTS = 84, 622
 """Where the plot and the facts beside it begin."""
 ROOM = FACTS - PLOT - 40
 """How wide the plot is; what is left of it is for the mark at the end of a bar."""
-TOP, ROW_HEIGHT = 46, 24
+TOP, ROW_HEIGHT = 50, 24
 APART = 96
 """How far marks of the scale stay from one another."""
 GHOST = 12
@@ -96,14 +96,14 @@ def gantt(item: WorkItem, attempts: Sequence[Attempt], now: datetime, saved: Seq
     if not bars:
         note = Label(0, 14, "No attempt yet.", "note")
         return Picture("gantt", title, WIDTH, LINE_HEIGHT + 4, (note,), HEADERS, ())
-    plot = _plot(item, bars, saved, now_ms, start_here, TOP + (LINE_HEIGHT if left_out else 0))
-    shapes: list[Shape] = [*_ground(plot, left_out)]
+    plot = _plot(item, bars, saved, now_ms, start_here, TOP + (LINE_HEIGHT + 2 if left_out else 0))
+    lines, y = _lines(plot)
+    shapes: list[Shape] = [*_ground(plot, left_out), *lines]
     for place, bar in enumerate(bars):
         shapes += _row(plot, bar, plot.top + place * ROW_HEIGHT)
-    lines, y = _lines(plot)
     keys, height = legend(_keys(plot), 0, y + 6, WIDTH)
     rows = tuple(row_of(each, saved) for each in bars)
-    return Picture("gantt", title, WIDTH, height + 2, (*shapes, *lines, *keys), HEADERS, rows)
+    return Picture("gantt", title, WIDTH, height + 2, (*shapes, *keys), HEADERS, rows)
 
 
 def _title(item: WorkItem, drawn: int, left_out: int, now_ms: int, start_here: Saved | None) -> str:
@@ -138,7 +138,7 @@ def _plot(item: WorkItem, bars: Sequence[Bar], saved: Sequence[Saved], now_ms: i
     if start_here is not None and any(start_here in bar.saved(saved) for bar in bars):
         marks.append(_Mark(start_here.at_ms, "recover starts here", "recover"))
     if item.status not in TERMINAL:
-        marks.append(_Mark(now_ms, "now", "now"))
+        marks.append(_Mark(now_ms, "now", "present"))
     if deadline is not None:
         marks.append(_Mark(deadline, "deadline", "deadline"))
     times = [ms for bar in bars for span in bar.spans for ms in (span.start_ms, span.end_ms)] + [each.at_ms for each in marks]
@@ -166,12 +166,12 @@ def _ground(plot: _Plot, left_out: int) -> Iterator[Shape]:
             yield Glyph(px(piece.x + piece.width / 2), TOP - 10, "zigzag", "axis-break", tip)
     for tick in ticks(plot.scale, APART):
         yield Line(px(tick.x), TOP - 14, px(tick.x), plot.bottom, "tick")
-        yield Label(px(tick.x), TOP - 18, tick.text, "axis-text")
+        yield Label(px(tick.x), TOP - 21, tick.text, "axis-text")
         if tick.day:
-            yield Label(px(tick.x), TOP - 32, tick.day, "axis-day")
+            yield Label(px(tick.x), TOP - 35, tick.day, "axis-day")
     if left_out:
         some = "1 earlier attempt is" if left_out == 1 else f"{left_out:,} earlier attempts are"
-        yield Label(0, TOP + 8, f"{some} not drawn", "note")
+        yield Label(0, TOP + 10, f"{some} not drawn", "note")
     for place, (before, bar) in enumerate(pairwise(plot.bars), start=1):
         if before.generation != bar.generation:
             y = plot.top + place * ROW_HEIGHT
@@ -188,33 +188,34 @@ def _row(plot: _Plot, bar: Bar, top: int) -> Iterator[Shape]:
     if bar.letter:
         x = _right(plot, bar)
         tip = f"{bar.name}: {said(bar.end, 300)}"
-        yield Glyph(px(x + 10), middle, END_GLYPHS[bar.letter], f"end {bar.css}", tip)
+        yield Glyph(px(x + 10), middle, END_GLYPHS[bar.letter], f"ending {bar.css}", tip)
         yield Label(px(x + 18), middle + 4, bar.letter, "letter")
     elif bar.due_ms is not None:
         x = plot.scale.x(bar.due_ms)
         width = max(6.0, plot.scale.x(bar.due_ms + plot.ghost_ms) - x)
         yield Rect(px(x), middle - 6, px(width), 12, "ghost", f"the next attempt: {bar.end}")
-    yield Label(FACTS, middle + 4, fitted(bar.facts, WIDTH - FACTS), "facts")
+    yield Label(FACTS, middle + 4, fitted(bar.facts, WIDTH - FACTS), "beside")
 
 
 def _stretch(plot: _Plot, bar: Bar, span: Span, middle: int) -> Iterator[Shape]:
     """Yield a stretch of a row; of a wait what is still to come is drawn fainter."""
-    left, right = plot.scale.x(span.start_ms), plot.scale.x(span.end_ms)
+    left, right = px(plot.scale.x(span.start_ms)), px(plot.scale.x(span.end_ms))
+    width = px(right - left)
     length = words((span.end_ms - span.start_ms) / 1000)
     tip = f"{_MEANS[span.kind]}: {length}, from {said_moment(span.start_ms)} to {said_moment(span.end_ms)} UTC"
     if span.kind == "running":
-        yield Rect(px(left), middle - 6, px(max(3.0, right - left)), 12, f"run {bar.css}", tip)
-    elif px(right) <= px(left):
+        yield Rect(left, middle - 6, max(3.0, width), 12, f"run {bar.css}", tip)
+    elif width <= 0:
         return
     elif span.kind == "queued":
-        yield Rect(px(left), middle - 1.5, px(right - left), 3, "queued", tip)
+        yield Rect(left, middle - 1.5, width, 3, "queued", tip)
     else:
-        yield Rect(px(left), middle - 4, px(right - left), 8, "waiting", tip)
-        split = min(right, max(left, plot.scale.x(plot.now_ms)))
-        if px(split) > px(left):
-            yield Line(px(left), middle, px(split), middle, "hatch", tip)
-        if px(right) > px(split):
-            yield Line(px(split), middle, px(right), middle, "hatch ahead", tip)
+        yield Rect(left, middle - 4, width, 8, "waiting", tip)
+        split = px(min(right, max(left, plot.scale.x(plot.now_ms))))
+        if split > left:
+            yield Line(left, middle, split, middle, "hatch", tip)
+        if right > split:
+            yield Line(split, middle, right, middle, "hatch ahead", tip)
 
 
 def _right(plot: _Plot, bar: Bar) -> float:

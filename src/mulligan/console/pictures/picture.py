@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -47,7 +47,7 @@ GLYPHS = {
 """Outlines by name, about a middle, within five units of it: drawn and not written, so that they need no font."""
 
 LINE_HEIGHT = 16
-_CHARACTER = 6.6
+_NARROW, _WIDE = frozenset("ijl.,:;'|!I ()[]ftr"), frozenset("mwMW@%")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,9 @@ class Link:
     href: str
     tip: str
     shapes: tuple[Rect | Line | Glyph | Label, ...]
-    css: str = ""
+    start: str = ""
+    """Of what it stands for a range of time: its start and its end as ISO text, for scripts that let one choose a range."""
+    end: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,8 @@ class Key:
     glyph: str = ""
     letter: str = ""
     hatched: bool = False
+    faint: bool = False
+    """Whether a glyph on the sample must stand out from a light one."""
 
 
 def said(text: object, limit: int = 60) -> str:
@@ -165,15 +169,25 @@ def said(text: object, limit: int = 60) -> str:
 
 
 def text_width(text: str) -> float:
-    """Return about how wide a label is, rather too much than too little."""
-    return sum(2 * _CHARACTER if unicodedata.east_asian_width(each) in "WF" else _CHARACTER for each in text)
+    """Return about how wide a label is, in a wide font: rather too much than too little."""
+    return sum(map(_character_width, text))
+
+
+def _character_width(character: str) -> float:
+    if character in _NARROW:
+        return 4.3
+    if character in _WIDE:
+        return 10.6
+    if not character.isascii() and unicodedata.east_asian_width(character) in "WF":
+        return 13.0
+    return 7.7 if character.isupper() else 6.9 if character.isascii() else 8.5
 
 
 def fitted(text: str, room: float) -> str:
     """Cut a text so that it fits."""
     if text_width(text) <= room:
         return text
-    while text and text_width(text) + _CHARACTER > room:
+    while text and text_width(text) + text_width("…") > room:
         text = text[:-1]
     return text + "…" if text else ""
 
@@ -188,18 +202,25 @@ def status_key(status: JobStatus) -> Key:
     return Key(f"cell {STATUS_CLASSES[status]}", STATUS_WORDS[status], "cross" if status is JobStatus.FAILURE else "")
 
 
-def legend(keys: Sequence[Key], left: float, top: float, right: float) -> tuple[list[Shape], float]:
+def on_cell(faint: bool) -> str:
+    """Return the style class of a glyph on a cell, which may be a light one."""
+    return "on-faint" if faint else "on"
+
+
+def legend(keys: Iterable[Key], left: float, top: float, right: float) -> tuple[list[Shape], float]:
     """Return the shapes of a legend between two edges, and where it ends."""
     shapes: list[Shape] = []
-    x, y = left, top
+    x, y, bottom = left, top, top
     for key in keys:
-        text = fitted(key.text, right - left - 18)
-        if x > left and x + 18 + text_width(text) > right:
+        sample = 26 if key.letter else 18
+        text = fitted(key.text, right - left - sample)
+        if x > left and x + sample + text_width(text) > right:
             x, y = left, y + LINE_HEIGHT
         shapes += _sample(key, x, y)
-        shapes.append(Label(px(x + 18), px(y + 12), text, "key"))
-        x += 18 + text_width(text) + 14
-    return shapes, px(y + LINE_HEIGHT if keys else y)
+        shapes.append(Label(px(x + sample), px(y + 12), text, "legend"))
+        x += sample + text_width(text) + 14
+        bottom = y + LINE_HEIGHT
+    return shapes, px(bottom)
 
 
 def _sample(key: Key, x: float, y: float) -> list[Shape]:
@@ -210,8 +231,8 @@ def _sample(key: Key, x: float, y: float) -> list[Shape]:
     if key.hatched:
         shapes.append(Line(px(x), middle_y, px(x + 12), middle_y, "hatch"))
     if key.glyph:
-        css = "on" if key.css else "end"
-        shapes.append(Glyph(middle_x if not key.letter else px(x + 3), middle_y, key.glyph, css, scale=0.8))
+        sign = on_cell(key.faint) if key.css else "ending"
+        shapes.append(Glyph(middle_x, middle_y, key.glyph, sign, scale=0.9))
     if key.letter:
-        shapes.append(Label(px(x + 9), px(y + 12), key.letter, "letter"))
+        shapes.append(Label(px(x + 14), px(y + 12), key.letter, "letter"))
     return shapes

@@ -28,7 +28,7 @@ def run_strip(jobs: Sequence[tuple[str, JobStatus, datetime]]) -> Picture:
     left = (MAX_RUNS - len(newest)) * PITCH
     links = tuple(_tick(*each, left + place * PITCH + 1) for place, each in enumerate(newest))
     base = Line(0, HEIGHT - 1, MAX_RUNS * PITCH, HEIGHT - 1, "axis")
-    rows = tuple((Reference(said(id), _href(id)), STATUS_WORDS[status], _moment(at)) for id, status, at in reversed(newest))
+    rows = tuple((Reference(said(job), _href(job)), STATUS_WORDS[status], _moment(at)) for job, status, at in reversed(newest))
     return Picture("run-strip", _title(newest), MAX_RUNS * PITCH, HEIGHT, (base, *links), ("Job", "State", "Created (UTC)"), rows)
 
 

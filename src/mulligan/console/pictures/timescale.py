@@ -83,7 +83,7 @@ def ticks(scale: Scale, apart: float) -> list[Tick]:
         x = scale.x(ms)
         if all(abs(x - other) >= apart for other, _ in places):
             places.append((x, ms))
-    return list(_worded(sorted(places), step))
+    return list(_worded(sorted(places), max(step, _S) if broken else step))
 
 
 def _merged(busy: Sequence[tuple[int, int]], start_ms: int, end_ms: int) -> Iterator[tuple[int, int]]:
