@@ -52,7 +52,7 @@ def running_in(folder: Path) -> list[int]:
 
 
 def command(folder: Path, *options: str) -> list[str]:
-    size = ["--days", str(DAYS), "--workers", "1", "--processes", "1"]
+    size = ["--days", str(DAYS), "--workers", "1", "--processes", "1", "--kill-every", "1000"]
     return [sys.executable, "-m", "mulligan.cli.main", "demo", "--folder", str(folder), *size, *options]
 
 
@@ -73,7 +73,7 @@ class Demo:
         return self.output.read_text("utf-8", "replace")
 
     def ask(self, path: str, body: Any = None, method: str = "") -> httpx.Response:
-        url, key = (re.search(rf"^{name}: +(\S+)", self.said, re.MULTILINE) for name in ("Server", "Key"))
+        url, key = (re.search(rf"^{name}: +(\S+)", self.said, re.MULTILINE) for name in ("API", "Key"))
         assert url, self.said
         assert key, self.said
         given = {} if body is None else {"json": body}
@@ -125,6 +125,10 @@ def test_a_person_finds_why_a_day_failed_recovers_it_runs_one_again_cancels_a_ru
         worker = next(pid for pid in running_in(folder) if "scrubbing.py" in Path(f"/proc/{pid}/cmdline").read_text("utf-8"))
         os.kill(worker, signal.SIGKILL)
         until(lambda: "another one starts in its place" in demo.said, "a killed worker is replaced")
+        page = re.search(r"^Page: +(\S+)", demo.said, re.MULTILINE)
+        assert page, demo.said
+        logged_in = httpx.get(page[1], timeout=DEADLINE_S)
+        assert (logged_in.status_code, logged_in.headers["location"]) == (303, "/")
         (failed,) = demo.items("status=FAILURE")
         assert (failed["key"], failed["failure_class"]) == (CHANGED, "PERMANENT")
         assert "no column dep_delay among" in failed["error_message"]

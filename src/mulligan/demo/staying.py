@@ -15,7 +15,8 @@ from mulligan.core.access import Role
 from mulligan.core.job import TERMINAL
 from mulligan.core.submission import Options
 from mulligan.demo.processes import Paths, Place, Processes
-from mulligan.engine.keys import NewKey, random_key
+from mulligan.engine.keys import random_key
+from mulligan.engine.logins import LoginOnce
 from mulligan.telemetry import line_teller
 
 LOOK_S = 0.5
@@ -76,17 +77,22 @@ def _served(place: Place, paths: Paths) -> Iterator[list[str]]:
         stack.callback(services.close)
         supervisor = services.make_supervisor(tell, beside_worker=True)
         own = random_key("demo", Role.ADMIN)
-        api = services.make_api(tell, supervisor, own)
+        once = LoginOnce(own.principal)
+        api = services.make_api(tell, supervisor, own, once)
         stack.callback(api.stop)
         api.bind(or_any_port=True)
         supervisor.start()
         stack.callback(supervisor.stop)
         api.start()
-        yield _way_in(api.url, own)
+        yield _way_in(f"{api.url}{settings.root_path}", own.text, once.text)
 
 
-def _way_in(url: str, key: NewKey) -> list[str]:
-    return [f"Server: {url}", f"Key:    {key.text} (for as long as this runs)"]
+def _way_in(url: str, key: str, once: str) -> list[str]:
+    return [
+        f"Page: {url}/login?once={once} (logs in once, within a minute; later with the key)",
+        f"API:  {url}",
+        f"Key:  {key} (for as long as this runs)",
+    ]
 
 
 def _to_do(failed: Sequence[str], scrub: str) -> list[str]:
