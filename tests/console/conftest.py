@@ -79,7 +79,7 @@ def visitor(site: Site, open_as: Visiting) -> Callable[[View], Visit]:
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Running, str]]:
-    """A real `mulligan dev` on a store of its own, and an operator's key; it runs the tasks of the module's TASKS, if it has any."""
+    """A real `mulligan dev` on a store of its own, and an operator's key; it runs the tasks of the module's TASKS, if any."""
     tasks = getattr(request.module, "TASKS", TASKS)
     store = f"sqlite:///{tmp_path}/store.db"
     with running(store, tmp_path, "dev", str(tasks), "--no-browser") as made:

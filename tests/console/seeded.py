@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from mulligan import BATCH, PermanentError, TransientError
 from mulligan.config.rules import rules_of
+from mulligan.console.verbs import VERBS
 from mulligan.core.definition import Definition
 from mulligan.core.events import Run
 from mulligan.core.job import FailureClass, Item, ItemKey
@@ -72,6 +73,17 @@ class Seeded:
     harness: Harness
     jobs: dict[str, int] = field(default_factory=dict)
     items: dict[str, ItemKey] = field(default_factory=dict)
+    verbs: tuple[str, ...] = tuple(VERBS)
+
+    def id_of(self, name: str, kind: str) -> str:
+        """Return the id of a job or a work item by the name it has here."""
+        return str(self.jobs[name] if kind == "jobs" else self.items[name])
+
+    def few(self) -> Seeded:
+        """Return the same store with only those jobs and items in view that look different from one another."""
+        jobs = {name: self.jobs[name] for name in ("failed", "running", "retraining", "hostile")}
+        items = ("failed", "succeeded", "retrained", "hostile 0", "retrying", "running", "waiting")
+        return Seeded(self.harness, jobs, {name: self.items[name] for name in items}, verbs=("retry", "overwrite"))
 
     def names(self) -> dict[str, list[str]]:
         """Return, for the parameters of pages, the ids and names that are worth looking at."""

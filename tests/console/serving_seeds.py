@@ -16,12 +16,9 @@ from mulligan.api.served import Served
 from mulligan.api.serving import ApiServer, Place
 from mulligan.config.rules import rules_of
 from mulligan.console.application import Console
-from mulligan.console.verbs import VERBS
 from mulligan.core.access import Role
 from mulligan.engine.keys import Keys
 from mulligan.engine.reading import Reading
-
-FEW = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +30,8 @@ class Site:
     seeds: Seeded
     pages: list[str]
     """Every page that can be opened, ids filled in."""
+    kinds: list[str]
+    """Those of them that differ in more than their data."""
     told: list[str]
 
 
@@ -57,7 +56,8 @@ def served(seeds: Seeded) -> Iterator[Site]:
     server = ApiServer(app, Place("127.0.0.1", 0))
     server.start()
     try:
-        yield Site(server.url, texts, seeds, pages_of(seeds, _paths(made)), told)
+        paths = _paths(made)
+        yield Site(server.url, texts, seeds, pages_of(seeds, paths), pages_of(seeds.few(), paths), told)
     finally:
         server.stop()
 
@@ -113,7 +113,9 @@ def _examples(seeds: Seeded, path: str, kind: str, name: str) -> list[str]:
         case "path":
             return ["nowhere"]
         case "verb":
-            return list(VERBS)
+            return list(seeds.verbs)
+        case "id" if path.count("{") > 1:  # what is asked before an action
+            return [seeds.id_of("failed", kind), seeds.id_of("succeeded" if kind == "work-items" else "running", kind)]
         case "id" | "name" if kind in known:
-            return known[kind] if path.count("{") == 1 else known[kind][:FEW]
+            return known[kind]
     raise LookupError(f"{path}: say in {Path(__file__).name} what {name} may be, so that the page is looked at")

@@ -28,7 +28,7 @@ def fits(path: str, status: int) -> bool:
 def test_no_page_has_barriers(site: Site, visitor: Callable[[View], Visit], view: View) -> None:
     found = visitor(view)
     wrong: dict[str, list[str]] = {}
-    for path in site.pages:
+    for path in site.kinds:
         status = opened(found, path)
         wrong[path] = ([] if fits(path, status) else [f"status {status}"]) + axe_violations(found.page)
     if "/nowhere" in site.pages:
@@ -73,5 +73,5 @@ def test_no_page_is_wider_than_a_narrow_screen(site: Site, visitor: Callable[[Vi
 
 
 def test_a_new_page_whose_examples_nobody_has_said_is_not_passed_over(site: Site) -> None:
-    with pytest.raises(LookupError, match="/alerts/{alert}: say in serving_seeds.py what alert may be"):
+    with pytest.raises(LookupError, match=r"/alerts/\{alert\}: say in serving_seeds.py what alert may be"):
         pages_of(site.seeds, ["/alerts/{alert}"])
