@@ -6,17 +6,18 @@ All of it came about through the engine; its clock stands still at the end, so t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
 from mulligan import BATCH, PermanentError, TransientError
 from mulligan.config.rules import rules_of
 from mulligan.console.verbs import VERBS
 from mulligan.core.definition import Definition
-from mulligan.core.events import Run
-from mulligan.core.job import FailureClass, Item, ItemKey
+from mulligan.core.events import Failed, Run
+from mulligan.core.job import Item, ItemKey
 from mulligan.core.judged import failed
 from mulligan.core.submission import NewCall, NewItem, Options
 from mulligan.engine.asking import Asker, Target
@@ -26,7 +27,7 @@ from mulligan.store.interface import Database
 from mulligan.testing.clock import VirtualClock
 from mulligan.testing.factories import a_definition
 from mulligan.testing.harness import Hand, Harness
-from mulligan.worker.reporting import Outcomes
+from mulligan.worker.reporting import Outcomes, unrecordable
 
 NOW = datetime(2026, 3, 9, 2, 14, tzinfo=UTC)
 """At night, when people look at it."""
@@ -52,7 +53,8 @@ BACKUP = a_definition("backup")
 HOSTILE_TASK = a_definition("imports")
 TASKS = (DELAYS, USERS, EMBED, RETRAIN, *PARTS, EXPORT, BACKUP, HOSTILE_TASK)
 
-Ending = Literal["succeeded", "renamed", "unavailable"]
+FAILED = ("one of many", "failed", "retrying", "hostile 0", "without facts")
+"""Items that failed, each for another reason."""
 
 
 def renamed(columns: Iterable[str]) -> None:
@@ -66,6 +68,11 @@ def unavailable() -> None:
     raise TransientError("503 Service Unavailable: object-store.example.org/flights/2026-03-08.csv")
 
 
+def too_short(number: int) -> None:
+    """Fail for the one reason of a thousand items."""
+    raise TypeError(f"embedding of item {number} has 767 numbers, not 768 (model 3f{number:06x})")
+
+
 @dataclass
 class Seeded:
     """The store and where to find what in it; ids are as people write them."""
@@ -74,6 +81,7 @@ class Seeded:
     jobs: dict[str, int] = field(default_factory=dict)
     items: dict[str, ItemKey] = field(default_factory=dict)
     verbs: tuple[str, ...] = tuple(VERBS)
+    causes: list[str] = field(default_factory=list)
 
     def id_of(self, name: str, kind: str) -> str:
         """Return the id of a job or a work item by the name it has here."""
@@ -83,7 +91,7 @@ class Seeded:
         """Return the same store with only those jobs and items in view that look different from one another."""
         jobs = {name: self.jobs[name] for name in ("failed", "running", "retraining", "hostile")}
         items = ("failed", "succeeded", "retrained", "hostile 0", "retrying", "running", "waiting")
-        return Seeded(self.harness, jobs, {name: self.items[name] for name in items}, verbs=("retry", "overwrite"))
+        return Seeded(self.harness, jobs, {name: self.items[name] for name in items}, ("retry", "overwrite"), self.causes[:1])
 
     def names(self) -> dict[str, list[str]]:
         """Return, for the parameters of pages, the ids and names that are worth looking at."""
@@ -91,6 +99,7 @@ class Seeded:
             "jobs": [str(each) for each in self.jobs.values()],
             "work-items": [str(each) for each in self.items.values()],
             "pipelines": [each.name for each in TASKS],
+            "causes": self.causes,
         }
 
 
@@ -128,6 +137,9 @@ class _Past:
         self._running()
         self._waiting()
         self._pass_until(NOW)
+        self.made.causes = sorted(
+            {each.cause for name in FAILED for each in self.harness.attempts(self.made.items[name]) if each.cause}
+        )
 
     def _nights(self) -> None:
         """A job each night for a month, a few of which had to try again."""
@@ -197,21 +209,22 @@ class _Past:
 
     def _cancelled(self) -> None:
         job = self._submit(EXPORT, [NewItem(f"table-{n}", json.dumps({"table": f"t{n}"})) for n in range(8)], run_id="export-old")
-        for item in self.worker.claim(3):
-            self.worker.succeed(item, '"s3://warehouse/t.parquet"')
+        first, second, third = self.worker.claim(3)
+        self.worker.succeed(first, '"s3://warehouse/t.parquet"')
+        self.worker.exchange((second, unrecordable(second, ValueError("the disk is full"))))
+        self.worker.succeed(third, '"s3://warehouse/t.parquet"')
         self.harness.commands.cancel(Target(job=job), BOB)
         self.made.jobs["cancelled"], self.made.items["cancelled"] = job, ItemKey(job, 5)
+        self.made.items["without facts"] = second.key
 
     def _many_of_one_cause(self) -> None:
         """A thousand items that failed for one reason, which no two messages say alike."""
         job = self._submit(
             EMBED, [NewItem(f"item-{n:05}", json.dumps({"id": n})) for n in range(ITEMS)], run_id="embed-catalogue"
         )
-        for item in [*self.worker.claim(ITEMS // 2), *self.worker.claim(ITEMS // 2)]:
-            self.worker.fail(
-                item, FailureClass.PERMANENT, rule="py.TypeError", error_type="builtins.TypeError", failure="",
-                error_message=f"embedding of item {item.number} has 767 numbers, not 768 (model 3f{item.number:06x})",
-            )  # fmt: skip
+        for _ in range(2):
+            claimed = self.worker.claim(ITEMS // 2)
+            self.worker.exchange(*((item, self._failure(item, partial(too_short, item.number))) for item in claimed))
         self.made.jobs["many failed"], self.made.items["one of many"] = job, ItemKey(job, 500)
 
     def _hostile(self) -> None:
@@ -259,7 +272,10 @@ class _Past:
         self.harness.clock.pass_(seconds)
         self.worker.succeed(item, "null" if rows is None else str(rows), rows)
 
-    def _fail(self, item: Item, break_it: Any) -> None:
+    def _fail(self, item: Item, break_it: Callable[[], None]) -> None:
+        self.worker.exchange((item, self._failure(item, break_it)))
+
+    def _failure(self, item: Item, break_it: Callable[[], None]) -> Failed:
         """Fail as it does in a worker: with the traceback of an error, classified by the rules that come with it."""
         try:
             break_it()
@@ -267,7 +283,7 @@ class _Past:
             failure = failure_of(error)
         definition = self.worker.held[item.key].definition
         run = Run(item.token, item.worker or 0, self.harness.clock.now_ms(), item.claimed_ms, None, 4711)
-        self.worker.exchange((item, failed(run, failure, *self.outcomes.judge(failure, definition))))
+        return failed(run, failure, *self.outcomes.judge(failure, definition))
 
     def _save(self, item: Item) -> None:
         self.worker.save(item, "step", f"download:{item.number}", '{"path": "raw/flights.csv", "rows": 31204}')

@@ -53,7 +53,7 @@ def served(seeds: Seeded) -> Iterator[Site]:
         tell=lambda event, **facts: told.append(f"{event} {facts}"),
     )
     app = guarded(made, Console(made))
-    server = ApiServer(app, Place("127.0.0.1", 0))
+    server = ApiServer(app, Place("127.0.0.1", 0), app.stop)
     server.start()
     try:
         paths = _paths(made)
@@ -116,6 +116,6 @@ def _examples(seeds: Seeded, path: str, kind: str, name: str) -> list[str]:
             return list(seeds.verbs)
         case "id" if path.count("{") > 1:  # what is asked before an action
             return [seeds.id_of("failed", kind), seeds.id_of("succeeded" if kind == "work-items" else "running", kind)]
-        case "id" | "name" if kind in known:
+        case "id" | "name" | "cause" if kind in known:
             return known[kind]
     raise LookupError(f"{path}: say in {Path(__file__).name} what {name} may be, so that the page is looked at")
