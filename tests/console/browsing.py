@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,6 +114,10 @@ class Visit:
         self.troubles[:] = left
 
 
+Visiting = Callable[..., Visit]
+"""Opens a visit: of a URL, with a key, in a view."""
+
+
 def log_in(context: BrowserContext, url: str, key: str) -> None:
     """Have a context hold the cookie of a login session."""
     answer = httpx.post(f"{url}/login", data={"key": key}, headers={"Origin": url}, timeout=30)
@@ -149,11 +153,12 @@ def visit(browser: Browser, url: str, key: str = "", view: View | None = None) -
     return made
 
 
-def axe_violations(page: Page) -> list[str]:
-    """Return what axe-core finds against WCAG 2.2 AA and against good habits, a line each."""
+def axe_violations(page: Page, rules: list[str] | None = None) -> list[str]:
+    """Return what axe-core finds against WCAG 2.2 AA and against good habits, a line each; `rules`: only those."""
     page.evaluate(AXE_SCRIPT)
     page.evaluate(ONLY_FEW_ROWS)
-    options = {"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations"], "iframes": False}
+    only = {"type": "rule", "values": rules} if rules else {"type": "tag", "values": RULES}
+    options = {"runOnly": only, "resultTypes": ["violations"], "iframes": False}
     found = page.evaluate("options => axe.run(options).then(found => found.violations)", options)
     return [
         f"{each['id']} ({each['impact']}): {each['help']}: {node['html'][:200]}" for each in found for node in each["nodes"][:3]

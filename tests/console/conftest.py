@@ -10,15 +10,13 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "api"))
 
-from browsing import HOW_TO_GET, Chromium, View, Visit, chromium_path, visit
+from browsing import HOW_TO_GET, Chromium, View, Visit, Visiting, chromium_path, visit
 from playwright.sync_api import Browser, expect
 from seeded import seeded
 from server_harness import TASKS, Running, a_key, running
 from serving_seeds import Site, served
 
 from mulligan.core.access import Role
-
-Visiting = Callable[..., Visit]
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """`make screenshots`: a picture of every page of the console, light and dark, wide and narrow.
 
-On a store that was made for it, or with `--url` and a key in MULLIGAN_API_KEY on a server that runs (`make demo ARGS=--stay`): then
-its pages are found by following links.
+On a store that was made for it, or with `--url` and a key in MULLIGAN_API_KEY on a server that runs (`make demo ARGS=--stay`):
+then its pages are found by following links.
 """
 
 from __future__ import annotations
