@@ -141,9 +141,7 @@ def worker(shell: Shell, sources: Sources, processes: Processes = None) -> int:
 def demo(
     shell: Shell,
     folder: Annotated[Path, typer.Option("--folder", help="Where the demo keeps everything.")] = Path("mulligan-demo"),
-    stay: Annotated[
-        bool, typer.Option("--stay", help="Leave what failed to you, and keep all of it up, with a server, until Ctrl-C.")
-    ] = False,
+    stay: Annotated[bool, typer.Option("--stay", help="Keep it up with a server, and leave what failed to you.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of going on.")] = False,
     seed: Annotated[int, typer.Option("--seed", help="Chooses what fails and what is killed.")] = 2013,
     days: Annotated[int, typer.Option("--days", min=1, max=365, help="How many days of the year.")] = 365,
