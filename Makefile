@@ -1,5 +1,5 @@
 # Everything a contributor or CI runs. `make demo` and `make test` need nothing but Python 3.11+, make and git.
-.PHONY: setup demo demo-postgres test check lint types contracts chaos crashes simulate museum mutants docs clean
+.PHONY: setup demo demo-postgres test check lint types contracts chaos crashes simulate museum mutants screenshots docs clean
 .PHONY: bench bench-calls bench-limits bench-profile bench-growth bench-curve bench-idle bench-workflows
 
 VENV := .venv
@@ -59,6 +59,9 @@ bench-calls: $(VENV)/.dev $(PEERS)/.done   ## what a call in process costs, side
 
 bench-limits bench-profile bench-growth bench-curve bench-idle bench-workflows: bench-%: $(VENV)/.dev   ## the other parts of docs/performance.md
 	@$(BIN)/python -m bench.$* $(ARGS)
+
+screenshots: $(VENV)/.dev  ## take pictures of every page of the console: make screenshots ARGS='--folder build/screenshots'
+	@$(BIN)/python -m tests.console.screenshots $(ARGS)
 
 docs: $(VENV)/.dev         ## write the pages that are made from the code
 	@$(BIN)/python -m mulligan.testing.pages

@@ -85,7 +85,7 @@ class SummaryRoutes:
         """Return the traceback of the last attempt that failed; empty where there is none."""
         with self._served.engine.store.read() as session:
             failures = [each.failure for each in session.items.attempts(key) if each.failure is not None]
-        return str(json.loads(failures[-1]).get("traceback") or "") if failures else ""
+        return str(json.loads(failures[-1] or "{}").get("traceback") or "") if failures else ""
 
     def tail(self, caller: Caller, key: ItemKey, pieces: int) -> str:
         """Return the last pieces of what a work item wrote."""

@@ -141,7 +141,7 @@ def worker(shell: Shell, sources: Sources, processes: Processes = None) -> int:
 def demo(
     shell: Shell,
     folder: Annotated[Path, typer.Option("--folder", help="Where the demo keeps everything.")] = Path("mulligan-demo"),
-    stay: Annotated[bool, typer.Option("--stay", help="Keep everything up at the end, until Ctrl-C.")] = False,
+    stay: Annotated[bool, typer.Option("--stay", help="Keep it up with a server, and leave what failed to you.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of going on.")] = False,
     seed: Annotated[int, typer.Option("--seed", help="Chooses what fails and what is killed.")] = 2013,
     days: Annotated[int, typer.Option("--days", min=1, max=365, help="How many days of the year.")] = 365,

@@ -10,10 +10,9 @@ from contextlib import closing
 from importlib.resources import files
 from typing import Any
 
-from mulligan.core.errors import UnknownTask
 from mulligan.core.job import TERMINAL, JobStatus
 from mulligan.core.submission import Options
-from mulligan.demo.processes import START_S, DemoFailed, Paths, Processes
+from mulligan.demo.processes import DemoFailed, Paths, Processes
 from mulligan.demo.state import State
 
 RUN_ID = "retrain-2013-12-31"
@@ -30,7 +29,8 @@ def retrain(client: Any, processes: Processes, state: State, say: Callable[[str]
     processes.stop_workers()
     processes.start_worker(paths.retraining)
     say("Retraining a model of the delays: a workflow of four tasks, in retraining.py")
-    job = _submit(client, paths, processes)
+    options = Options(run_id=RUN_ID)
+    job = processes.submitted(lambda: client.submit("retrain", day=DAY, registry=str(paths.registry), options=options))
     until = time.monotonic() + LIMIT_S
     seen: set[str] = set()
     while job.refresh().status not in TERMINAL:
@@ -41,7 +41,7 @@ def retrain(client: Any, processes: Processes, state: State, say: Callable[[str]
                 say(f"  {name} is done, and will not be done again")
         if calls.get("train") is JobStatus.STARTED and not state.trainer_killed:
             state.trainer_killed = True
-            gone = processes.kill_worker(processes.chance, paths.retraining)
+            gone = processes.kill_worker(processes.chance)
             state.workers_killed += 1
             say(f"  kill -9 {gone.process.pid}: the worker, with the workflow and the training in it; another one starts")
             save()
@@ -52,18 +52,6 @@ def retrain(client: Any, processes: Processes, state: State, say: Callable[[str]
     if job.status is not JobStatus.SUCCESS:
         raise DemoFailed(f"the retraining ended as {job.status}: {job.error_message}")
     return _found(paths, job)
-
-
-def _submit(client: Any, paths: Paths, processes: Processes) -> Any:
-    until = time.monotonic() + START_S
-    while True:
-        try:
-            return client.submit("retrain", day=DAY, registry=str(paths.registry), options=Options(run_id=RUN_ID))
-        except UnknownTask:
-            processes.check()
-            if time.monotonic() > until:
-                raise DemoFailed(f"no worker told of the workflow; see {paths.logs}") from None
-            time.sleep(0.05)
 
 
 def _found(paths: Paths, job: Any) -> str:

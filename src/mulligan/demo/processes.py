@@ -9,12 +9,14 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
-from mulligan.core.errors import MulliganError
+from mulligan.core.errors import MulliganError, UnknownTask
 
 _PROC = Path("/proc")
 _HAS_PROC = (_PROC / "self" / "stat").exists()
@@ -46,6 +48,10 @@ class Paths:
     @property
     def retraining(self) -> Path:
         return self.folder / "retraining.py"
+
+    @property
+    def scrubbing(self) -> Path:
+        return self.folder / "scrubbing.py"
 
     @property
     def registry(self) -> Path:
@@ -100,11 +106,12 @@ class Place:
 
 @dataclass(slots=True)
 class Worker:
-    """A worker of the demo, by its number and its process."""
+    """A worker of the demo, by its number and its process; `sources` are the files whose tasks it runs."""
 
     number: int
     process: subprocess.Popen[bytes]
     log: Path
+    sources: tuple[Path, ...]
 
 
 class Processes:
@@ -140,9 +147,10 @@ class Processes:
         self.url = _ready_url(self._objects, self.paths.logs / "objects.err")
         return self.url
 
-    def start_worker(self, source: Path | None = None) -> Worker:
-        """Start one more worker, on the demo's flow file unless another is named; it logs to a file."""
+    def start_worker(self, *sources: Path) -> Worker:
+        """Start one more worker, on the demo's flow file unless others are named; it logs to a file."""
         self._started += 1
+        sources = sources or (self.paths.flow,)
         log = self.paths.logs / f"worker-{self._started}.log"
         environment = {"FLIGHTS_URL": self.url, "FLIGHTS_FOLDER": str(self.paths.folder), **self.place.environ()}
         environment["MULLIGAN_ARTIFACTS"] = str(self.paths.artifacts)
@@ -153,7 +161,7 @@ class Processes:
                     "-m",
                     "mulligan.cli.main",
                     "worker",
-                    str(source or self.paths.flow),
+                    *map(str, sources),
                     "--processes",
                     str(self.children),
                 ],
@@ -163,7 +171,7 @@ class Processes:
                 env=os.environ | environment,
                 start_new_session=True,  # Ctrl-C in the terminal is for the demo, which then ends its workers in order
             )
-        worker = Worker(self._started, process, log)
+        worker = Worker(self._started, process, log, sources)
         self.workers.append(worker)
         self._remember()
         return worker
@@ -189,22 +197,41 @@ class Processes:
             return None
         return pid
 
-    def kill_worker(self, random: Random, source: Path | None = None) -> Worker:
+    def kill_worker(self, random: Random) -> Worker:
         """Kill -9 one whole worker, start another in its place, and return the one that is gone."""
         worker = random.choice(self.workers)
         worker.process.kill()
         worker.process.wait()
-        self.workers.remove(worker)
-        self.start_worker(source)
+        self._replace(worker)
         return worker
 
-    def stop_workers(self) -> None:
-        """Ask all workers to stop, in order; kill those that do not."""
-        for each in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+    def replace_killed(self) -> list[Worker]:
+        """Start another worker for each that somebody killed or stopped, and return those; raises DemoFailed as `check` does."""
+        gone = [worker for worker in self.workers if (worker.process.poll() or 0) < 0 or worker.process.returncode == 0]
+        for worker in gone:
+            self._replace(worker)
+        self.check()
+        return gone
+
+    def submitted(self, submit: Callable[[], Any]) -> Any:
+        """Submit as soon as a worker has told of the task; raises DemoFailed when none does."""
+        until = time.monotonic() + START_S
+        while True:
+            try:
+                return submit()
+            except UnknownTask as error:
+                self.check()
+                if time.monotonic() > until:
+                    raise DemoFailed(f"no worker told of its task ({error}); see {self.paths.logs}") from None
+                time.sleep(0.05)
+
+    def stop_workers(self, first_s: float = STOP_S) -> None:
+        """Ask all workers to stop, in order: to end what runs, after `first_s` to hand it back; kill those that do neither."""
+        for each, wait_s in ((signal.SIGTERM, first_s), (signal.SIGTERM, STOP_S), (signal.SIGKILL, STOP_S)):
             running = [worker.process for worker in self.workers if worker.process.poll() is None]
             for process in running:
                 process.send_signal(each)
-            _wait_for(running)
+            _wait_for(running, wait_s)
         self.workers.clear()
         self._remember()
 
@@ -222,6 +249,10 @@ class Processes:
         for process in running:
             process.kill()
             process.wait()
+
+    def _replace(self, gone: Worker) -> None:
+        self.workers.remove(gone)
+        self.start_worker(*gone.sources)
 
     def _remember(self) -> None:
         running = [worker.process.pid for worker in self.workers]
@@ -262,10 +293,10 @@ def _end_objects(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _wait_for(processes: Iterable[subprocess.Popen[bytes]]) -> None:
+def _wait_for(processes: Iterable[subprocess.Popen[bytes]], wait_s: float = STOP_S) -> None:
     for process in processes:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_S)
+            process.wait(wait_s)
 
 
 def _command(pid: int) -> str:

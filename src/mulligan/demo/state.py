@@ -29,6 +29,8 @@ class State:
     requests: int = 0
     served: int = 0
     recovered: bool = False
+    left: bool = False
+    """Whether the bad days were left to a person (`--stay`)."""
     trainer_killed: bool = False
     retrained: str = ""
     """What came of the retraining, in a line."""

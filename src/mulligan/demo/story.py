@@ -20,13 +20,13 @@ from textwrap import shorten
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from mulligan.core.errors import UnknownTask
 from mulligan.core.job import TERMINAL, JobStatus
 from mulligan.demo.data import CHANGED_DAYS, DAYS, FIRST_DAY, NEW_NAME, OLD_NAME, TIME_ZONE, Source, find, prepare
 from mulligan.demo.model import retrain
-from mulligan.demo.processes import START_S, DemoFailed, Paths, Place, Processes, end_leftovers
+from mulligan.demo.processes import DemoFailed, Paths, Place, Processes, end_leftovers
 from mulligan.demo.report import repeated, show, show_next, summarize
 from mulligan.demo.state import State
+from mulligan.demo.staying import stay_up
 from mulligan.sdk.ports import JobHandle
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ def run(
 ) -> int:
     """Run the demo in a folder, or resume it there, and return its exit code: 0 when all that it says is so.
 
-    `stay` keeps everything up at the end until Ctrl-C, `fresh` starts over. Raises ConfigError, StoreError.
+    `stay` leaves the days that failed to whoever looks, and keeps everything up, with a server, until Ctrl-C; a run without it on
+    the same folder recovers them by itself. `fresh` starts over. Raises ConfigError, StoreError.
     """
     from rich.console import Console
     from rich.text import Text
@@ -150,12 +151,13 @@ class _Story:
                 self._open(client.services.shown)
             job = self._submit(client)
             if not done:
-                self._run(job)
+                self._run(job, stay)
+            if not self.state.retrained:
                 self.state.retrained = retrain(client, self.processes, self.state, self._say, self._save)
+                self._save()
             code = self._end(job, stay)
             if stay:
-                self._say("\nEverything stays up; press Ctrl-C to end it.")
-                threading.Event().wait()
+                stay_up(client, self.processes, self.plan.workers, _failed_days(job), self._say)
             return code
 
     def _open(self, store: str) -> None:
@@ -174,29 +176,28 @@ class _Story:
 
     def _submit(self, client: Any) -> JobHandle[int]:
         """Submit the year; the same run id gives the same job, so this is also how a second run finds it."""
-        until = time.monotonic() + START_S
-        job: JobHandle[int] | None = None
-        while job is None:
-            try:
-                job = client.backfill(TASK, DAYS[0], self.plan.end, every="1d", tz=TIME_ZONE, run_id=RUN_ID)
-            except UnknownTask:
-                self.processes.check()
-                if time.monotonic() > until:
-                    raise DemoFailed(f"no worker told of the task {TASK}; see {self.paths.logs}") from None
-                time.sleep(0.05)
+        job: JobHandle[int] = self.processes.submitted(
+            lambda: client.backfill(TASK, DAYS[0], self.plan.end, every="1d", tz=TIME_ZONE, run_id=RUN_ID)
+        )
         return job
 
-    def _run(self, job: JobHandle[int]) -> None:
-        self._wait(job, f"{self.plan.days} days", self.plan.days, spoil=not self.state.recovered)
-        if job.status is not JobStatus.SUCCESS and not self.state.recovered:
+    def _run(self, job: JobHandle[int], stay: bool) -> None:
+        told = self.state.recovered or self.state.left
+        self._wait(job, f"{self.plan.days} days", self.plan.days, spoil=not told)
+        if job.status is not JobStatus.SUCCESS and not told:
             self._expect_failed(job)
             self._deploy()
+            self.state.left = stay
+            self._save()
+        if job.status is not JobStatus.SUCCESS and not self.state.recovered and not stay:
             self._recover(job)
-        if job.status is not JobStatus.SUCCESS:
+        if job.status is not JobStatus.SUCCESS and not self.state.left:
             raise DemoFailed(f"the job ended as {job.status}:\n{_failures(job)}")
+        if job.status is JobStatus.SUCCESS:
+            self.state.left = False
         stats = self._stats()
         self.state.requests, self.state.served = sum(stats["asked"].values()), sum(stats["served"].values())
-        self.state.asked_after = self._asked()
+        self.state.asked_after = {name: stats["asked"].get(name, 0) for name in self.state.asked_before}
 
     def _wait(self, job: JobHandle[int], title: str, days: int, spoil: bool) -> None:
         until = time.monotonic() + LIMIT_S
@@ -243,7 +244,7 @@ class _Story:
         self._save()
 
     def _expect_failed(self, job: JobHandle[int]) -> None:
-        failed = sorted(item.key for item in job.work_items(status=JobStatus.FAILURE))
+        failed = _failed_days(job)
         if failed != list(self.plan.changed):
             raise DemoFailed(f"only {', '.join(self.plan.changed) or 'none'} should have failed:\n{_failures(job)}")
         self._say(f"{' and '.join(failed)} failed: a column was renamed, so trying again could not help:")
@@ -263,20 +264,25 @@ class _Story:
         self._start_workers()
 
     def _recover(self, job: JobHandle[int]) -> None:
-        self.state.asked_before = self._asked()
+        days = _failed_days(job)
+        asked = self._stats()["asked"]
+        self.state.asked_before = {
+            name: asked.get(name, 0) for day in days for name in (f"flights/{day}.csv", f"weather/{day}.csv")
+        }
         self._save()
         job.retry(type="recover", reason="the flow knows the new column name")
-        self.state.recovered = True
+        self.state.recovered, self.state.left = True, False
         self._save()
-        self._wait(job, f"{len(self.plan.changed)} days again", len(self.plan.changed), spoil=False)
+        self._wait(job, f"{len(days)} days again", len(days), spoil=False)
 
     def _end(self, job: JobHandle[int], stay: bool) -> int:
         with self.console.status("Adding up attempts, and computing all of it once more from the source"):
             from mulligan.demo.check import differences, expected
 
             summary = summarize(job.work_items())
-            found, compared = differences(expected(self.source, self.plan.days), self.paths.folder)
-        if not self.state.finished:
+            truth = expected(self.source, self.plan.days)
+            found, compared = differences(truth.drop(_failed_days(job), level="day"), self.paths.folder)
+        if not self.state.finished and not self.state.left:
             self.state.finished = True
             self._save()
         show(self.console, summary, self.state)
@@ -295,16 +301,16 @@ class _Story:
             stats: dict[str, dict[str, int]] = json.load(response)
         return stats
 
-    def _asked(self) -> dict[str, int]:
-        asked = self._stats()["asked"]
-        return {name: asked.get(name, 0) for day in self.plan.changed for name in (f"flights/{day}.csv", f"weather/{day}.csv")}
-
     def _say(self, text: str, markup: bool = False) -> None:
         self.console.print(text, markup=markup, highlight=False)
 
     def _save(self) -> None:
         self.state.wall_s = time.monotonic() - self._started
         self.state.save(self.paths.state)
+
+
+def _failed_days(job: JobHandle[int]) -> list[str]:
+    return sorted(item.key for item in job.work_items(status=JobStatus.FAILURE))
 
 
 def _failures(job: JobHandle[int]) -> str:
@@ -341,7 +347,14 @@ def _clear(paths: Paths) -> None:
     """Remove what a run made; the prepared data stays."""
     for folder in ("logs", "raw", "offline", "artifacts"):
         shutil.rmtree(paths.folder / folder, ignore_errors=True)
-    made = [paths.flow, paths.retraining, *paths.folder.glob("store.db*"), *paths.folder.glob("*.sqlite*"), paths.state]
+    made = [
+        paths.flow,
+        paths.retraining,
+        paths.scrubbing,
+        *paths.folder.glob("store.db*"),
+        *paths.folder.glob("*.sqlite*"),
+        paths.state,
+    ]
     for path in made:
         path.unlink(missing_ok=True)
 

@@ -1,0 +1,64 @@
+"""What people do in a browser, on a real server whose worker runs real tasks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from browsing import View, Visiting, no_axe_violations
+from playwright.sync_api import expect
+from server_harness import Running, until
+
+DAYS = {"task": "features", "backfill": {"start": "2024-01-04", "end": "2024-01-07"}}
+
+
+def a_failed_job(server: Running, key: str, fixed: Path) -> str:
+    """Have one of three days fail for good, since a file is not there; return the job's id."""
+    job = server.post("/api/jobs", key, {**DAYS, "args": {"fixed": str(fixed)}}).json()["id"]
+    until(lambda: server.get(f"/api/jobs/{job}", key).json()["status"] == "FAILURE", "one day has failed")
+    return str(job)
+
+
+def test_a_failed_job_is_recovered_and_turns_to_success_while_somebody_looks(
+    server: tuple[Running, str], open_as: Visiting, tmp_path: Path
+) -> None:
+    running, key = server
+    fixed = tmp_path / "the-column"
+    job = a_failed_job(running, key, fixed)
+    page = open_as(running.url, key).go(f"/jobs/{job}")
+    main = page.get_by_role("main")
+    expect(main.get_by_text("a column is missing on 2024-01-05").first).to_be_visible()
+    fixed.touch()
+    page.evaluate("window.loaded_once = true")
+    main.locator("h1").locator("xpath=..").get_by_role("link", name="Retry").first.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    no_axe_violations(page)
+    dialog.get_by_role("button", name=re.compile("Retry|Recover")).first.click()
+    expect(main.locator("h1").locator("xpath=../..").get_by_text("Success").first).to_be_visible()
+    assert page.evaluate("window.loaded_once")
+
+
+def test_without_scripts_a_failed_day_is_recovered_by_plain_forms(
+    server: tuple[Running, str], open_as: Visiting, tmp_path: Path
+) -> None:
+    running, key = server
+    fixed = tmp_path / "the-column"
+    job = a_failed_job(running, key, fixed)
+    fixed.touch()
+    page = open_as(running.url, key, View(javascript=False)).go(f"/jobs/{job}/retry")
+    page.get_by_role("main").get_by_role("button", name=re.compile("Retry|Recover")).first.click()
+    until(lambda: running.get(f"/api/jobs/{job}", key).json()["status"] == "SUCCESS", "it was recovered")
+    page.goto(f"{running.url}/jobs/{job}")
+    expect(page.get_by_role("main").get_by_text("Success").first).to_be_visible()
+
+
+def test_who_is_not_logged_in_logs_in_with_a_key_and_comes_to_where_he_was_going(
+    server: tuple[Running, str], open_as: Visiting
+) -> None:
+    running, key = server
+    page = open_as(running.url).go("/jobs?q=state:failed")
+    page.get_by_label(re.compile("key", re.IGNORECASE)).first.fill(key)
+    page.get_by_role("button", name=re.compile("Log in")).click()
+    expect(page).to_have_url(re.compile(r"/jobs\?q="))
+    expect(page.locator("h1")).to_contain_text("Jobs")
