@@ -1,4 +1,4 @@
-"""The chores that workers do: for what others left when they died or went on, deadlines, bulk operations, what was counted, old ids."""
+"""The chores that workers do: for what others left when they died or went on, deadlines, bulk operations, sums, old ids."""
 
 from __future__ import annotations
 
