@@ -120,6 +120,7 @@ class TestRetry:
             "job": str(job),
             "details": ["9 left alone: is SUCCESS"],
             "went_wrong": False,
+            "view": "",
         }
 
     def test_a_form_that_is_sent_twice_does_it_once(self, pages: Pages) -> None:

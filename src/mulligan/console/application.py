@@ -16,12 +16,27 @@ from mulligan.console.pages.causes import CausePages
 from mulligan.console.pages.item import ItemPages
 from mulligan.console.pages.jobs import JobPages
 from mulligan.console.pages.many import ManyPages
+from mulligan.console.pages.matching import MatchingPages
 from mulligan.console.pages.overview import OverviewPages
 from mulligan.console.pages.settings import SettingsPages
 from mulligan.console.pages.store import StorePages
+from mulligan.console.pages.trends import TrendPages
 from mulligan.console.rendering import STATIC, static_file
 
 KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+
+PAGES = (
+    OverviewPages,
+    JobPages,
+    ItemPages,
+    ActingPages,
+    ManyPages,
+    MatchingPages,
+    CausePages,
+    TrendPages,
+    StorePages,
+    SettingsPages,
+)
 
 
 class Console:
@@ -34,7 +49,7 @@ class Console:
 
     def add_to(self, routes: Routes) -> None:
         """Register the pages, and what they load."""
-        for each in (OverviewPages, JobPages, ItemPages, ActingPages, ManyPages, CausePages, StorePages, SettingsPages):
+        for each in PAGES:
             each(self._desk).add_to(routes)
         for name in STATIC:
             routes.open(f"/static/{name}", _static)

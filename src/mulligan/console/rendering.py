@@ -29,6 +29,8 @@ NAV = (
     ("/work-items", "Work items"),
     ("/causes", "Root causes"),
     ("/pipelines", "Pipelines"),
+    ("/operations", "Bulk"),
+    ("/trends", "Trends"),
     ("/workers", "Workers"),
     ("/audit", "Audit"),
 )

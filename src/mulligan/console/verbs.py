@@ -43,6 +43,8 @@ class Toast:
     job: str
     details: tuple[str, ...] = ()
     went_wrong: bool = False
+    view: str = ""
+    """Where to look at what came of it; by default the job."""
 
 
 def possible(of: Job | WorkItem) -> tuple[Verb, ...]:

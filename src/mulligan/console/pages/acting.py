@@ -45,7 +45,7 @@ class ActingPages:
         acts = {"pause": self._desk.overview.pause_pipeline, "resume": self._desk.overview.resume_pipeline}
         if verb not in acts:
             raise NotFound(f"there is no action {verb!r}")
-        body = _body(Reasoned, reason=field(request, "reason"))
+        body = body_of(Reasoned, reason=field(request, "reason"))
         acts[verb](request, caller, name, body, field(request, "operation") or None)
         text = f"{name} is paused: nothing more of it is started." if verb == "pause" else f"{name} goes on."
         return self._calling.after(request, caller, Toast(text, ""), "/pipelines")
@@ -125,11 +125,11 @@ class Calling:
         if verb is RETRY:
             if mode not in MODES:
                 raise ArgumentsInvalid(f"type: expected recover or restart, not {mode!r}")
-            answer = getattr(routes, f"retry_{one}")(request, caller, id, mode, _body(Action, **shared), key)
+            answer = getattr(routes, f"retry_{one}")(request, caller, id, mode, body_of(Action, **shared), key)
         elif verb is RETRY_NOW:
-            answer = getattr(routes, f"retry_{one}_now")(request, caller, id, _body(Action, **shared), key)
+            answer = getattr(routes, f"retry_{one}_now")(request, caller, id, body_of(Action, **shared), key)
         elif verb is CANCEL:
-            answer = getattr(routes, f"cancel_{one}")(request, caller, id, _body(Action, **shared), key)
+            answer = getattr(routes, f"cancel_{one}")(request, caller, id, body_of(Action, **shared), key)
         else:
             body = self._overwrite(request, kind, shared)
             answer = getattr(routes, f"overwrite_{one}")(request, caller, id, body, key)
@@ -138,9 +138,9 @@ class Calling:
     def _overwrite(self, request: Request, kind: str, shared: dict[str, Any]) -> OverwriteItem:
         risks = {name: bool(field(request, name)) for name in ("accept_risk", "forward")}
         if kind != "jobs":
-            return _body(OverwriteItem, **shared, **risks)
+            return body_of(OverwriteItem, **shared, **risks)
         times = {name: field(request, name) or None for name in ("start", "end")}
-        return _body(Overwrite, **shared, **risks, **times)
+        return body_of(Overwrite, **shared, **risks, **times)
 
     def after(self, request: Request, caller: Principal, toast: Toast, back: str) -> Response:
         """Say what was done: to the page's script, or as a page of its own."""
@@ -172,7 +172,8 @@ def field(request: Request, name: str) -> str:
     )
 
 
-def _body(kind: type[B], **values: Any) -> B:
+def body_of(kind: type[B], **values: Any) -> B:
+    """Return the body of a request made of fields; raises ArgumentsInvalid."""
     try:
         return kind(**values)
     except ValidationError as error:

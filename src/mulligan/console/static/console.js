@@ -14,15 +14,15 @@
     if (kind) made.className = kind;
     return made;
   };
-  const toast = ({ text, job, details = [], went_wrong: wrong = false }) => {
+  const toast = ({ text, job, details = [], went_wrong: wrong = false, view: place = "" }) => {
     const made = element("div", "", `toast${wrong ? " wrong" : ""}`);
     made.append(element("strong", text));
     details.slice(0, 4).forEach((each) => made.append(element("p", each)));
     if (wrong) made.append(element("p", "Contact support with this id."));
     const buttons = element("div", "", "buttons");
-    if (job) {
+    if (job || place) {
       const view = element("a", "View", "button");
-      view.href = `${root}/jobs/${job}`;
+      view.href = root + (place || `/jobs/${job}`);
       buttons.append(view);
     }
     if (wrong && job) {
@@ -233,7 +233,7 @@
     all[Math.min(all.length - 1, Math.max(0, place < 0 ? 0 : place + by))]?.focus();
   };
   const press = (...verbs) => verbs.map((verb) => row()?.querySelector(`[data-verb="${verb}"]`)).find(Boolean)?.click();
-  const places = { o: "/", j: "/jobs", i: "/work-items", p: "/pipelines", w: "/workers", a: "/audit", s: "/settings", c: "/causes", t: "/trends" };
+  const places = { o: "/", j: "/jobs", i: "/work-items", p: "/pipelines", w: "/workers", a: "/audit", s: "/settings", c: "/causes", t: "/trends", b: "/operations" };
   const keys = {
     "/": () => $("q")?.focus(),
     j: () => step(1),
