@@ -7,6 +7,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +15,22 @@ from mulligan.config.rules import rules_of
 from mulligan.config.settings import FOLDER, Settings
 from mulligan.core.failure import RuleSet
 from mulligan.core.job import job_status
+from mulligan.engine.asking import Asker
 from mulligan.engine.bulk import Bulk
 from mulligan.engine.bulk_pages import BulkPages
 from mulligan.engine.clock import Chance, Clock, ServerClock, SystemClock, system_chance
 from mulligan.engine.commands import Commands
 from mulligan.engine.definitions import Definitions
 from mulligan.engine.engine import Engine
+from mulligan.engine.filters import text
 from mulligan.engine.keys import Keys, NewKey
 from mulligan.engine.logins import LoginOnce
 from mulligan.engine.reading import Reading
 from mulligan.engine.submitting import Submitting
 from mulligan.engine.trending import Trending
 from mulligan.engine.uploading import Uploading
+from mulligan.gateway.interface import Gateway
+from mulligan.gateway.stored import StoreGateway
 from mulligan.sdk.digest import source_digests
 from mulligan.sdk.ports import AMBIENT
 from mulligan.sdk.secret import hide_all
@@ -99,10 +104,14 @@ class Services:
         """Listen for hints that a job has ended; None where there are none."""
         return self.presence.listen("waiter")
 
-    def has_worker(self, task: int) -> bool:
-        """Return whether a living worker has loaded a task."""
-        with self.store.read() as session:
-            return task in session.tasks.with_workers()
+    def asker(self, source: str, reason: str) -> Asker:
+        """Return who asks the store from this process, for its audit; raises ArgumentsInvalid for what is no reason."""
+        return Asker(whoami(), source, text(reason, "reason"))
+
+    def gateway(self, source: str = "python") -> Gateway:
+        """Return a client's gateway to the store; `source` is kept in the audit."""
+        asker = partial(self.asker, source)
+        return StoreGateway(self.engine, self.commands, self.submitting, self.reading, self.presence, asker, self.close)
 
     def make_worker(
         self,

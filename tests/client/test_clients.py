@@ -122,7 +122,7 @@ def test_jobs_are_found_by_what_they_are(client: Client) -> None:
     ):
         assert [each.id for each in client.jobs(limit=1, **filters)] == [job.id]
     assert client.jobs(label=("team", "none")) == []
-    assert job.row.labels == {"team": "ads"}
+    assert job.labels == {"team": "ads"}
 
 
 def test_work_items_are_found_by_what_happened_to_them(client: Client) -> None:

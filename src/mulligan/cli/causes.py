@@ -11,9 +11,9 @@ from mulligan.cli import documents, parsing
 from mulligan.cli.shell import Shell, command
 from mulligan.cli.table import Cell, Column, cut
 from mulligan.cli.words import ago, items, moment
-from mulligan.client.causes import Cause
 from mulligan.core.job import FailureClass
 from mulligan.core.plain import one_line, without_control
+from mulligan.gateway.causes import Cause
 
 Limit = Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="How many at most, the one seen last first.")]
 

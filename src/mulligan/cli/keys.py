@@ -85,7 +85,7 @@ def list_(
         shell.say("There are no keys yet.")
         shell.next("mulligan keys create --role operator --name NAME")
         return
-    now_ms = shell.client.services.clock.now_ms()
+    now_ms = shell.client.gateway.now_ms()
     columns = (Column("ID", fixed=True), Column("NAME"), Column("ROLE", fixed=True), Column("PIPELINES"), Column("MADE"))
     table: list[list[Cell]] = []
     for each in rows:
