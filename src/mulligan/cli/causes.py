@@ -66,7 +66,7 @@ def causes(
 
 
 def _list(shell: Shell, found: list[Cause]) -> None:
-    now_ms = shell.client.services.clock.now_ms()
+    now_ms = shell.client.gateway.now_ms()
     columns = (
         Column("CAUSE", fixed=True),
         Column("CLASS", fixed=True),
@@ -91,7 +91,7 @@ def _show(shell: Shell, id: str) -> None:
     if shell.as_json:
         shell.document(documents.of_cause(cause, sample, whole=True))
         return
-    now_ms = shell.client.services.clock.now_ms()
+    now_ms = shell.client.gateway.now_ms()
     shell.say(cut(f"Cause {cause.id}  {_titled(cause)}", shell.console.width))
     shell.say(f"class      {cause.failure_class}")
     for name, seen in (("first seen", cause.first_seen), ("last seen", cause.last_seen)):

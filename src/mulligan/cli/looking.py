@@ -21,8 +21,8 @@ def add_to(app: typer.Typer) -> None:
     command(app, "jobs --status FAILURE --label team=ads")(jobs)
     command(app, "workers")(workers)
     command(app, "audit --limit 20")(audit)
-    command(app, "verify")(verify)
-    command(app, "migrate --database postgresql://db.example/pipelines")(migrate)
+    command(app, "verify", stored=True)(verify)
+    command(app, "migrate --database postgresql://db.example/pipelines", stored=True)(migrate)
 
 
 def jobs(

@@ -7,12 +7,12 @@ import functools
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, TypeVar, cast, overload
 
-from mulligan.app import Services
+from mulligan.app import Services, server_gateway
 from mulligan.client.items import WorkItem
 from mulligan.client.job import Job
 from mulligan.client.operation import Operation
 from mulligan.client.started import Started
-from mulligan.config.settings import Settings, load_settings
+from mulligan.config.settings import HTTP, Settings, load_settings
 from mulligan.core.bulk import BulkAction
 from mulligan.core.definition import Definition
 from mulligan.core.errors import ArgumentsInvalid, ConfigError, Refused
@@ -38,7 +38,7 @@ R = TypeVar("R")
 
 
 class Client:
-    """Speaks to one store. Safe to use from several threads; close it, or use it with `with`, when it is not the default."""
+    """Speaks to one store or server. Safe to use from several threads; close it, or use `with`, when it is not the default."""
 
     def __init__(self, gateway: Gateway, services: Services | None = None, source: str = "python") -> None:
         """`services` are those of the store, where there is no server in between; `source` is kept in its audit."""
@@ -60,7 +60,7 @@ class Client:
         return self._services
 
     def close(self) -> None:
-        """Close the store."""
+        """Close the store, or the connections to the server."""
         self.gateway.close()
 
     def take(self, submission: Submission) -> Job[Any]:
@@ -233,7 +233,7 @@ class Client:
         `since` and `until` are days (dates or ISO text), the second one not in it; whole periods are returned, and none in which
         nothing was counted. By default the last 12 weeks or 30 days. Raises ArgumentsInvalid, UnknownTask.
         """
-        return self.services.trending.read(every, task, since, until)
+        return self.gateway.trends(every, task, since, until)
 
     def verify(self) -> list[Finding]:
         """Check the store's invariants; an empty list is what there should be."""
@@ -259,19 +259,25 @@ class Client:
 
 
 def connect(url: str | None = None, api_key: str | None = None, **settings: Any) -> Client:
-    """Return a Client of a store: `sqlite:///path.db`, or what the settings say when no URL is given.
+    """Return a Client of a store, `sqlite:///path.db` or `postgresql://…`, or of a server, `https://…`, with the same verbs.
 
-    `settings` are those of docs/settings.md. Raises ConfigError, StoreError.
+    Without a URL it is what the settings say. A server is asked by a key, which never goes to an http:// URL of another
+    machine unless `insecure=True`. `settings` are those of docs/settings.md. Raises ConfigError, StoreError; a server is
+    reached with the first request only.
     """
     if url is not None and not isinstance(url, str):
         raise ConfigError(f"url: expected a text such as sqlite:///path.db, not {shown(url)}")
-    if api_key is not None or (url or "").startswith(("http://", "https://")):
-        raise ConfigError("there is no server to connect to yet: give the URL of a store, such as sqlite:///path.db")
-    return client_of(load_settings(database=url, **settings))
+    remote = (url or "").lower().startswith(HTTP)
+    if api_key is not None and url is not None and not remote:
+        raise ConfigError("a key is for a server: give its URL, such as https://mulligan.example.org, or leave out api_key")
+    named = {"server" if remote else "database": url}
+    return client_of(load_settings(**named, api_key=api_key, **settings))
 
 
 def client_of(settings: Settings, source: str = "python", *, make: bool = True) -> Client:
     """Return a Client for settings that were loaded before; without `make`, of a store that must be there."""
+    if settings.server:
+        return Client(server_gateway(settings))
     services = Services(settings, make=make)
     return Client(services.gateway(source), services, source)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
 from mulligan.client.started import Started
 from mulligan.core.durations import Duration, seconds
-from mulligan.core.errors import NotFound, StoreAway, StoreBusy, TaskCancelled, TaskFailed, WaitTimeout, WindowInvalid
+from mulligan.core.errors import NotFound, ServerAway, StoreAway, StoreBusy, TaskCancelled, TaskFailed, WaitTimeout, WindowInvalid
 from mulligan.core.job import TERMINAL, Counts, JobStatus
 from mulligan.core.labels import PLAIN
 from mulligan.core.schedule import instant_ms
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-AWAY = (StoreAway, StoreBusy)
+AWAY = (StoreAway, StoreBusy, ServerAway)
 """What may pass by itself."""
 
 AWAY_S = 300.0

@@ -11,6 +11,7 @@ from mulligan.core.definition import Definition
 from mulligan.core.events import RetryMode
 from mulligan.core.job import Counts, FailureClass, ItemKey, JobStatus, Outcome, Reason
 from mulligan.core.submission import Submission
+from mulligan.core.trends import Every, Trend
 from mulligan.engine.asking import Plan
 from mulligan.engine.reading import WorkerView
 from mulligan.gateway.causes import Cause, CauseSample
@@ -261,6 +262,10 @@ class Gateway(Protocol):
 
     def cause_sample(self, id: str) -> CauseSample | None:
         """Return the newest failure of a cause; None where the details of all were removed."""
+        ...
+
+    def trends(self, every: Every, task: str | None, since: Any, until: Any) -> list[Trend]:
+        """Return the figures of each pipeline, and of all together, by day or ISO week; `since` and `until` are days."""
         ...
 
     def workers(self) -> list[WorkerView]:

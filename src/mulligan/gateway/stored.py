@@ -11,6 +11,7 @@ from mulligan.core.errors import NotFound
 from mulligan.core.job import Attempt as AttemptRow
 from mulligan.core.job import Counts, ItemKey, Job
 from mulligan.core.submission import Submission
+from mulligan.core.trends import Every, Trend
 from mulligan.engine.asking import Asker, Plan, Target
 from mulligan.engine.causes import CauseReading
 from mulligan.engine.commands import Commands
@@ -20,6 +21,7 @@ from mulligan.engine.finding import check_details, find_job, find_listed_job, mi
 from mulligan.engine.logs import log_page
 from mulligan.engine.reading import Reading, WorkerView, item_error, shown_status, worker_views
 from mulligan.engine.submitting import Submitting
+from mulligan.engine.trending import Trending
 from mulligan.gateway.causes import Cause, CauseSample, cause_of, sample_of
 from mulligan.gateway.interface import Act, Attempt, Ended, ItemFacts, ItemTold, JobFacts, JobTold, LogPage, LogPiece, at
 from mulligan.store.interface import Hints, Presence
@@ -40,6 +42,7 @@ class StoreGateway:
         commands: Commands,
         submitting: Submitting,
         reading: Reading,
+        trending: Trending,
         presence: Presence,
         asker: Callable[[str], Asker],
         close: Callable[[], None],
@@ -51,6 +54,7 @@ class StoreGateway:
         self._reading = reading
         self._presence = presence
         self._asker = asker
+        self._trending = trending
         self._causes = CauseReading(engine)
         self.close = close
 
@@ -161,6 +165,9 @@ class StoreGateway:
 
     def cause_sample(self, id: str) -> CauseSample | None:
         return sample_of(self._causes.sample(self._causes.cause(id)))
+
+    def trends(self, every: Every, task: str | None, since: Any, until: Any) -> list[Trend]:
+        return self._trending.read(every, task, since, until)
 
     def workers(self) -> list[WorkerView]:
         with self._engine.store.read() as session:
