@@ -136,13 +136,17 @@ class _Growth:
             "list of jobs by status": lambda: client.jobs(limit=100, status="FAILURE"),
             f"a job of {self._given.items:,} with its counts and its label": lambda: client.job(finished).label,
             "the same of one that waits for retries": lambda: client.job(retries).label,
-            "first 100 items of it": lambda: client.details({"job": finished}, 100),
-            "100 items from its middle on": lambda: client.details({"job": finished, "after": middle}, 100),
-            "100 failed items of a job": lambda: client.details({"job": failed, "status": "FAILURE"}, 100),
-            "100 failed items of any job": lambda: client.details({"status": "FAILURE"}, 100),
-            "100 items of a job by failure class": lambda: client.details({"job": failed, "failure_class": "PERMANENT"}, 100),
-            "the items of a job whose error names a row": lambda: client.details({"job": failed, "error": "row 99999"}, 100),
-            "an item by its key": lambda: client.details({"job": retries, "key": str(self._given.items - 1)}, 1),
+            "first 100 items of it": lambda: client.gateway.items({"job": finished}, 100),
+            "100 items from its middle on": lambda: client.gateway.items({"job": finished, "after": middle}, 100),
+            "100 failed items of a job": lambda: client.gateway.items({"job": failed, "status": "FAILURE"}, 100),
+            "100 failed items of any job": lambda: client.gateway.items({"status": "FAILURE"}, 100),
+            "100 items of a job by failure class": lambda: client.gateway.items(
+                {"job": failed, "failure_class": "PERMANENT"}, 100
+            ),
+            "the items of a job whose error names a row": lambda: client.gateway.items(
+                {"job": failed, "error": "row 99999"}, 100
+            ),
+            "an item by its key": lambda: client.gateway.items({"job": retries, "key": str(self._given.items - 1)}, 1),
             "an item explained": lambda: client.explain(f"{failed}-7"),
         }
         for what, read in reads.items():

@@ -66,3 +66,10 @@ def shared_place(postgres_url: str) -> Iterator[Callable[[], Place]]:
     """The same for a whole module."""
     with _places(postgres_url) as make:
         yield make
+
+
+@pytest.fixture(scope="session")
+def all_places(postgres_url: str) -> Iterator[Callable[[], Place]]:
+    """The same for all tests of a process."""
+    with _places(postgres_url) as make:
+        yield make

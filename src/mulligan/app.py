@@ -7,25 +7,30 @@ import json
 import os
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mulligan.config.rules import rules_of
-from mulligan.config.settings import FOLDER, Settings
+from mulligan.config.settings import FOLDER, Settings, check_store
 from mulligan.core.failure import RuleSet
 from mulligan.core.job import job_status
+from mulligan.engine.asking import Asker
 from mulligan.engine.bulk import Bulk
 from mulligan.engine.bulk_pages import BulkPages
 from mulligan.engine.clock import Chance, Clock, ServerClock, SystemClock, system_chance
 from mulligan.engine.commands import Commands
 from mulligan.engine.definitions import Definitions
 from mulligan.engine.engine import Engine
+from mulligan.engine.filters import text
 from mulligan.engine.keys import Keys, NewKey
 from mulligan.engine.logins import LoginOnce
 from mulligan.engine.reading import Reading
 from mulligan.engine.submitting import Submitting
 from mulligan.engine.trending import Trending
 from mulligan.engine.uploading import Uploading
+from mulligan.gateway.interface import Gateway
+from mulligan.gateway.stored import StoreGateway
 from mulligan.sdk.digest import source_digests
 from mulligan.sdk.ports import AMBIENT
 from mulligan.sdk.secret import hide_all
@@ -38,7 +43,7 @@ from mulligan.supervisor.chore import Chore
 from mulligan.supervisor.retention import retention_chore
 from mulligan.supervisor.safety import safety_chores
 from mulligan.supervisor.supervisor import Supervisor
-from mulligan.telemetry import Tell, hiding, silent
+from mulligan.telemetry import Tell, hiding, server_teller, silent
 from mulligan.worker.executors.bodies.executor import BodyExecutor
 from mulligan.worker.executors.interface import Executor
 from mulligan.worker.executors.process.executor import ProcessExecutor
@@ -65,6 +70,7 @@ class Services:
         self, settings: Settings, clock: Clock | None = None, chance: Chance = system_chance, *, make: bool = True
     ) -> None:
         """Open the store; without `make`, one that is not there yet is an error (StoreError) where it is on a server."""
+        check_store(settings)
         self.settings = settings
         self._database, self.presence, its_clock = _open(settings, make=make)
         self.store = Store(self._database)
@@ -99,10 +105,15 @@ class Services:
         """Listen for hints that a job has ended; None where there are none."""
         return self.presence.listen("waiter")
 
-    def has_worker(self, task: int) -> bool:
-        """Return whether a living worker has loaded a task."""
-        with self.store.read() as session:
-            return task in session.tasks.with_workers()
+    def asker(self, source: str, reason: str) -> Asker:
+        """Return who asks the store from this process, for its audit; raises ArgumentsInvalid for what is no reason."""
+        return Asker(whoami(), source, text(reason, "reason"))
+
+    def gateway(self, source: str = "python") -> Gateway:
+        """Return a client's gateway to the store; `source` is kept in the audit."""
+        asker = partial(self.asker, source)
+        reading, trending = self.reading, self.trending
+        return StoreGateway(self.engine, self.commands, self.submitting, reading, trending, self.presence, asker, self.close)
 
     def make_worker(
         self,
@@ -238,8 +249,21 @@ class Services:
         return json.dumps({"id": str(job.id), "run_id": job.run_id, "status": job_status(job.counts)})
 
 
+def server_gateway(settings: Settings, tell: Tell | None = None) -> Gateway:
+    """Return a client's gateway to the server that the settings name; raises ConfigError.
+
+    Nothing is sent yet. `tell` hears when a request has to wait for the server: whoever reads this process' log unless given.
+    """
+    from mulligan.gateway.address import address_of
+    from mulligan.gateway.server import ServerGateway
+
+    address = address_of(settings.server, settings.api_key, settings.request_timeout, insecure=settings.insecure)
+    return ServerGateway(address, tell or server_teller())
+
+
 def migrate(settings: Settings, tell: Callable[[str], None]) -> Migrated:
     """Bring the schema of a store up to date; raises StoreNewer, StoreBusy, StoreError."""
+    check_store(settings)
     if settings.sqlite_path is None:
         from mulligan.store import postgres_schema
         from mulligan.store.postgres import Place, conninfo, in_our_words, shown

@@ -67,6 +67,23 @@ def tries_teller() -> Tell:
     return tell
 
 
+def server_teller() -> Tell:
+    """Return a teller of requests that wait for a server: by the application's structlog where it has configured it, else lines.
+
+    The lines go to standard error: `waiting for the server at http://127.0.0.1:7878 for up to 60 s: Connection refused`.
+    """
+
+    def tell(event: str, **facts: Any) -> None:
+        import structlog
+
+        if structlog.is_configured():
+            structlog.get_logger("mulligan").warning(event, **facts)
+            return
+        _StandardError().msg(f"{event} at {facts['url']} for up to {facts['patience_s']:g} s: {facts['why']}")
+
+    return tell
+
+
 def _line_of_a_try(_logger: Any, _method: str, facts: Any) -> str:
     if facts["event"] == "succeeded":
         return f"success value: {facts['value']}"

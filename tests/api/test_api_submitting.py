@@ -49,7 +49,7 @@ class TestSubmitting:
         window = {"start": "2024-03-07", "end": "2024-03-08", "tz": "Europe/Zurich"}
         job = both.post("/api/jobs", {"task": "features", "window": window}, status=201)
         (item,) = both.get(f"/api/jobs/{job['id']}/work-items")["items"]
-        assert item["window"] == {"start": "2024-03-07T00:00:00+01:00", "end": "2024-03-08T00:00:00+01:00"}
+        assert item["window"] == {"start": "2024-03-07T00:00:00+01:00", "end": "2024-03-08T00:00:00+01:00", "tz": "Europe/Zurich"}
 
     @pytest.mark.parametrize(
         ("body", "status", "code"),

@@ -84,3 +84,23 @@ def checked(store: Path, *arguments: str, code: int = 0) -> str:
     done = cli(store, *arguments)
     assert done.returncode == code, done.stderr + done.stdout
     return done.stdout
+
+
+@contextmanager
+def serving(store: Path) -> Iterator[tuple[str, str]]:
+    """Have a server run on a store, in a thread of this process; gives its URL and a key."""
+    from mulligan.app import Services
+    from mulligan.config.settings import load_settings
+    from mulligan.core.access import Role
+    from mulligan.engine.keys import random_key
+    from mulligan.telemetry import silent
+
+    services = Services(load_settings(database=f"sqlite:///{store}", port=0))
+    own = random_key("tester", Role.OPERATOR)
+    api = services.make_api(silent, services.make_supervisor(), own)
+    api.start()
+    try:
+        yield api.url, own.text
+    finally:
+        api.stop()
+        services.close()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_harness import FLAKY, Result, Run, checked, until, working
+from cli_harness import FLAKY, Result, Run, checked, serving, until, working
 
 from mulligan.cli.main import main
 
@@ -63,10 +63,22 @@ def bare(outside: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 @pytest.fixture
-def mulligan(bare: Run, store: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def on_store(bare: Run, store: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The command line in this process, on a copy of the store."""
     monkeypatch.setenv("MULLIGAN_DATABASE", f"sqlite:///{store}")
     return bare
+
+
+@pytest.fixture(params=["store", "server"])
+def mulligan(request: pytest.FixtureRequest, bare: Run, store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """The command line in this process, on a copy of the store, or on a server of it."""
+    if request.param == "store":
+        yield request.getfixturevalue("on_store")
+        return
+    with serving(store) as (url, key):
+        monkeypatch.setenv("MULLIGAN_SERVER", url)
+        monkeypatch.setenv("MULLIGAN_API_KEY", key)
+        yield bare
 
 
 @pytest.fixture

@@ -24,12 +24,6 @@ DAYS = ("2024-01-01", "2024-01-02")
 def declared() -> None: ...
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _published(client: Client) -> None:
-    """Wait until the worker works: by then it has published its tasks."""
-    a_job(client)
-
-
 Call = Callable[[], Any]
 ALONE: dict[str, tuple[Call, str]] = {
     "delays is one number": (lambda: Retry(delays=5), "delays: expected a list"),  # type: ignore[arg-type]

@@ -78,7 +78,7 @@ def test_a_file_of_somebody_else_is_refused_and_left_alone(tmp_path: Path) -> No
     assert file.read_text() == "these are notes " * 100
 
 
-@pytest.mark.parametrize("url", ["mysql://host/db", "store.db", "http://localhost:7878", "sqlite://"])
+@pytest.mark.parametrize("url", ["mysql://host/db", "store.db", "ftp://localhost:7878", "sqlite://"])
 def test_what_is_no_store_is_refused_with_what_would_be(url: str) -> None:
     with pytest.raises(ConfigError, match="sqlite:///"):
         connect(url)
@@ -122,7 +122,7 @@ def test_jobs_are_found_by_what_they_are(client: Client) -> None:
     ):
         assert [each.id for each in client.jobs(limit=1, **filters)] == [job.id]
     assert client.jobs(label=("team", "none")) == []
-    assert job.row.labels == {"team": "ads"}
+    assert job.labels == {"team": "ads"}
 
 
 def test_work_items_are_found_by_what_happened_to_them(client: Client) -> None:

@@ -44,6 +44,7 @@ def test_a_work_item_shows_its_key_attempt_and_error(client: Client) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # of the kernel's own parts
+@pytest.mark.parametrize("client", ["sqlite"], indirect=True)
 def test_a_kernel_shows_a_job_and_replaces_what_it_shows_as_the_job_goes_on(client: Client, tmp_path: Path) -> None:
     job = client.map(client_tasks.add, range(3), args={"b": 1})
     url = client.services.settings.database

@@ -272,4 +272,4 @@ class Served:
 
 
 def _is_removed(job: Job[Any]) -> bool:
-    return job.refresh().row.pruned_ms is not None
+    return job.refresh().details_removed_at is not None

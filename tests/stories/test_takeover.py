@@ -144,6 +144,6 @@ def test_what_a_task_submits_is_stored_whole_however_much_it_is(world: World) ->
     worker = world.worker(lease=1)
     inner = world.client.job(world.client.submit(story_tasks.submits_many, 12_000).result())
     assert inner.counts.total == 12_000
-    assert inner.row.sealed
+    assert inner.label == "Waiting (scheduled, due in 60 minutes)", "and not being submitted"
     assert world.instances() == 1, worker.said
     world.check()

@@ -26,8 +26,8 @@ def test_jobs_run_to_their_end_on_the_schedule_of_their_policy(kept: MemoryStore
     kept.fail(ingest, "503*2,timeout")
     assert kept.run_until_quiet(ingest) == 4
     item = job.work_items()[0]
-    began = [each.row.claimed_ms for each in item.attempts()]
-    assert [(each - began[0]) / 1000 for each in began] == [0, 300, 675, 1125]
+    began = [each.claimed_at for each in item.attempts()]
+    assert [(each - began[0]).total_seconds() for each in began] == [0, 300, 675, 1125]
     assert job.refresh().result() == 3
     assert did.count("download a.csv") == 1
 
@@ -70,8 +70,8 @@ def test_snoozes_and_timeouts_pass_their_time(kept: MemoryStore) -> None:
     late = nightly.submit()
     kept.fail(nightly, "timeout")
     kept.run_until_quiet(nightly)
-    first = late.work_items()[0].attempts()[0].row
-    assert (first.ended_ms - first.claimed_ms, first.failure_class) == (900_000, "TIMEOUT")
+    first = late.work_items()[0].attempts()[0]
+    assert ((first.ended_at - first.claimed_at).total_seconds(), first.failure_class) == (900.0, "TIMEOUT")
 
 
 def test_what_is_not_named_or_paused_stays_where_it_is(kept: MemoryStore) -> None:

@@ -10,15 +10,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from mulligan.api.errors import PROBLEM_JSON, Forbidden, Problem
+from mulligan.api.errors import PROBLEM_JSON, Problem
 from mulligan.core.access import Principal, Role
-from mulligan.core.errors import MulliganError, NotFound
+from mulligan.core.errors import Forbidden, MulliganError, NotFound
 from mulligan.core.job import ItemKey, Job
 from mulligan.engine.asking import Asker
 from mulligan.engine.calling import root_of
 from mulligan.engine.engine import Engine
 from mulligan.engine.filters import text
-from mulligan.engine.finding import check_details, find_listed_job, missing_item
+from mulligan.engine.finding import find_listed_job, missing_item
 from mulligan.engine.keys import Keys, NewKey, digest_of
 from mulligan.engine.logins import Logins
 
@@ -160,8 +160,8 @@ class Sight:
     def item(self, caller: Principal, key: ItemKey) -> None:
         """Raise NotFound where there is no such work item."""
         with self._engine.store.read() as session:
-            check_details(session, key.job)
-            if not session.items.read([key]):
+            job = session.jobs.read(key.job)
+            if job is None or job.pruned_ms is not None or not session.items.read([key]):
                 raise missing_item(session, key)
             if not caller.sees(self._owner(session, key)):
                 raise NotFound(f"there is no work item {key}")

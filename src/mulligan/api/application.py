@@ -19,6 +19,7 @@ from mulligan.api.guard import Before, Guard
 from mulligan.api.items import ItemRoutes
 from mulligan.api.jobs import JobRoutes
 from mulligan.api.logins import LoginRoutes
+from mulligan.api.matching import MatchingRoutes
 from mulligan.api.metrics import MetricRoutes
 from mulligan.api.operations import OperationRoutes
 from mulligan.api.overview import OverviewRoutes
@@ -117,6 +118,7 @@ def _made(served: Served, pages: Pages | None, parts: _Parts) -> FastAPI:
         JobRoutes(served),
         ItemRoutes(served),
         OperationRoutes(served),
+        MatchingRoutes(served),
         OverviewRoutes(served),
         SummaryRoutes(served),
         CauseRoutes(served),

@@ -33,6 +33,13 @@ class PipelineCause(BaseModel):
         )
 
 
+class Part(BaseModel):
+    """Something that all failures of a cause have in common."""
+
+    what: str = Field(examples=["error type"])
+    value: str = Field(examples=["KeyError"])
+
+
 class Cause(BaseModel):
     """A root cause: failures that have in common what they came from."""
 
@@ -45,17 +52,12 @@ class Cause(BaseModel):
     pipelines: list[PipelineCause] = Field(description="Where it was seen, the one with its last failure first.")
     first_seen_at: datetime
     last_seen_at: datetime
+    version: int = Field(description="Of the way in which it was made of these parts.")
+    why: list[Part] = Field(description="What its failures have in common.")
 
     @classmethod
     def of(cls, view: CauseView) -> Self:
         return cls(**_cause(view))
-
-
-class Part(BaseModel):
-    """Something that all failures of a cause have in common."""
-
-    what: str = Field(examples=["error type"])
-    value: str = Field(examples=["KeyError"])
 
 
 class CauseSample(BaseModel):
@@ -82,20 +84,13 @@ class CauseSample(BaseModel):
 
 
 class CauseDetail(Cause):
-    """A root cause, with why failures are counted as it, and one of them."""
+    """A root cause, and one of its failures."""
 
-    version: int = Field(description="Of the way in which it was made of these parts.")
-    why: list[Part]
     sample: CauseSample | None
 
     @classmethod
     def with_sample(cls, view: CauseView, sample: Sample | None) -> Self:
-        return cls(
-            **_cause(view),
-            version=view.first.version,
-            why=[Part(what=what, value=value) for what, value in view.parts],
-            sample=None if sample is None else CauseSample.of(sample),
-        )
+        return cls(**_cause(view), sample=None if sample is None else CauseSample.of(sample))
 
 
 def _cause(view: CauseView) -> dict[str, Any]:
@@ -109,4 +104,6 @@ def _cause(view: CauseView) -> dict[str, Any]:
         "pipelines": [PipelineCause.of(row) for row in view.rows],
         "first_seen_at": time_of(view.first.first_ms),
         "last_seen_at": time_of(view.newest.last_ms),
+        "version": view.first.version,
+        "why": [Part(what=what, value=value) for what, value in view.parts],
     }

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from mulligan.core.errors import (
     ArgumentsInvalid,
     ConfigError,
+    Forbidden,
     MulliganError,
     NotFound,
     Refused,
@@ -53,12 +54,6 @@ class RequestRefused(Exception):
     def __init__(self, status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(detail)
         self.status, self.code, self.detail, self.headers = status, code, detail, headers or {}
-
-
-class Forbidden(MulliganError):
-    """The key may not do this."""
-
-    code = "forbidden"
 
 
 class KeyReused(MulliganError):

@@ -11,10 +11,10 @@ from fastapi.responses import StreamingResponse
 
 from mulligan.api.access import Caller, Routes, Sight, asker_of
 from mulligan.api.acting import Acting, Command
-from mulligan.api.models import Attempt, Done, Explanation, Page, Total, WorkItem
+from mulligan.api.models import Attempt, Counts, Done, Explanation, LogPage, Page, Total, WorkItem
 from mulligan.api.pages import Cursor, Limit, cursor, place
 from mulligan.api.replies import Key, Replies
-from mulligan.api.requests import Action, OverwriteItem, WorkItemIds
+from mulligan.api.requests import ActOnItem, OverwriteItem, WorkItemIds
 from mulligan.api.served import Served
 from mulligan.core.access import Role
 from mulligan.core.errors import NotFound
@@ -22,6 +22,7 @@ from mulligan.core.job import FailureClass, ItemKey, JobStatus
 from mulligan.engine.asking import Target
 from mulligan.engine.by_ids import known_keys, retry_those_that_can
 from mulligan.engine.ids import parse_item_id
+from mulligan.engine.logs import log_page
 from mulligan.engine.reading import Reading
 
 STATUSES = Annotated[list[JobStatus] | None, Query(max_length=6, description="Those in one of these; may be repeated.")]
@@ -31,6 +32,9 @@ KEY = Annotated[str | None, Query(max_length=200, description="The one of a key 
 WINDOW = Annotated[str | None, Query(max_length=64, description="A moment; without a zone in UTC.", examples=["2024-03-07"])]
 ERROR = Annotated[str | None, Query(max_length=500, description="Those with a text in their error.")]
 Place = Annotated[int | None, Query(ge=1, le=1_000_000_000, description="The `place` of one attempt; all of them if not given.")]
+After = Annotated[
+    str | None, Query(max_length=40, pattern=r"^[0-9]+\.[0-9]+$", description="`next` of the page before.", examples=["3.0"])
+]
 Type = Annotated[Literal["restart", "recover"], Query(description="Begin anew, or go on from the checkpoints.")]
 
 
@@ -65,8 +69,10 @@ class ItemRoutes:
         routes.get(f"{one}/attempts", Role.VIEWER, response_model=Page[Attempt], **here)(self.list_attempts)
         texts = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "The output."}}
         routes.get(f"{one}/logs", Role.VIEWER, response_class=Response, responses=texts, **here)(self.get_logs)
+        routes.get(f"{one}/logs/pieces", Role.VIEWER, response_model=LogPage, **here)(self.list_log_pieces)
         routes.get(f"{one}/explain", Role.VIEWER, response_model=Explanation, **here)(self.explain_work_item)
         routes.get(f"{one}/calls", Role.VIEWER, response_model=Page[WorkItem], **here)(self.list_calls)
+        routes.get(f"{one}/call-counts", Role.VIEWER, response_model=Counts, **here)(self.count_calls)
         for path, act in (
             ("cancel", self.cancel_work_item),
             ("retry", self.retry_work_item),
@@ -78,6 +84,7 @@ class ItemRoutes:
     def list_work_items(
         self,
         caller: Caller,
+        ids: Annotated[list[str] | None, Query(max_length=100, description="Those of these ids; may be repeated.")] = None,
         job: Annotated[str | None, Query(max_length=20)] = None,
         parent: Annotated[str | None, Query(max_length=40, description="Calls of the workflow of this work item.")] = None,
         status: STATUSES = None,
@@ -96,6 +103,7 @@ class ItemRoutes:
         if parent is not None:
             self._sight.item(caller, parse_item_id(parent))
         given = {
+            "ids": ids,
             "job": job,
             "parent": parent,
             "status": status,
@@ -150,33 +158,50 @@ class ItemRoutes:
         id: str,
         status: STATUSES = None,
         failure_class: CLASSES = None,
+        task: Annotated[str | None, Query(max_length=200)] = None,
+        key: KEY = None,
         error: ERROR = None,
         limit: Limit = 100,
         after: Annotated[Cursor, Query(alias="cursor")] = None,
     ) -> Page[WorkItem]:
         """List what a workflow has called since it was begun or restarted last; nothing of any other task."""
-        key, reading = self._seen(caller, id), self._served.reading
+        caller_key, reading = self._seen(caller, id), self._served.reading
         with self._served.engine.store.read() as session:
-            job = session.calls.jobs([reading.item(key).detail.item]).get(key)
+            job = session.calls.jobs([reading.item(caller_key).detail.item]).get(caller_key)
         if job is None:
             return Page(items=[])
-        given = {"job": job, "status": status, "failure_class": failure_class, "error": error}
+        given = {"job": job, "status": status, "failure_class": failure_class, "task": task, "key": key, "error": error}
         return list_items(reading, given, limit, after)
 
+    def count_calls(self, caller: Caller, id: str) -> Counts:
+        """Count the calls of a workflow, those that `/calls` lists, by their statuses."""
+        item = self._served.reading.item(self._seen(caller, id)).detail.item
+        with self._served.engine.store.read() as session:
+            return Counts.of(self._served.reading.call_counts(session, item))
+
+    def list_log_pieces(self, caller: Caller, id: str, after: After = None) -> LogPage:
+        """Return up to a thousand pieces of what the attempts wrote: by which attempt, and when.
+
+        Go on with `after`, the `next` of the page before, until it is null; later again with the last one, to follow.
+        """
+        key = self._seen(caller, id)
+        with self._served.engine.store.read() as session:
+            return LogPage.of(*log_page(session, key, after))
+
     def cancel_work_item(
-        self, request: Request, caller: Caller, id: str, body: Action | None = None, key: Key = None
+        self, request: Request, caller: Caller, id: str, body: ActOnItem | None = None, key: Key = None
     ) -> Response:
         """Cancel a work item."""
         return self._act(request, caller, id, body, key, self._served.commands.cancel)
 
     def retry_work_item(
-        self, request: Request, caller: Caller, id: str, type: Type = "recover", body: Action | None = None, key: Key = None
+        self, request: Request, caller: Caller, id: str, type: Type = "recover", body: ActOnItem | None = None, key: Key = None
     ) -> Response:
         """Retry a work item that failed or was cancelled."""
         return self._act(request, caller, id, body, key, partial(self._served.commands.retry, mode=type))
 
     def retry_work_item_now(
-        self, request: Request, caller: Caller, id: str, body: Action | None = None, key: Key = None
+        self, request: Request, caller: Caller, id: str, body: ActOnItem | None = None, key: Key = None
     ) -> Response:
         """Make a work item due at once that waits for its next attempt."""
         return self._act(request, caller, id, body, key, self._served.commands.retry_now)
@@ -203,8 +228,12 @@ class ItemRoutes:
 
         return self._replies.once(request, key, act, lambda total: Total(total=total))
 
-    def _act(self, request: Request, caller: Caller, id: str, body: Action | None, key: str | None, command: Command) -> Response:
-        return self._acting.do(request, Target(items=(self._seen(caller, id),)), body or Action(), key, command)
+    def _act(
+        self, request: Request, caller: Caller, id: str, body: ActOnItem | None, key: str | None, command: Command
+    ) -> Response:
+        asked = body or ActOnItem()
+        seen = () if asked.generation is None else (asked.generation,)
+        return self._acting.do(request, Target(items=(self._seen(caller, id),), generations=seen), asked, key, command)
 
     def _seen(self, caller: Caller, id: str) -> ItemKey:
         key = parse_item_id(id)

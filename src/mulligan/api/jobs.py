@@ -107,15 +107,22 @@ class JobRoutes:
         task: Annotated[str | None, Query(max_length=200)] = None,
         run_id: Annotated[str | None, Query(max_length=200)] = None,
         label: Label = None,
+        before: Annotated[str | None, Query(max_length=20, description="Those that are older than a job.")] = None,
         limit: Limit = 100,
         after: Annotated[Cursor, Query(alias="cursor")] = None,
     ) -> Page[Job]:
         """List jobs, newest first."""
-        given = {"status": status, "task": task, "run_id": run_id, "label": None if label is None else _label(label)}
+        given = {
+            "status": status,
+            "task": task,
+            "run_id": run_id,
+            "label": None if label is None else _label(label),
+            "before": before,
+        }
         filters = job_filters(given) | self._sight.filters(caller)
         found = place(after, filters, 1)
-        before = {} if found is None else {"before": found[0]}
-        views = self._served.reading.jobs({**filters, **before}, limit)
+        further = {} if found is None else {"before": found[0]}
+        views = self._served.reading.jobs({**filters, **further}, limit)
         following = cursor((views[-1].row.id,), filters) if len(views) == limit else None
         return Page(items=[Job.of(each) for each in views], next=following)
 

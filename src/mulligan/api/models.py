@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Generic, Self, TypeVar
 
@@ -13,6 +14,7 @@ from mulligan.core.job import WAITING, FailureClass, JobStatus, Outcome, Reason
 from mulligan.core.job import Attempt as AttemptRow
 from mulligan.core.job import Counts as CountsRow
 from mulligan.engine.asking import Plan
+from mulligan.engine.logs import Piece
 from mulligan.engine.reading import ItemView, JobView, WorkerView
 from mulligan.sdk.window import Window as Range
 from mulligan.store.rows import AuditRow, TaskRow
@@ -48,6 +50,7 @@ class Window(BaseModel):
 
     start: datetime = Field(examples=["2024-03-07T00:00:00Z"])
     end: datetime = Field(examples=["2024-03-08T00:00:00Z"])
+    tz: str = Field(description="Name of the time zone that it is of.", examples=["UTC"])
 
 
 class Job(BaseModel):
@@ -57,6 +60,7 @@ class Job(BaseModel):
     task: str = Field(examples=["features"])
     run_id: str = Field(examples=["20240307T030000Z-4be1c09af2d3"])
     kind: str = Field(examples=["backfill"])
+    tz: str = Field(description="Name of the time zone of its windows.", examples=["UTC"])
     status: JobStatus
     label: str = Field(examples=["Retrying (in 5 minutes)"])
     progress: float = Field(description="Per cent.", examples=[96.8])
@@ -77,6 +81,7 @@ class Job(BaseModel):
             task=row.task_name,
             run_id=row.run_id,
             kind=row.kind,
+            tz=row.tz,
             status=view.status,
             label=view.label,
             progress=round(view.progress, 1),
@@ -204,6 +209,26 @@ class Attempt(BaseModel):
         )
 
 
+class LogPiece(BaseModel):
+    """A piece of what an attempt wrote."""
+
+    place: int = Field(description="Of the attempt, from 1; the one that runs is the last.")
+    at: datetime
+    text: str
+
+
+class LogPage(BaseModel):
+    """Pieces of a log. `next` goes on after them, also with what is written later; null where there is nothing (yet)."""
+
+    items: list[LogPiece]
+    next: str | None = Field(examples=["3.0"])
+
+    @classmethod
+    def of(cls, pieces: Sequence[Piece], following: str | None) -> Self:
+        found = [LogPiece(place=each.place, at=time_of(each.at_ms), text=each.text) for each in pieces]
+        return cls(items=found, next=following)
+
+
 class Explanation(BaseModel):
     """Why a work item is in the state it is in, a line for each fact."""
 
@@ -283,6 +308,7 @@ class Pipeline(BaseModel):
     paused_at: datetime | None
     has_worker: bool = Field(description="Whether a living worker has loaded it.")
     takes_window: bool
+    window: str | None = Field(description="Name of the parameter that takes the window.")
     parameters: dict[str, Any] = Field(description="JSON Schema of its arguments by name.")
     timeout_s: float | None
     offline: bool | None
@@ -300,6 +326,7 @@ class Pipeline(BaseModel):
             paused_at=_maybe(row.paused_ms),
             has_worker=has_worker,
             takes_window=definition.window is not None,
+            window=definition.window,
             parameters=json.loads(definition.parameters),
             timeout_s=definition.timeout_s,
             offline=definition.offline,
@@ -393,7 +420,7 @@ class Ready(BaseModel):
 def window_of(start_ms: int, end_ms: int, tz: str) -> Window:
     """Return a window, shown in a time zone."""
     found = Range.of_ms(start_ms, end_ms, tz)
-    return Window(start=found.start, end=found.end)
+    return Window(start=found.start, end=found.end, tz=tz)
 
 
 def time_of(ms: int) -> datetime:

@@ -35,6 +35,7 @@ class OverviewRoutes:
         """Register the routes."""
         pipelines, store = ["pipelines"], ["store"]
         routes.get("/api/pipelines", Role.VIEWER, response_model=Page[Pipeline], tags=pipelines)(self.list_pipelines)
+        routes.get("/api/pipelines/{name}", Role.VIEWER, response_model=Pipeline, tags=pipelines)(self.get_pipeline)
         for act in (self.pause_pipeline, self.resume_pipeline):
             path = f"/api/pipelines/{{name}}/{act.__name__.partition('_')[0]}"
             routes.post(path, Role.OPERATOR, response_model=Paused, tags=pipelines)(act)
@@ -57,6 +58,15 @@ class OverviewRoutes:
             ]
         more = len(rows) > limit
         return Page(items=page, next=cursor((rows[limit - 1].id,), {"list": "pipelines"}) if more else None)
+
+    def get_pipeline(self, caller: Caller, name: str) -> Pipeline:
+        """Return a task or workflow as it is published."""
+        definitions = self._served.engine.definitions
+        with self._served.engine.store.read() as session:
+            found, definition = definitions.current(session, self._sight.task(caller, text(name, "name")))
+            row = session.tasks.by_id(found.task)
+            assert row is not None  # noqa: S101 - just found
+            return Pipeline.of(row, definition, has_worker=row.id in session.tasks.with_workers())
 
     def pause_pipeline(
         self, request: Request, caller: Caller, name: str, body: Reasoned | None = None, key: Key = None

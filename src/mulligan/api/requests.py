@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from mulligan.core.job import FailureClass, JobStatus
 from mulligan.core.shown import shown
 
 MAX_IDS = 10_000
@@ -39,18 +40,65 @@ class Action(Body):
     dry_run: Annotated[bool, Field(strict=True)] = False
 
 
-class OverwriteItem(Action):
+class ActOnItem(Action):
+    """Something asked for of one work item."""
+
+    generation: Annotated[int, Field(ge=1, le=2**31, strict=True)] | None = Field(
+        default=None, description="In which the asker saw it: one that has moved on since is left alone."
+    )
+
+
+class OverwriteAny(Action):
     """Whether a risk is accepted."""
 
     accept_risk: Annotated[bool, Field(strict=True)] = False
     forward: Annotated[bool, Field(strict=True, description="Also the later windows that were written since, in order.")] = False
 
 
-class Overwrite(OverwriteItem):
+class OverwriteItem(OverwriteAny, ActOnItem):
+    """Whether a risk is accepted, of one work item."""
+
+
+class Overwrite(OverwriteAny):
     """Which windows are run again, and whether a risk is accepted."""
 
     start: Annotated[Text, Field(max_length=64)] | None = Field(default=None, examples=["2024-03-01"])
     end: Annotated[Text, Field(max_length=64)] | None = Field(default=None, examples=["2024-03-08"])
+
+
+class Matching(Body):
+    """Which work items are meant: all that match everything that is given."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"task": "features", "status": ["FAILURE"], "error": "no such table"}]}
+    )
+
+    job: Annotated[str, Field(max_length=20)] | None = None
+    parent: Annotated[str, Field(max_length=40)] | None = Field(
+        default=None, description="Calls of the workflow of this work item."
+    )
+    ids: list[Annotated[str, Field(max_length=40)]] | None = Field(default=None, max_length=MAX_IDS)
+    status: list[JobStatus] | None = Field(default=None, max_length=6)
+    task: Name | None = None
+    failure_class: FailureClass | None = None
+    cause: Name | None = None
+    run_id: Name | None = None
+    key: Name | None = None
+    window_start: Annotated[Text, Field(max_length=64)] | None = Field(default=None, examples=["2024-03-01"])
+    window_end: Annotated[Text, Field(max_length=64)] | None = None
+    error: Annotated[Text, Field(min_length=1, max_length=500)] | None = Field(
+        default=None, description="Those with a text in their error."
+    )
+
+
+class ActOnMatching(Action):
+    """Something asked for of all work items that match."""
+
+    filter: Matching
+
+
+class OverwriteMatching(OverwriteAny, ActOnMatching):
+    """Whether a risk is accepted, of all work items that match."""
 
 
 class Reasoned(Body):
@@ -98,19 +146,20 @@ class WorkItemIds(Body):
     work_item_ids: list[Annotated[str, Field(max_length=200)]] = Field(max_length=MAX_IDS)
 
 
-class Item(Body):
-    """A work item to be: its arguments by name, over those that all share; its key, by default its number."""
-
-    key: Name | None = None
-    args: dict[Text, Any] = Field(default_factory=dict)
-
-
 class OneWindow(Body):
     """The window of a single work item. A moment without a zone is in `tz`."""
 
     start: Annotated[Text, Field(max_length=64)] = Field(examples=["2024-03-07"])
     end: Annotated[Text, Field(max_length=64)] = Field(examples=["2024-03-08"])
     tz: Annotated[Text, Field(max_length=64)] = "UTC"
+
+
+class Item(Body):
+    """A work item to be: its arguments by name, over those that all share; its key, by default its number or its window's."""
+
+    key: Name | None = None
+    args: dict[Text, Any] = Field(default_factory=dict)
+    window: OneWindow | None = Field(default=None, description="Of a task that takes one. All of a job are of one time zone.")
 
 
 class Backfill(OneWindow):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from mulligan.api.requests import Chunk, NewJob, OneWindow
+from mulligan.api.requests import Chunk, Item, NewJob, OneWindow
 from mulligan.core.definition import Definition
 from mulligan.core.errors import ArgumentsInvalid
 from mulligan.core.schedule import instant_ms
@@ -24,7 +25,8 @@ def submission_of(definition: Definition, body: NewJob, run_id: str | None) -> S
         raise ArgumentsInvalid(f"give {ways[0]} or {ways[1]}, not both")
     options = _options(body, run_id)
     if body.items is not None:
-        return named_items(definition, ((each.key, each.args) for each in body.items), body.args, options)
+        made = ((each.key, each.args, None if each.window is None else _window(each.window)) for each in body.items)
+        return named_items(definition, made, body.args, options)
     if body.backfill is not None:
         asked = body.backfill
         return named_range(
@@ -44,15 +46,22 @@ def submission_of(definition: Definition, body: NewJob, run_id: str | None) -> S
 
 def chunk_of(opened: Opened, chunk: Chunk) -> list[NewItem]:
     """Return the work items of a chunk; raises ArgumentsInvalid."""
-    items = ((each.key, each.args) for each in chunk.items)
+    _refuse_windows(chunk.items)
+    items = ((each.key, each.args, None) for each in chunk.items)
     return list(named_items(opened.definition, items, opened.arguments, Options(), first=chunk.first).items)
 
 
 def _begun(definition: Definition, body: NewJob, run_id: str | None) -> Submission:
     """Return the first part of a job that comes in chunks."""
-    if body.window is not None or body.backfill is not None:
+    _refuse_windows(body.items or ())
+    if definition.window is not None or body.window is not None or body.backfill is not None:
         raise ArgumentsInvalid("what comes in chunks has items: a window or a backfill is submitted at once, however long it is")
-    return named_items(definition, ((each.key, each.args) for each in body.items or ()), body.args, _options(body, run_id))
+    return named_items(definition, ((each.key, each.args, None) for each in body.items or ()), body.args, _options(body, run_id))
+
+
+def _refuse_windows(items: Iterable[Item]) -> None:
+    if any(each.window is not None for each in items):
+        raise ArgumentsInvalid("what comes in chunks has no windows: submit these in several jobs, or as a backfill")
 
 
 def _options(body: NewJob, run_id: str | None) -> Options:
@@ -77,5 +86,9 @@ def _with_window(definition: Definition, args: dict[str, Any], window: OneWindow
         raise ArgumentsInvalid(f"task {definition.name!r}: give its window as `window`, beside args")
     if window is None:
         raise ArgumentsInvalid(f"task {definition.name!r} takes a Window: give `window`, or submit a backfill")
-    start_ms, end_ms = (instant_ms(getattr(window, name), window.tz, name) for name in ("start", "end"))
-    return {**args, definition.window: Window.of_ms(start_ms, end_ms, window.tz)}
+    return {**args, definition.window: _window(window)}
+
+
+def _window(asked: OneWindow) -> Window:
+    start_ms, end_ms = (instant_ms(getattr(asked, name), asked.tz, name) for name in ("start", "end"))
+    return Window.of_ms(start_ms, end_ms, asked.tz)

@@ -11,9 +11,9 @@ from mulligan.cli import documents, parsing
 from mulligan.cli.shell import Shell, command
 from mulligan.cli.table import Cell, Column, cut
 from mulligan.cli.words import ago, items, moment
-from mulligan.client.causes import Cause
 from mulligan.core.job import FailureClass
 from mulligan.core.plain import one_line, without_control
+from mulligan.gateway.causes import Cause
 
 Limit = Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="How many at most, the one seen last first.")]
 
@@ -66,7 +66,7 @@ def causes(
 
 
 def _list(shell: Shell, found: list[Cause]) -> None:
-    now_ms = shell.client.services.clock.now_ms()
+    now_ms = shell.client.gateway.now_ms()
     columns = (
         Column("CAUSE", fixed=True),
         Column("CLASS", fixed=True),
@@ -91,7 +91,7 @@ def _show(shell: Shell, id: str) -> None:
     if shell.as_json:
         shell.document(documents.of_cause(cause, sample, whole=True))
         return
-    now_ms = shell.client.services.clock.now_ms()
+    now_ms = shell.client.gateway.now_ms()
     shell.say(cut(f"Cause {cause.id}  {_titled(cause)}", shell.console.width))
     shell.say(f"class      {cause.failure_class}")
     for name, seen in (("first seen", cause.first_seen), ("last seen", cause.last_seen)):

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mulligan.cli import acting, bulk, causes, keys, looking, reading, rehearsing, running, submitting, trending
-from mulligan.cli.shell import Database, Namespace
+from mulligan.cli.shell import Database, Namespace, Server
 
 
 def build() -> typer.Typer:
@@ -36,10 +36,11 @@ def _print_version(asked: bool) -> None:
 def _everywhere(
     ctx: typer.Context,
     database: Database = None,
+    server: Server = None,
     namespace: Namespace = None,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
     ] = False,
 ) -> None:
     """Mulligan runs the jobs of data and ML pipelines and takes care of what goes wrong."""
-    ctx.obj = {"database": database, "namespace": namespace}
+    ctx.obj = {"database": database, "server": server, "namespace": namespace}

@@ -7,41 +7,42 @@ from dataclasses import asdict
 from typing import Any
 
 from mulligan.cli.words import by_status, iso
-from mulligan.client.causes import Cause, CauseSample
-from mulligan.client.items import Attempt, WorkItem
+from mulligan.client import Attempt
+from mulligan.client.items import WorkItem
 from mulligan.client.job import Job
 from mulligan.engine.asking import Plan
 from mulligan.engine.verify import Finding
+from mulligan.gateway.causes import Cause, CauseSample
 from mulligan.store.rows import AuditRow
 
 
 def of_job(job: Job[Any]) -> dict[str, Any]:
     """Return a job as a document."""
-    row = job.row
+    counts = job.counts
     return {
         "id": job.id,
         "task": job.task,
         "run_id": job.run_id,
-        "kind": row.kind,
+        "kind": job.kind,
         "status": str(job.status),
         "label": job.label,
         "progress": round(job.progress, 1),
-        "counts": {"total": row.counts.total} | {str(status): count for status, count in by_status(row.counts).items()},
-        "labels": row.labels,
-        "cancel_requested": row.cancel_ms is not None,
+        "counts": {"total": counts.total} | {str(status): count for status, count in by_status(counts).items()},
+        "labels": job.labels,
+        "cancel_requested": job.cancel_requested,
         "error_message": job.error_message,
-        "created_at": iso(row.created_ms),
-        "ended_at": iso(row.ended_ms),
-        "details_removed_at": iso(row.pruned_ms),
+        "created_at": iso(job.created_at),
+        "ended_at": iso(job.ended_at),
+        "details_removed_at": iso(job.details_removed_at),
     }
 
 
 def of_item(item: WorkItem) -> dict[str, Any]:
     """Return a work item as a document, without its attempts."""
-    row, window = item.row, item.window
+    window = item.window
     return {
         "id": item.id,
-        "job": str(row.job),
+        "job": item.job_id,
         "task": item.task,
         "parent": item.parent,
         "key": item.key,
@@ -57,17 +58,16 @@ def of_item(item: WorkItem) -> dict[str, Any]:
         "error_message": item.error_message,
         "result": item.result,
         "progress": round(item.progress, 1),
-        "due_at": item.due_at and item.due_at.isoformat(timespec="milliseconds"),
+        "due_at": iso(item.due_at),
         "worker": item.worker,
         "safe_to_retry": item.safe_to_retry,
-        "created_at": iso(row.created_ms),
-        "ended_at": iso(row.ended_ms),
+        "created_at": iso(item.created_at),
+        "ended_at": iso(item.ended_at),
     }
 
 
 def of_attempt(place: int, attempt: Attempt) -> dict[str, Any]:
     """Return an ended attempt as a document; `place` counts the item's attempts from 1."""
-    row = attempt.row
     return {
         "place": place,
         "generation": attempt.generation,
@@ -81,12 +81,12 @@ def of_attempt(place: int, attempt: Attempt) -> dict[str, Any]:
         "decision": str(attempt.decision),
         "delay_s": attempt.delay_s,
         "charged": attempt.charged,
-        "claimed_at": iso(row.claimed_ms),
-        "started_at": iso(row.started_ms),
-        "ended_at": iso(row.ended_ms),
-        "rows": row.rows,
-        "exit_code": row.exit_code,
-        "signal": row.signal,
+        "claimed_at": iso(attempt.claimed_at),
+        "started_at": iso(attempt.started_at),
+        "ended_at": iso(attempt.ended_at),
+        "rows": attempt.rows,
+        "exit_code": attempt.exit_code,
+        "signal": attempt.signal,
     }
 
 

@@ -21,9 +21,9 @@ Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     group = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Keys by which programs and people use the API.")
-    command(group, "keys create --role operator --name ann")(create)
-    command(group, "keys list")(list_)
-    command(group, "keys revoke ann")(revoke)
+    command(group, "keys create --role operator --name ann", stored=True)(create)
+    command(group, "keys list", stored=True)(list_)
+    command(group, "keys revoke ann", stored=True)(revoke)
     app.add_typer(group, name="keys")
 
 
@@ -85,7 +85,7 @@ def list_(
         shell.say("There are no keys yet.")
         shell.next("mulligan keys create --role operator --name NAME")
         return
-    now_ms = shell.client.services.clock.now_ms()
+    now_ms = shell.client.gateway.now_ms()
     columns = (Column("ID", fixed=True), Column("NAME"), Column("ROLE", fixed=True), Column("PIPELINES"), Column("MADE"))
     table: list[list[Cell]] = []
     for each in rows:

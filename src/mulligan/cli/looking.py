@@ -9,9 +9,8 @@ import typer
 from mulligan.cli import documents, parsing
 from mulligan.cli.shell import Shell, command
 from mulligan.cli.table import Cell, Column
-from mulligan.cli.words import STYLES, ago, iso
+from mulligan.cli.words import STYLES, ago, iso, milliseconds
 from mulligan.core.job import JobStatus
-from mulligan.engine.reading import worker_views
 
 STATUS_HELP = f"Only these ({', '.join(JobStatus)}); may be repeated."
 Limit = Annotated[int, typer.Option(metavar="N", min=1, max=500, help="How many at most, newest first.")]
@@ -22,8 +21,8 @@ def add_to(app: typer.Typer) -> None:
     command(app, "jobs --status FAILURE --label team=ads")(jobs)
     command(app, "workers")(workers)
     command(app, "audit --limit 20")(audit)
-    command(app, "verify")(verify)
-    command(app, "migrate --database postgresql://db.example/pipelines")(migrate)
+    command(app, "verify", stored=True)(verify)
+    command(app, "migrate --database postgresql://db.example/pipelines", stored=True)(migrate)
 
 
 def jobs(
@@ -47,7 +46,7 @@ def jobs(
         shell.say("No job matches." if some else "No jobs yet.")
         shell.next("mulligan jobs" if some else "mulligan submit TASK KEY=VALUE")
         return
-    now_ms = shell.client.services.clock.now_ms()
+    now_ms = shell.client.gateway.now_ms()
     columns = (
         Column("ID", fixed=True),
         Column("TASK"),
@@ -61,7 +60,7 @@ def jobs(
         counts = job.counts
         failed: Cell = (f"{counts.failure:,}", "red") if counts.failure else "0"
         done = f"{counts.ended:,}/{counts.total:,}"
-        rows.append([job.id, job.task, (job.label, STYLES[job.status]), done, failed, ago(job.row.created_ms, now_ms)])
+        rows.append([job.id, job.task, (job.label, STYLES[job.status]), done, failed, ago(milliseconds(job.created_at), now_ms)])
     shell.table(columns, rows)
     shell.next(f"mulligan show {found[0].id}")
 
@@ -71,9 +70,7 @@ def workers(
     everyone: Annotated[bool, typer.Option("--all", help="Also those that have ended.")] = False,
 ) -> None:
     """List workers, newest first."""
-    with shell.client.services.store.read() as session:
-        found = worker_views(session, shell.client.services.presence.is_free)
-    shown = [each for each in found if everyone or each.state in ("living", "dead")]
+    shown = [each for each in shell.client.workers() if everyone or each.state in ("living", "dead")]
     if shell.as_json:
         names = ("id", "name", "pid", "state", "started_at", "seen_at", "refused_writes")
         shell.document([dict(zip(names, (*each[:4], iso(each[4]), iso(each[5]), each[6]), strict=True)) for each in shown])
@@ -82,7 +79,7 @@ def workers(
         shell.say("No worker is running.")
         shell.next("mulligan worker FILE", "mulligan workers --all")
         return
-    now_ms = shell.client.services.clock.now_ms()
+    now_ms = shell.client.gateway.now_ms()
     columns = (Column("ID", fixed=True), Column("NAME"), Column("STATE", fixed=True), Column("STARTED"), Column("SEEN"))
     styles = {"living": "green", "dead": "red", "lost": "red", "stopped": "dim"}
     shell.table(
@@ -103,15 +100,14 @@ def audit(
     limit: Limit = 50,
 ) -> None:
     """List who asked for what, newest first."""
-    with shell.client.services.store.read() as session:
-        rows = session.records.audit(target, limit)
+    rows = shell.client.audit(target, limit)
     if shell.as_json:
         shell.document([documents.of_audit(row) for row in rows])
         return
     if not rows:
         shell.say("Nobody has asked for anything yet." if target is None else f"Nobody has asked for anything of {target}.")
         return
-    now_ms = shell.client.services.clock.now_ms()
+    now_ms = shell.client.gateway.now_ms()
     columns = (
         Column("WHEN", fixed=True),
         Column("WHO"),

@@ -12,14 +12,14 @@ from rich.text import Text
 from mulligan.cli import documents, parsing, strip, timeline, tree
 from mulligan.cli.shell import Shell, command, write_pieces
 from mulligan.cli.table import Cell, Column, cut
-from mulligan.cli.words import STYLES, ago, counted, iso, moment
-from mulligan.client.items import Attempt, WorkItem
+from mulligan.cli.words import STYLES, ago, counted, iso, milliseconds, moment
+from mulligan.client import Attempt
+from mulligan.client.items import WorkItem
 from mulligan.client.job import Job
 from mulligan.core import labels
 from mulligan.core.durations import words
-from mulligan.core.job import TERMINAL, WAITING, ItemKey, JobStatus
+from mulligan.core.job import TERMINAL, WAITING, JobStatus
 from mulligan.core.plain import one_line, without_control
-from mulligan.store.listing import MAX_PAGE, ItemDetail
 
 MAX_CELLS = 100_000
 """A backfill of more windows is not drawn: reading it would take too long."""
@@ -70,12 +70,11 @@ def logs(
     if follow and shell.as_json:
         raise typer.BadParameter("--json prints one document, which --follow never ends: use one of them")
     found = shell.client.work_item(parsing.check_item_ids([item])[0])
-    places = _places(found)
-    if attempt is not None and attempt not in places.values() and not follow:
-        raise typer.BadParameter(f"work item {found.id} has {len(places)} attempts: there is no attempt {attempt}")
+    if attempt is not None and not follow and attempt > (count := _count(found)):
+        raise typer.BadParameter(f"work item {found.id} has {count} attempts: there is no attempt {attempt}")
     if shell.as_json:
-        rows = [row for row in found.log_rows() if attempt in (None, places.get(row[0]))]
-        shell.document([{"attempt": places.get(row[0]), "at": iso(row[2]), "text": row[3]} for row in rows])
+        pieces = [each for each in found.log_pieces() if attempt in (None, each.place)]
+        shell.document([{"attempt": each.place, "at": iso(each.at_ms), "text": each.text} for each in pieces])
         return
     written = False
     for piece in _pieces(found, attempt, follow=follow):
@@ -107,7 +106,7 @@ def find(shell: Shell, ids: list[str]) -> list[Job[Any] | WorkItem]:
 
 def next_of_job(job: Job[Any]) -> list[str]:
     """Return the next useful commands for a job."""
-    if job.row.pruned_ms is not None:
+    if job.details_removed_at is not None:
         return []
     if job.status is JobStatus.FAILURE:
         failed = job.work_items(1, status=JobStatus.FAILURE)
@@ -127,23 +126,24 @@ def _document(found: Job[Any] | WorkItem) -> dict[str, Any]:
 
 
 def _show_job(shell: Shell, job: Job[Any]) -> None:
-    row, now_ms = job.row, shell.client.services.clock.now_ms()
+    now_ms, created_ms = shell.client.gateway.now_ms(), milliseconds(job.created_at)
     shell.say(Text(f"Job {job.id} ", "bold").append(f" {one_line(job.task)}  ").append(job.label, STYLES[job.status]))
     shell.say(f"run id     {one_line(job.run_id)}")
-    shell.say(f"submitted  {moment(row.created_ms)} ({ago(row.created_ms, now_ms)})")
-    if row.ended_ms is not None:
-        shell.say(f"ended      {moment(row.ended_ms)}, after {words((row.ended_ms - row.created_ms) / 1000)}")
+    shell.say(f"submitted  {moment(created_ms)} ({ago(created_ms, now_ms)})")
+    if job.ended_at is not None:
+        ended_ms = milliseconds(job.ended_at)
+        shell.say(f"ended      {moment(ended_ms)}, after {words((ended_ms - created_ms) / 1000)}")
     shell.say(f"items      {counted(job.counts)} ({job.progress:.0f} % done)")
-    if row.labels:
-        shell.say(f"labels     {one_line(', '.join(f'{name}={value}' for name, value in row.labels.items()))}")
-    if row.pruned_ms is not None:
-        shell.say(f"details    {labels.removed(row.id, row.pruned_ms)}")
+    if job.labels:
+        shell.say(f"labels     {one_line(', '.join(f'{name}={value}' for name, value in job.labels.items()))}")
+    if job.details_removed_at is not None:
+        shell.say(f"details    {labels.removed(int(job.id), milliseconds(job.details_removed_at))}")
         return
-    if row.kind == "backfill":
+    if job.kind == "backfill":
         _show_strip(shell, job)
     if job.counts.failure:
         _list_failed(shell, job)
-    elif row.kind != "backfill":
+    elif job.kind != "backfill":
         _list_items(shell, job)
     if job.counts.total == 1:
         _show_calls(shell, job.work_items(1)[0])
@@ -158,20 +158,11 @@ def _show_strip(shell: Shell, job: Job[Any]) -> None:
     if job.counts.total > MAX_CELLS:
         shell.say(f"(windows are drawn up to {MAX_CELLS:,})")
         return
-    cells = [strip.Cell(*each.input.window, each.item.status) for each in _details(shell, job) if each.input.window is not None]
+    windows = ((each.window, each.status) for each in shell.client.work_items(job=job.id))
+    cells = [strip.Cell(window.start_ms, window.end_ms, status) for window, status in windows if window is not None]
     shell.say()
-    for line in strip.draw(cells, job.row.tz, shell.console.width, fancy=shell.fancy):
+    for line in strip.draw(cells, job.tz, shell.console.width, fancy=shell.fancy):
         shell.say(line)
-
-
-def _details(shell: Shell, job: Job[Any]) -> Iterator[ItemDetail]:
-    after: ItemKey | None = None
-    while True:
-        page = shell.client.details({"job": job.row.id, "after": after}, MAX_PAGE)
-        yield from page
-        if len(page) < MAX_PAGE:
-            return
-        after = page[-1].item.key
 
 
 def _list_failed(shell: Shell, job: Job[Any]) -> None:
@@ -202,7 +193,7 @@ def _error(item: WorkItem) -> str:
 
 
 def _show_item(shell: Shell, item: WorkItem) -> None:
-    now_ms = shell.client.services.clock.now_ms()
+    now_ms = shell.client.gateway.now_ms()
     shell.say(Text(f"Work item {item.id} ", "bold").append(f" {one_line(item.key)}  ").append(item.label, STYLES[item.status]))
     shell.say(f"because    {labels.REASONS[item.reason]}")
     shell.say(f"arguments  {cut(one_line(repr(item.args)), shell.console.width - 11)}")
@@ -214,7 +205,7 @@ def _show_item(shell: Shell, item: WorkItem) -> None:
         shell.say(f"called by  work item {parent}")
     attempts = item.attempts()
     shell.say()
-    for line in timeline.draw(item.row, attempts, now_ms, shell.console.width, fancy=shell.fancy):
+    for line in timeline.draw(item, attempts, now_ms, shell.console.width, fancy=shell.fancy):
         shell.say(line)
     for place, attempt in list(enumerate(attempts, start=1))[-ATTEMPTS_IN_WORDS:]:
         _say_attempt(shell, place, attempt)
@@ -257,28 +248,28 @@ def _say_next(shell: Shell, item: WorkItem) -> None:
         shell.next(f"mulligan explain {item.id}", f"mulligan logs {item.id}", f"mulligan retry {item.id}")
 
 
-def _places(item: WorkItem) -> dict[int, int]:
-    """Return the place of each attempt by its token; the one that runs comes last."""
-    tokens = [each.row.token for each in item.attempts()]
-    if item.status is JobStatus.STARTED and item.row.token not in tokens:
-        tokens.append(item.row.token)
-    return {token: place for place, token in enumerate(tokens, start=1)}
+def _count(item: WorkItem) -> int:
+    """Return how many attempts there are, the one that runs among them."""
+    return len(item.attempts()) + (item.status is JobStatus.STARTED)
 
 
 def _pieces(item: WorkItem, attempt: int | None, *, follow: bool) -> Iterator[str]:
     """Yield the log piece by piece, with a line before each attempt where there are several."""
-    after, before = (0, -1), 0
+    after, before = None, 0
     while True:
         ended = item.status in TERMINAL  # asked before reading: so nothing that was written before the end is missed
-        places = _places(item)
-        for token, part, _, text in item.log_rows(after):
-            after = (token, part)
-            if attempt is not None and places.get(token) != attempt:
+        several = _count(item) > 1
+        page = item.log_page(after)
+        for place, _, text in page.pieces:
+            if attempt is not None and place != attempt:
                 continue
-            if attempt is None and token != before and (before or len(places) > 1):
-                yield f"--- attempt {places.get(token, '?')} ---\n"
-            before = token
+            if attempt is None and place != before and (before or several):
+                yield f"--- attempt {place or '?'} ---\n"
+            before = place
             yield text
+        after = page.following or after
+        if page.following is not None:
+            continue
         if ended or not follow:
             return
         time.sleep(FOLLOW_S)

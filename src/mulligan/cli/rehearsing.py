@@ -73,9 +73,8 @@ def _subject(shell: Shell, text: str) -> tuple[Subject, Mapping[str, Any]]:
 
         space = found.fn.__globals__
     else:
-        services = shell.client.services
-        with services.store.read() as session:
-            _, definition = services.definitions.current(session, text)
+        with shell.client.services.store.read() as session:
+            _, definition = shell.client.services.definitions.current(session, text)
         judged, space = partial(judge, task_rules=definition.classify), {}
     return Subject(definition.name, definition.policy, judged, definition.timeout_s, definition.total_timeout_s), space
 

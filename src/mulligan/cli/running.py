@@ -33,10 +33,10 @@ Port = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    command(app, "dev pipeline.py", prints=False)(dev)
-    command(app, "server --database postgresql://user@host/name", prints=False)(server)
-    command(app, "worker pipeline.py --database sqlite:///runs.db --processes 4", prints=False)(worker)
-    command(app, "demo --workers 4 --kill-every 5", prints=False)(demo)
+    command(app, "dev pipeline.py", prints=False, stored=True)(dev)
+    command(app, "server --database postgresql://user@host/name", prints=False, stored=True)(server)
+    command(app, "worker pipeline.py --database sqlite:///runs.db --processes 4", prints=False, stored=True)(worker)
+    command(app, "demo --workers 4 --kill-every 5", prints=False, stored=True)(demo)
 
 
 def dev(
@@ -70,7 +70,7 @@ def dev(
     from mulligan.telemetry import line_teller
 
     tasks, tell = load(sources), line_teller()
-    named = {"database": shell.settings.database, "namespace": shell.settings.namespace}
+    named = {"database": shell.store, "namespace": shell.settings.namespace}
     settings = load_settings(**named, processes=processes, host=host, port=port)
     services = Services(settings)
     with contextlib.ExitStack() as stack:
@@ -111,7 +111,7 @@ def server(
     from mulligan.telemetry import line_teller
 
     tell = line_teller()
-    named = {"database": shell.settings.database, "namespace": shell.settings.namespace}
+    named = {"database": shell.store, "namespace": shell.settings.namespace}
     services = Services(load_settings(**named, host=host, port=port, behind_proxy=behind_proxy))
     with contextlib.ExitStack() as stack:
         stack.callback(services.close)
@@ -135,7 +135,7 @@ def worker(shell: Shell, sources: Sources, processes: Processes = None) -> int:
 
     SIGTERM or Ctrl-C ends it: the first finishes what runs, the second hands it back. The exit code is 0 after that.
     """
-    return quick_worker.run(sources, shell.settings.database, shell.settings.namespace, processes)
+    return quick_worker.run(sources, shell.store, shell.settings.namespace, processes)
 
 
 def demo(

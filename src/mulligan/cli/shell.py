@@ -18,7 +18,7 @@ from rich.text import Text
 
 from mulligan.cli.table import Cell, Column, lines
 from mulligan.client.client import Client, client_of
-from mulligan.config.settings import Settings, load_settings
+from mulligan.config.settings import Settings, check_store, load_settings
 from mulligan.core.errors import StoreError
 from mulligan.core.plain import plain
 
@@ -28,6 +28,11 @@ Command = Callable[..., int | None]
 Database = Annotated[
     str | None, typer.Option("--database", metavar="URL", help="Store: sqlite:///path.db or postgresql://…", show_default=False)
 ]
+Server = Annotated[
+    str | None,
+    typer.Option("--server", metavar="URL", help="Server: https://… (its key: MULLIGAN_API_KEY).", show_default=False),
+]
+NoServer = Annotated[str | None, typer.Option("--server", metavar="URL", hidden=True, show_default=False)]
 Namespace = Annotated[
     str | None, typer.Option("--namespace", metavar="NAME", help="Namespace of the tasks' names.", show_default=False)
 ]
@@ -37,14 +42,23 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document in
 class Shell:
     """One run of one command."""
 
-    def __init__(self, database: str | None, namespace: str | None, *, as_json: bool) -> None:
+    def __init__(self, database: str | None, server: str | None, namespace: str | None, *, as_json: bool) -> None:
+        if server is not None and (database is not None or namespace is not None):
+            other = "--database names a store" if database is not None else "--namespace is of a store"
+            raise typer.BadParameter(f"--server names a server, and {other}: use one of them")
         self.as_json = as_json
-        self._given: dict[str, Any] = {"database": database, "namespace": namespace}
+        self._given: dict[str, Any] = {"database": database, "server": server, "namespace": namespace}
 
     @cached_property
     def settings(self) -> Settings:
         """The settings that hold here."""
         return load_settings(**self._given)
+
+    @property
+    def store(self) -> str:
+        """The URL of the store; raises ConfigError where only a server is named."""
+        check_store(self.settings)
+        return self.settings.database
 
     @property
     def named(self) -> str | None:
@@ -54,7 +68,9 @@ class Shell:
 
     @cached_property
     def client(self) -> Client:
-        """A client of the store; raises StoreError when there is none yet, since looking must not make one."""
+        """A client of the store or server; raises StoreError when there is no store yet, since looking must not make one."""
+        if self.settings.server:
+            return client_of(self.settings)
         path = self.settings.sqlite_path
         if path is not None and _is_nothing(Path(path)):
             raise StoreError(
@@ -130,9 +146,10 @@ class Shell:
         console.print(shown, no_wrap=True, overflow="ignore", crop=False, soft_wrap=True)
 
 
-def command(app: typer.Typer, example: str, *, prints: bool = True) -> Callable[[Command], Command]:
+def command(app: typer.Typer, example: str, *, prints: bool = True, stored: bool = False) -> Callable[[Command], Command]:
     """Register a function that takes a Shell first; `prints` gives it `--json`. What it returns is the exit code.
 
+    One that is `stored` works on the store itself, and refuses a server.
     A parameter that is a dataclass stands for an option for each of its fields, so that commands can share options.
     """
 
@@ -140,14 +157,16 @@ def command(app: typer.Typer, example: str, *, prints: bool = True) -> Callable[
         written = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
         groups: dict[str, Any] = {each.name: each.annotation for each in written if is_dataclass(each.annotation)}
         own = [each for one in written for each in (_members(one.annotation) if one.name in groups else [one])]
-        extra = [_option("database", Database, None), _option("namespace", Namespace, None)]
+        extra = [_option("database", Database, None), _option("server", NoServer if stored else Server, None)]
+        extra += [_option("namespace", Namespace, None)]
         extra += [_option("as_json", AsJson, False)] if prints else []
 
         def run(ctx: typer.Context, **values: Any) -> None:
             above: dict[str, Any] = ctx.obj or {}
-            database = values.pop("database") or above.get("database")
-            namespace = values.pop("namespace") or above.get("namespace")
-            shell = Shell(database, namespace, as_json=values.pop("as_json", False))
+            named = {each: values.pop(each) or above.get(each) for each in ("database", "server", "namespace")}
+            if stored and named["server"] is not None:
+                raise typer.BadParameter("this works on the store itself, not on a server: name the store with --database")
+            shell = Shell(**named, as_json=values.pop("as_json", False))
             grouped = {name: kind(**{each.name: values.pop(each.name) for each in fields(kind)}) for name, kind in groups.items()}
             try:
                 code = function(shell, **values, **grouped)

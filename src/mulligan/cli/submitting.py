@@ -108,8 +108,7 @@ def submit(
 
     values = parsing.arguments(arguments)
     options = call.options(task)
-    with shell.client.services.store.read() as session:
-        _, definition = shell.client.services.definitions.current(session, task)
+    definition = shell.client.published(task)
     if definition.window is not None:
         _read_window(definition.window, values)
     return _submitted(shell, shell.client.take(named_call(definition, (), values, options)), wait=wait)

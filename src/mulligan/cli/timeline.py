@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from mulligan.cli.words import moment
-from mulligan.client.items import Attempt
+from mulligan.cli.words import milliseconds, moment
+from mulligan.client import Attempt, WorkItem
 from mulligan.core.durations import words
-from mulligan.core.job import Item, JobStatus, Outcome
+from mulligan.core.job import FAR_FUTURE_MS, JobStatus, Outcome
 from mulligan.core.labels import ENDS, end_letter
 from mulligan.core.spans import Span, Standing, Tried, spans_of_attempts, spans_under_way
 
@@ -34,7 +34,7 @@ class Row:
     facts: str
 
 
-def draw(item: Item, attempts: Sequence[Attempt], now_ms: int, width: int, *, fancy: bool = True) -> Iterator[Text]:
+def draw(item: WorkItem, attempts: Sequence[Attempt], now_ms: int, width: int, *, fancy: bool = True) -> Iterator[Text]:
     """Yield the timeline line by line, with its scale and its legend; the newest rows, where there are many."""
     rows = [*_ended(item, attempts), *_going_on(item, attempts, now_ms)]
     left_out = max(0, len(rows) - MAX_ROWS)
@@ -64,10 +64,10 @@ def cells(spans: Sequence[Span], start_ms: int, length_ms: int, room: int) -> li
     return row
 
 
-def _ended(item: Item, attempts: Sequence[Attempt]) -> Iterator[Row]:
+def _ended(item: WorkItem, attempts: Sequence[Attempt]) -> Iterator[Row]:
     drawn = spans_of_attempts(_standing(item), [_tried(each) for each in attempts])
     for place, (attempt, spans) in enumerate(zip(attempts, drawn, strict=True), start=1):
-        took = words(max(0, attempt.row.ended_ms - attempt.row.began_ms) / 1000)
+        took = words(max(0.0, (attempt.ended_at - attempt.began_at).total_seconds()))
         letter = end_letter(attempt.outcome, attempt.failure_class)
         yield Row(_label(place, attempt.generation), spans, letter, f"{took}, {_ending(attempt)}")
 
@@ -78,23 +78,26 @@ def _ending(attempt: Attempt) -> str:
     return {Outcome.SUCCEEDED: "success"}.get(attempt.outcome, str(attempt.outcome).lower())
 
 
-def _going_on(item: Item, attempts: Sequence[Attempt], now_ms: int) -> Iterator[Row]:
-    spans = spans_under_way(_standing(item), _tried(attempts[-1]) if attempts else None, now_ms)
+def _going_on(item: WorkItem, attempts: Sequence[Attempt], now_ms: int) -> Iterator[Row]:
+    standing = _standing(item)
+    spans = spans_under_way(standing, _tried(attempts[-1]) if attempts else None, now_ms)
     label = _label(len(attempts) + 1, item.generation)
     if item.status is JobStatus.STARTED:
         yield Row(label, spans, ">", f"{words((spans[-1].end_ms - spans[-1].start_ms) / 1000)}, running")
     elif spans:
-        left = max(0, item.due_ms - now_ms) / 1000
+        left = max(0, (standing.due_ms or 0) - now_ms) / 1000
         yield Row(label, spans, " ", f"due in {words(left)}" if left else "due now")
 
 
-def _standing(item: Item) -> Standing:
-    return Standing(item.status, item.generation, item.created_ms, item.claimed_ms, item.due_ms)
+def _standing(item: WorkItem) -> Standing:
+    claimed_ms = None if item.claimed_at is None else milliseconds(item.claimed_at)
+    due_ms = FAR_FUTURE_MS if item.due_at is None else milliseconds(item.due_at)
+    return Standing(item.status, item.generation, milliseconds(item.created_at), claimed_ms, due_ms)
 
 
 def _tried(attempt: Attempt) -> Tried:
-    row = attempt.row
-    return Tried(row.generation, row.began_ms, row.ended_ms, row.delay_ms)
+    delay_ms = None if attempt.delay_s is None else round(1000 * attempt.delay_s)
+    return Tried(attempt.generation, milliseconds(attempt.began_at), milliseconds(attempt.ended_at), delay_ms)
 
 
 def _label(place: int, generation: int) -> str:

@@ -40,7 +40,7 @@ def _chosen(item: WorkItem, counts: Counts) -> list[WorkItem]:
         return item.calls() if counts.total else []
     telling = item.calls(SHOWN, status=[each for each in JobStatus if each is not JobStatus.SUCCESS])
     others = item.calls(SHOWN - len(telling), status=JobStatus.SUCCESS) if len(telling) < SHOWN else []
-    return sorted((*telling, *others), key=lambda each: each.key_in_store)
+    return sorted((*telling, *others), key=lambda each: each.number)
 
 
 def _line(call: WorkItem, lead: str, width: int) -> Text:

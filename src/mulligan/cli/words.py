@@ -53,9 +53,15 @@ def moment(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def iso(ms: int | None) -> str | None:
-    """Return a moment as ISO text for programs."""
-    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+def iso(moment: datetime | int | None) -> str | None:
+    """Return a moment, or milliseconds since 1970 UTC, as ISO text for programs."""
+    found = datetime.fromtimestamp(moment / 1000, UTC) if isinstance(moment, int) else moment
+    return None if found is None else found.isoformat(timespec="milliseconds")
+
+
+def milliseconds(moment: datetime) -> int:
+    """Return a moment as milliseconds since 1970 UTC."""
+    return round(moment.timestamp() * 1000)
 
 
 def ago(ms: int, now_ms: int) -> str:

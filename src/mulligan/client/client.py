@@ -1,4 +1,4 @@
-"""A client of a store: submits, reads, and asks for what operators may ask for."""
+"""A client of a store or of a server: submits, reads, and asks for what operators may ask for."""
 
 from __future__ import annotations
 
@@ -7,44 +7,44 @@ import functools
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, TypeVar, cast, overload
 
-from mulligan.app import Services, whoami
-from mulligan.client.causes import Cause, CauseSample, cause_of, sample_of
+from mulligan.app import Services, server_gateway
 from mulligan.client.items import WorkItem
 from mulligan.client.job import Job
 from mulligan.client.operation import Operation
 from mulligan.client.started import Started
-from mulligan.config.settings import Settings, load_settings
+from mulligan.config.settings import HTTP, Settings, load_settings
 from mulligan.core.bulk import BulkAction
 from mulligan.core.definition import Definition
-from mulligan.core.errors import ArgumentsInvalid, ConfigError
-from mulligan.core.job import ItemKey
+from mulligan.core.errors import ArgumentsInvalid, ConfigError, Refused
 from mulligan.core.shown import shown
 from mulligan.core.submission import Options, Submission
 from mulligan.core.trends import Trend
-from mulligan.engine.asking import Asker, Target
+from mulligan.engine.asking import Asker
 from mulligan.engine.bulk import BulkWanted, parse_operation_id
 from mulligan.engine.bulk_pages import BulkPlan
-from mulligan.engine.causes import CauseReading
-from mulligan.engine.filters import MAX_NUMBER, cause_filters, chosen, flag, job_filters, one_of, retry_mode, text, whole
+from mulligan.engine.filters import MAX_NUMBER, chosen, flag, one_of, retry_mode, text, whole
 from mulligan.engine.filters import limit as checked_limit
-from mulligan.engine.finding import find_job, find_listed_job, missing_item
 from mulligan.engine.ids import parse_item_id, parse_job_id
+from mulligan.engine.reading import WorkerView
 from mulligan.engine.verify import Finding, verify
+from mulligan.gateway.causes import Cause, CauseSample
+from mulligan.gateway.interface import Act, Gateway
 from mulligan.sdk.ports import RUNNING
 from mulligan.sdk.published import named_call, named_range
 from mulligan.sdk.task import Task
-from mulligan.store.listing import MAX_PAGE, ItemDetail
+from mulligan.store.rows import AuditRow
 
 R = TypeVar("R")
 
 
 class Client:
-    """Speaks to one store. Safe to use from several threads; close it, or use it with `with`, when it is not the default."""
+    """Speaks to one store or server. Safe to use from several threads; close it, or use `with`, when it is not the default."""
 
-    def __init__(self, services: Services, source: str = "python") -> None:
-        self.services = services
+    def __init__(self, gateway: Gateway, services: Services | None = None, source: str = "python") -> None:
+        """`services` are those of the store, where there is no server in between; `source` is kept in its audit."""
+        self.gateway = gateway
+        self._services = services
         self._source = source
-        self._causes = CauseReading(services.engine)
 
     def __enter__(self) -> Client:
         return self
@@ -52,14 +52,20 @@ class Client:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    @property
+    def services(self) -> Services:
+        """What works on the store itself."""
+        if self._services is None:
+            raise Refused("this works on the store itself, which a client of a server does not reach: name the store")
+        return self._services
+
     def close(self) -> None:
-        """Close the store."""
-        self.services.close()
+        """Close the store, or the connections to the server."""
+        self.gateway.close()
 
     def take(self, submission: Submission) -> Job[Any]:
         """Store a submission that a task made; users call `task.submit`, `map` or `backfill`."""
-        taken = self.services.submitting.take(submission)
-        return Job(self, self._job_row(taken.job), submission.decode)
+        return Job(self.gateway, self.gateway.take(submission), submission.decode)
 
     def submit(self, task: Task[..., R] | str, *args: Any, options: Options | None = None, **kwargs: Any) -> Job[R]:
         """Submit one work item. A task given by its published name takes its arguments by name, checked by its schema.
@@ -67,8 +73,7 @@ class Client:
         Raises UnknownTask, ArgumentsInvalid.
         """
         if isinstance(task, str):
-            definition = self._published(task)
-            return self.take(named_call(definition, args, kwargs, _options(options)))
+            return self.take(named_call(self.published(task), args, kwargs, _options(options)))
         with self._taking():
             return cast("Job[R]", _task(task).submit(*args, **kwargs))
 
@@ -80,28 +85,29 @@ class Client:
     def backfill(self, task: Task[..., R] | str, start: Any, end: Any, *, options: Options | None = None, **more: Any) -> Job[R]:
         """Submit a work item for each window; see `Task.backfill`. A task may be given by its published name."""
         if isinstance(task, str):
-            return self.take(named_range(self._published(task), start, end, _options(options), **more))
+            return self.take(named_range(self.published(task), start, end, _options(options), **more))
         with self._taking():
             return cast("Job[R]", cast("Any", _task(task)).backfill(start, end, **more))
 
+    def published(self, task: str) -> Definition:
+        """Return what is known of a task by its published name; raises UnknownTask."""
+        return self.gateway.published(task)
+
     def job(self, id: str | int) -> Job[Any]:
         """Return a job by its id; raises NotFound."""
-        with self.services.store.read() as session:
-            return Job(self, find_listed_job(session, parse_job_id(id)))
+        return Job(self.gateway, self.gateway.job(parse_job_id(id)))
 
     def jobs(self, limit: int = 100, **filters: Any) -> list[Job[Any]]:
         """Return jobs, newest first, 500 at most. Filters: status, task, run_id, label=(name, value), before (an id).
 
         Raises ArgumentsInvalid.
         """
-        plain = {"namespace": self.services.definitions.namespace, **job_filters(filters)}
         count = checked_limit(limit, "go on with before= the id of the last one")
-        found = self.services.store.listing.jobs(plain, count)
-        return [Job(self, each) for each in found]
+        return [Job(self.gateway, each) for each in self.gateway.jobs(filters, count)]
 
     def work_item(self, id: str) -> WorkItem:
         """Return a work item by its id, such as `12-345`; raises NotFound."""
-        return WorkItem(self, self._detail(parse_item_id(id)))
+        return WorkItem(self.gateway, self.gateway.item(parse_item_id(id)))
 
     def work_items(self, **filters: Any) -> Iterator[WorkItem]:
         """Yield work items by job and number.
@@ -110,8 +116,8 @@ class Client:
         Filters: job, parent, status, task, failure_class, cause, run_id, key, window_start and window_end (dates, datetimes or
         ISO text; in UTC without a zone), error (a piece of its text). Raises ArgumentsInvalid.
         """
-        for each in self.services.store.listing.all_items(self.services.reading.plain_filters(filters)):
-            yield WorkItem(self, each)
+        for each in self.gateway.all_items(filters):
+            yield WorkItem(self.gateway, each)
 
     def causes(self, **filters: Any) -> Iterator[Cause]:
         """Yield the root causes of failures, the one that was first seen last first.
@@ -119,49 +125,36 @@ class Client:
         Filters: task (counted for it alone), failure_class, since (a moment: those seen since then).
         Raises ArgumentsInvalid.
         """
-        plain, after = cause_filters(filters), None
-        while True:
-            page = self._causes.page(plain, MAX_PAGE, after)
-            yield from map(cause_of, page)
-            if len(page) < MAX_PAGE:
-                return
-            after = page[-1].place
+        yield from self.gateway.causes(filters)
 
     def cause(self, id: str) -> Cause:
         """Return a root cause by its id; raises NotFound."""
-        return cause_of(self._causes.cause(text(id, "cause")))
+        return self.gateway.cause(text(id, "cause"))
 
     def cause_sample(self, id: str) -> CauseSample | None:
         """Return the newest failure of a cause, with its traceback; None where the details of all were removed."""
-        return sample_of(self._causes.sample(self._causes.cause(text(id, "cause"))))
+        return self.gateway.cause_sample(text(id, "cause"))
 
     def cancel(self, *, dry_run: bool = False, reason: str = "", **filters: Any) -> Started:
         """Cancel all work items that match; see `work_items` for the filters."""
-        return Started(self.services.commands.cancel(self._matching(filters), self.asker(reason), dry_run=dry_run))
+        return self._act(Act("cancel", reason, dry_run, filters=filters))
 
     def retry(
         self, type: Literal["recover", "restart"] = "recover", *, dry_run: bool = False, reason: str = "", **filters: Any
     ) -> Started:
         """Retry all FAILED and REVOKED work items that match."""
-        return Started(self.services.commands.retry(self._matching(filters), type, self.asker(reason), dry_run=dry_run))
+        return self._act(Act("retry", reason, dry_run, filters=filters, mode=type))
 
     def retry_now(self, *, dry_run: bool = False, reason: str = "", **filters: Any) -> Started:
         """Make all waiting work items that match due at once."""
-        return Started(self.services.commands.retry_now(self._matching(filters), self.asker(reason), dry_run=dry_run))
+        return self._act(Act("retry_now", reason, dry_run, filters=filters))
 
     def overwrite(
         self, *, accept_risk: bool = False, forward: bool = False, dry_run: bool = False, reason: str = "", **filters: Any
     ) -> Started:
         """Run all successful work items that match again; raises OverwriteUnsafe with the evidence."""
-        return Started(
-            self.services.commands.overwrite(
-                self._matching(filters),
-                self.asker(reason),
-                accept_risk=flag(accept_risk, "accept_risk"),
-                forward=flag(forward, "forward"),
-                dry_run=dry_run,
-            )
-        )
+        risk, later = flag(accept_risk, "accept_risk"), flag(forward, "forward")
+        return self._act(Act("overwrite", reason, dry_run, filters=filters, accept_risk=risk, forward=later))
 
     @overload
     def bulk(self, action: str, *, dry_run: Literal[False] = False, **more: Any) -> Operation: ...
@@ -213,15 +206,24 @@ class Client:
 
     def pause(self, task: str, reason: str = "") -> bool:
         """Start nothing more of a task; returns False when it was paused already."""
-        return self.services.commands.pause(text(task, "task"), self.asker(reason), paused=True)
+        return self.gateway.pause(text(task, "task"), text(reason, "reason"), paused=True)
 
     def resume(self, task: str, reason: str = "") -> bool:
         """Start work of a paused task again; returns False when it was not paused."""
-        return self.services.commands.pause(text(task, "task"), self.asker(reason), paused=False)
+        return self.gateway.pause(text(task, "task"), text(reason, "reason"), paused=False)
 
     def explain(self, id: str) -> str:
         """Say why a work item is in the state it is in: every decision with its rule, counters and arithmetic."""
-        return self.services.reading.explain(parse_item_id(id))
+        return self.gateway.explain(parse_item_id(id))
+
+    def workers(self) -> list[WorkerView]:
+        """Return the newest 500 workers, newest first; `dead` is one whose end nobody has acted on yet."""
+        return self.gateway.workers()
+
+    def audit(self, target: str | None = None, limit: int = 100) -> list[AuditRow]:
+        """Return who asked for what, newest first, 500 lines at most; of one target such as `job 12`, or of all."""
+        named = None if target is None else text(target, "target")
+        return self.gateway.audit(named, checked_limit(limit, "name a target"))
 
     def trends(
         self, every: Literal["day", "week"] = "week", task: str | None = None, since: Any = None, until: Any = None
@@ -231,24 +233,15 @@ class Client:
         `since` and `until` are days (dates or ISO text), the second one not in it; whole periods are returned, and none in which
         nothing was counted. By default the last 12 weeks or 30 days. Raises ArgumentsInvalid, UnknownTask.
         """
-        return self.services.trending.read(every, task, since, until)
+        return self.gateway.trends(every, task, since, until)
 
     def verify(self) -> list[Finding]:
         """Check the store's invariants; an empty list is what there should be."""
         return verify(self.services.store)
 
     def asker(self, reason: str = "") -> Asker:
-        """Say who asks, for the audit."""
-        return Asker(whoami(), self._source, text(reason, "reason"))
-
-    def details(self, filters: dict[str, Any], limit: int) -> list[ItemDetail]:
-        """Return a page of work items with all that is known of them."""
-        count = checked_limit(limit, "go through client.work_items(job=…)")
-        return self.services.store.listing.items(self.services.reading.plain_filters(filters), count)
-
-    def _published(self, task: str) -> Definition:
-        with self.services.store.read() as session:
-            return self.services.definitions.current(session, task)[1]
+        """Say who asks the store, for the audit."""
+        return self.services.asker(self._source, reason)
 
     @contextlib.contextmanager
     def _taking(self) -> Iterator[None]:
@@ -259,36 +252,34 @@ class Client:
         finally:
             RUNNING.reset(token)
 
-    def _job_row(self, id: int) -> Any:
-        with self.services.store.read() as session:
-            return find_job(session, id)
-
-    def _detail(self, key: ItemKey) -> ItemDetail:
-        found = self.services.store.listing.items({"job": key.job, "number": key.number}, 1)
-        if not found:
-            with self.services.store.read() as session:
-                raise missing_item(session, key)
-        return found[0]
-
-    def _matching(self, filters: dict[str, Any]) -> Target:
-        return Target(filters=self.services.reading.plain_filters(chosen(filters)))
+    def _act(self, act: Act) -> Started:
+        chosen(act.filters)
+        text(act.reason, "reason")
+        return Started(self.gateway.act(act))
 
 
 def connect(url: str | None = None, api_key: str | None = None, **settings: Any) -> Client:
-    """Return a Client of a store: `sqlite:///path.db`, or what the settings say when no URL is given.
+    """Return a Client of a store, `sqlite:///path.db` or `postgresql://…`, or of a server, `https://…`, with the same verbs.
 
-    `settings` are those of docs/settings.md. Raises ConfigError, StoreError.
+    Without a URL it is what the settings say. A server is asked by a key, which never goes to an http:// URL of another
+    machine unless `insecure=True`. `settings` are those of docs/settings.md. Raises ConfigError, StoreError; a server is
+    reached with the first request only.
     """
     if url is not None and not isinstance(url, str):
         raise ConfigError(f"url: expected a text such as sqlite:///path.db, not {shown(url)}")
-    if api_key is not None or (url or "").startswith(("http://", "https://")):
-        raise ConfigError("there is no server to connect to yet: give the URL of a store, such as sqlite:///path.db")
-    return Client(Services(load_settings(database=url, **settings)))
+    remote = (url or "").lower().startswith(HTTP)
+    if api_key is not None and url is not None and not remote:
+        raise ConfigError("a key is for a server: give its URL, such as https://mulligan.example.org, or leave out api_key")
+    named = {"server" if remote else "database": url}
+    return client_of(load_settings(**named, api_key=api_key, **settings))
 
 
 def client_of(settings: Settings, source: str = "python", *, make: bool = True) -> Client:
     """Return a Client for settings that were loaded before; without `make`, of a store that must be there."""
-    return Client(Services(settings, make=make), source)
+    if settings.server:
+        return Client(server_gateway(settings))
+    services = Services(settings, make=make)
+    return Client(services.gateway(source), services, source)
 
 
 @functools.cache

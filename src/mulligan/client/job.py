@@ -8,45 +8,45 @@ import select
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
 from mulligan.client.started import Started
-from mulligan.core import labels
 from mulligan.core.durations import Duration, seconds
-from mulligan.core.errors import NotFound, StoreAway, StoreBusy, TaskCancelled, TaskFailed, WaitTimeout, WindowInvalid
+from mulligan.core.errors import NotFound, ServerAway, StoreAway, StoreBusy, TaskCancelled, TaskFailed, WaitTimeout, WindowInvalid
 from mulligan.core.job import TERMINAL, Counts, JobStatus
-from mulligan.core.job import Job as JobRow
+from mulligan.core.labels import PLAIN
 from mulligan.core.schedule import instant_ms
 from mulligan.core.shown import shown
-from mulligan.engine.asking import Target
-from mulligan.engine.filters import flag
-from mulligan.engine.finding import check_details
-from mulligan.engine.reading import job_error, shown_status
+from mulligan.engine.filters import flag, text
+from mulligan.engine.filters import limit as checked_limit
+from mulligan.gateway.interface import Act, Gateway, JobFacts, JobTold, Verb, at
 from mulligan.store.interface import Hints
-from mulligan.store.verbs.jobs import ResultRow
 
 if TYPE_CHECKING:
-    from mulligan.client.client import Client
     from mulligan.client.items import WorkItem
 
 R = TypeVar("R")
 
-POLL_S = 0.5
-"""How often a waiting job looks by itself; hints make it quicker."""
+AWAY = (StoreAway, StoreBusy, ServerAway)
+"""What may pass by itself."""
+
 AWAY_S = 300.0
-"""So long may the store be away before a waiting caller is told."""
+"""So long may the store or the server be away before a waiting caller is told."""
+AGAIN_S = 0.5
+"""And so often is it looked for meanwhile."""
 NO_WORKER_S = 2.0
 """So long may no worker know the task before a waiting caller is warned."""
-PAGE = 1_000
 
 
 class Job(Generic[R]):
     """One run of a task over its work items. What it shows is as of the last `refresh`; `R` is what an item returns."""
 
-    def __init__(self, client: Client, row: JobRow, decode: Callable[[str], Any] | None = None) -> None:
-        self._client = client
-        self._row = row
+    def __init__(self, gateway: Gateway, facts: JobFacts, decode: Callable[[str], Any] | None = None) -> None:
+        self._gateway = gateway
+        self._facts = facts
+        self._said: JobTold | None = None
         self._decode = decode or json.loads
 
     def __repr__(self) -> str:
@@ -54,68 +54,83 @@ class Job(Generic[R]):
 
     @property
     def id(self) -> str:
-        return str(self._row.id)
+        return str(self._facts.id)
 
     @property
     def run_id(self) -> str:
-        return self._row.run_id
+        return self._facts.run_id
 
     @property
     def task(self) -> str:
         """Name of the task."""
-        return self._row.task_name
+        return self._facts.task
 
     @property
     def kind(self) -> str:
         """How it was submitted: `submit`, `map` or `backfill`."""
-        return self._row.kind
+        return self._facts.kind
 
     @property
-    def row(self) -> JobRow:
-        """The job's row as of the last refresh."""
-        return self._row
+    def tz(self) -> str:
+        """Name of the time zone of its windows."""
+        return self._facts.tz
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels that it was given."""
+        return dict(self._facts.labels)
 
     @property
     def counts(self) -> Counts:
         """How many work items are in each status."""
-        return self._row.counts
+        return self._facts.counts
 
     @property
     def status(self) -> JobStatus:
         """PENDING, STARTED, RETRY, SUCCESS, FAILURE or REVOKED; follows from the work items."""
-        return shown_status(self._row)
+        return self._facts.status
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether somebody has asked to cancel it."""
+        return self._facts.cancel_requested
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was submitted."""
+        return at(self._facts.created_ms)
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When it ended."""
+        return None if self._facts.ended_ms is None else at(self._facts.ended_ms)
+
+    @property
+    def details_removed_at(self) -> datetime | None:
+        """When retention removed its work items."""
+        return None if self._facts.removed_ms is None else at(self._facts.removed_ms)
 
     @property
     def label(self) -> str:
         """The status as people read it, such as `Retrying (in 5 minutes)`."""
-        if self.status in TERMINAL:
-            return labels.PLAIN[self.status]
-        with self._client.services.store.read() as session:
-            return self._client.services.reading.job_label(session, self._row)
+        return PLAIN[self.status] if self.status in TERMINAL else self._told.label
 
     @property
     def progress(self) -> float:
         """Per cent of the work items that have ended, 0 to 100; of a single item, what it told itself while it runs."""
-        counts = self._row.counts
+        counts = self.counts
         if counts.total == 1 and not counts.ended:
-            return self.work_items()[0].progress
+            return self._told.progress
         return 100.0 * counts.ended / counts.total if counts.total else 100.0
 
     @property
     def error_message(self) -> str | None:
         """Message of the first work item that failed, or None."""
-        if not self._row.counts.failure:
-            return None
-        with self._client.services.store.read() as session:
-            return job_error(session, session.jobs.read(self._row.id) or self._row)
+        return self._told.error_message if self.counts.failure else None
 
     def refresh(self) -> Self:
         """Read the job again."""
-        with self._client.services.store.read() as session:
-            row = session.jobs.read(self._row.id)
-        if row is None:
-            raise NotFound(f"job {self.id} is not there any more")
-        self._row = row
+        self._hold(self._gateway.job(self._facts.id))
         return self
 
     def __await__(self) -> Generator[Any, None, R]:
@@ -166,13 +181,12 @@ class Job(Generic[R]):
         """
         self.wait()
         found: list[Any] = []
-        for row in self._result_rows():
-            if row.status is JobStatus.SUCCESS:
-                found.append(self._decode(row.result if row.result is not None else "null"))
+        for each in self._gateway.results(self._facts.id):
+            if each.status is JobStatus.SUCCESS:
+                found.append(self._decode(each.result if each.result is not None else "null"))
                 continue
-            message = labels.failure_message(row.reason, row.error_message)
-            kind = TaskCancelled if row.status is JobStatus.REVOKED else TaskFailed
-            failed = kind(f"{self.id}-{row.number}", row.error_type, row.failure_class, message)
+            kind = TaskCancelled if each.status is JobStatus.REVOKED else TaskFailed
+            failed = kind(each.id, each.error_type, each.failure_class, each.message)
             if not return_exceptions:
                 raise failed
             found.append(failed)
@@ -180,21 +194,22 @@ class Job(Generic[R]):
 
     def work_items(self, limit: int = 500, **filters: Any) -> list[WorkItem]:
         """Return the job's first work items that match; see `Client.work_items` for the filters, and for all of them."""
-        from mulligan.client.items import WorkItem
+        from mulligan.client.items import MORE, WorkItem
 
-        return [WorkItem(self._client, each) for each in self._client.details({**filters, "job": self._row.id}, limit)]
+        found = self._gateway.items({**filters, "job": self._facts.id}, checked_limit(limit, MORE))
+        return [WorkItem(self._gateway, each) for each in found]
 
     def cancel(self, reason: str = "", *, dry_run: bool = False) -> Started:
         """Cancel what has not ended. Waiting items are REVOKED at once, running ones asked to stop, then killed."""
-        return Started(self._client.services.commands.cancel(self._target, self._client.asker(reason), dry_run=dry_run))
+        return self._act(self._asked("cancel", reason, dry_run))
 
     def retry(self, type: Literal["recover", "restart"] = "recover", reason: str = "", *, dry_run: bool = False) -> Started:
         """Retry the failed and the cancelled items: `recover` goes on from their checkpoints, `restart` begins anew."""
-        return Started(self._client.services.commands.retry(self._target, type, self._client.asker(reason), dry_run=dry_run))
+        return self._act(replace(self._asked("retry", reason, dry_run), mode=type))
 
     def retry_now(self, reason: str = "", *, dry_run: bool = False) -> Started:
         """Make the waiting items due at once, in the same generation and with the same budgets."""
-        return Started(self._client.services.commands.retry_now(self._target, self._client.asker(reason), dry_run=dry_run))
+        return self._act(self._asked("retry_now", reason, dry_run))
 
     def overwrite(
         self,
@@ -211,24 +226,28 @@ class Job(Generic[R]):
         Raises WindowInvalid, and OverwriteUnsafe with the evidence, unless it is safe or the risk is accepted. `forward` also
         runs the later windows again that were written since, one after the other in order, also where some have to be retried.
         """
-        first = None if start is None else instant_ms(start, self._row.tz, "start")
-        last = None if end is None else instant_ms(end, self._row.tz, "end")
+        first = None if start is None else instant_ms(start, self.tz, "start")
+        last = None if end is None else instant_ms(end, self.tz, "end")
         if first is not None and last is not None and last <= first:
             raise WindowInvalid(f"the range ends ({shown(end)}) before it has begun ({shown(start)}): no window lies in it")
-        return Started(
-            self._client.services.commands.overwrite(
-                self._target,
-                self._client.asker(reason),
-                window=(first, last),
-                accept_risk=flag(accept_risk, "accept_risk"),
-                forward=flag(forward, "forward"),
-                dry_run=dry_run,
-            )
-        )
+        risk, later = flag(accept_risk, "accept_risk"), flag(forward, "forward")
+        asked = self._asked("overwrite", reason, dry_run)
+        return self._act(replace(asked, window=(first, last), accept_risk=risk, forward=later))
 
     @property
-    def _target(self) -> Target:
-        return Target(job=self._row.id)
+    def _told(self) -> JobTold:
+        if self._said is None:
+            self._said = self._facts.told()
+        return self._said
+
+    def _hold(self, facts: JobFacts) -> None:
+        self._facts, self._said = facts, None
+
+    def _asked(self, verb: Verb, reason: str, dry_run: bool) -> Act:
+        return Act(verb, text(reason, "reason"), dry_run, job=self._facts.id)
+
+    def _act(self, act: Act) -> Started:
+        return Started(self._gateway.act(act))
 
     def _watch(self, deadline: float | None) -> Iterator[Self]:
         """Yield after each look until the job has ended, and then once more."""
@@ -242,9 +261,9 @@ class Job(Generic[R]):
 
     def _looks(self, deadline: float | None) -> Generator[tuple[float, Hints | None], None, None]:
         """Look until the job has ended; yield how long to wait for the next look at most, and what gives hints meanwhile."""
-        services = self._client.services
-        warn_at = time.monotonic() + NO_WORKER_S
-        listener = services.listen()
+        gateway, began = self._gateway, time.monotonic()
+        warn_at = began + NO_WORKER_S
+        listener = gateway.listen()
         try:
             while True:
                 self._refresh_patiently(deadline)
@@ -258,40 +277,31 @@ class Job(Generic[R]):
                         f"no worker knows task {self.task!r}: start one with `mulligan worker FILE`", stacklevel=_level()
                     )
                     warn_at = float("inf")
-                yield POLL_S if deadline is None else min(POLL_S, deadline - now), listener
+                pause_s = gateway.pause_s(now - began)
+                yield pause_s if deadline is None else min(pause_s, deadline - now), listener
         finally:
             if listener is not None:
                 listener.close()
 
     def _refresh_patiently(self, deadline: float | None) -> None:
-        """Read the job again; while the store is away, go on trying."""
+        """Read the job again; while the store or the server is away, go on trying."""
         until = time.monotonic() + AWAY_S
+        until = until if deadline is None else min(until, deadline)
         while True:
             try:
-                self.refresh()
-            except (StoreAway, StoreBusy):
-                if time.monotonic() >= (until if deadline is None else min(until, deadline)):
+                self._hold(self._gateway.look(self._facts.id, max(AGAIN_S, until - time.monotonic())))
+            except AWAY:
+                if time.monotonic() >= until:
                     raise
-                time.sleep(POLL_S)
+                time.sleep(AGAIN_S)
             else:
                 return
 
     def _has_worker(self) -> bool:
         try:
-            return self._client.services.has_worker(self._row.task)
-        except (StoreAway, StoreBusy):
+            return self._gateway.has_worker(self.task)
+        except AWAY:
             return True  # nobody can tell just now
-
-    def _result_rows(self) -> Iterator[ResultRow]:
-        first = 0
-        while True:
-            with self._client.services.store.read() as session:
-                check_details(session, self._row.id)
-                page = session.jobs.results(self._row.id, first, PAGE)
-            yield from page
-            if len(page) < PAGE:
-                return
-            first = page[-1].number + 1
 
 
 def _level() -> int:

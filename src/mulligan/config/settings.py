@@ -6,7 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ DEFAULT_STORE = "mulligan.db"
 ARTIFACTS = "artifacts"
 SQLITE = "sqlite:///"
 POSTGRES = ("postgresql://", "postgres://")
+HTTP = ("http://", "https://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,14 @@ class Settings:
     secrets: tuple[str, ...] = ()
     """References of secrets, `env:NAME` or `file:/path`, that are hidden in whatever is kept, also where no argument names them;
     what is submitted with one of them in the clear is refused."""
-
+    server: str = ""
+    """A server's URL, `https://mulligan.example.org`: clients and the command line ask it, in place of a store."""
+    api_key: str = field(default="", repr=False)
+    """The key by which the server is asked."""
+    insecure: bool = False
+    """Whether a key may be sent in the clear, to an http:// URL of another machine."""
+    request_timeout: float = 60.0
+    """Seconds for which a client sends a request again while the server is away."""
     root_path: str = ""
     """The path under which that proxy serves it, such as `/mulligan`; empty: at the root."""
     login_idle: float = 43_200.0
@@ -98,16 +106,18 @@ def load_settings(start: Path | None = None, environ: Mapping[str, str] | None =
     values: dict[str, tuple[Any, str]] = {}
     file = _upward(start, FILE)
     if file is not None:
-        values.update({key: (value, str(file)) for key, value in _read(file).items()})
+        _put_over(values, {key: (value, str(file)) for key, value in _read(file).items()})
+    variables: dict[str, tuple[Any, str]] = {}
     for name in (each.name for each in fields(Settings)):
         variable = f"MULLIGAN_{name.upper()}"
         if environ.get(variable):
-            values[name] = (environ[variable], variable)
-    values |= {name: (value, f"argument {name}") for name, value in given.items() if value is not None}
+            variables[name] = (environ[variable], variable)
+    _put_over(values, variables)
+    _put_over(values, {name: (value, f"argument {name}") for name, value in given.items() if value is not None})
     checked = {name: _checked(name, value, where) for name, (value, where) in values.items()}
-    if not checked.get("database"):
-        checked["database"] = SQLITE + str(default_store(start))
-    if not checked["database"].startswith((SQLITE, *POSTGRES)):
+    if not checked.get("database"):  # where a server is named nothing makes a store unasked
+        checked["database"] = "" if checked.get("server") else SQLITE + str(default_store(start))
+    if checked["database"] and not checked["database"].startswith((SQLITE, *POSTGRES)):
         kind = checked["database"].partition(":")[0]  # the rest may hold a password
         raise ConfigError(f"database {kind!r}…: expected sqlite:///path.db or postgresql://user@host/name")
     _look_at_address(checked["database"])
@@ -116,10 +126,31 @@ def load_settings(start: Path | None = None, environ: Mapping[str, str] | None =
     return Settings(**checked)
 
 
+def check_store(settings: Settings) -> None:
+    """Raise ConfigError where the settings name a server, and no store."""
+    if not settings.database:
+        raise ConfigError(
+            f"this works on the store itself, but only a server is named, {settings.server}: name the store with --database, "
+            "connect(…) or MULLIGAN_DATABASE"
+        )
+
+
 def default_store(start: Path) -> Path:
     """Return the file of the default store: in the nearest .mulligan folder upward, else in one to be made here."""
     folder = _upward(start, FOLDER)
     return (folder or start / FOLDER) / DEFAULT_STORE
+
+
+def _put_over(values: dict[str, tuple[Any, str]], above: Mapping[str, tuple[Any, str]]) -> None:
+    """Put settings over others that count for less: one store is another place than the server below it, and so is a server.
+
+    A key of a file that names its server goes to no other.
+    """
+    if "database" in above and "server" not in above:
+        values.pop("server", None)
+    if "server" in above and "api_key" not in above and "server" in values and above["server"][0] != values["server"][0]:
+        values.pop("api_key", None)
+    values.update(above)
 
 
 def _artifacts(given: str, database: str, start: Path, base: Path) -> str:
@@ -165,9 +196,12 @@ _HOST = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^:\[\]]*)(:\d*)?")
 _BAD_PERCENT = re.compile(r"%(?![0-9a-fA-F]{2})")
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,49}")
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_SECRET = ("api_key", "secrets")
+"""What no error shows."""
 _MOST = {"port": 65_535}
 _CHOICES = {"synchronous": ("FULL", "NORMAL"), "pooler": ("none", "transaction")}
 _LEAST = {
+    "request_timeout": 0,
     "pool_size": 2,
     "processes": 0,
     "async_slots": 1,
@@ -188,7 +222,7 @@ def _checked(name: str, value: Any, where: str) -> Any:
     try:
         result = _read_as(kinds[name], name, value)
     except (ValueError, ConfigError) as error:
-        given = "…" if name == "secrets" else shown(value)  # where a reference is expected somebody may give the secret itself
+        given = "…" if name in _SECRET else shown(value)  # where a reference is expected somebody may give the secret itself
         raise ConfigError(f"{where}: {name} = {given} is not valid: {error}") from None
     if name in _CHOICES and result not in _CHOICES[name]:
         raise ConfigError(f"{where}: {name} = {shown(value)}: expected {' or '.join(_CHOICES[name])}")

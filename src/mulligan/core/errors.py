@@ -197,6 +197,30 @@ class StoreFull(StoreError):
     code = "store_full"
 
 
+class ServerError(MulliganError):
+    """A server did not answer as a server of Mulligan does."""
+
+    code = "server_error"
+
+
+class ServerAway(ServerError):
+    """The server cannot be reached, or has not answered in time."""
+
+    code = "server_away"
+
+
+class Unauthorized(MulliganError):
+    """The key is missing, or is not valid (any more)."""
+
+    code = "unauthorized"
+
+
+class Forbidden(MulliganError):
+    """The key may not do this."""
+
+    code = "forbidden"
+
+
 class ArtifactConflict(MulliganError):
     """What lies where an artifact belongs is of another run, of a later generation, or not what its manifest says."""
 

@@ -40,6 +40,17 @@ class Options:
     """By what a workflow knows a call whose place in its body is not fixed."""
 
 
+class Cut(NamedTuple):
+    """How a range of time was cut into the windows of a backfill, for who would rather cut it than be handed each window."""
+
+    start_ms: int
+    end_ms: int
+    every_s: float
+    order: str
+    arguments: str
+    """Those that all windows share, as a JSON object."""
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
     """A job to be. `items` is read once, lazily, in the order in which they shall start."""
@@ -57,6 +68,8 @@ class Submission:
     """Runs one item in this process; returns its result as JSON, or what gives that when it is awaited."""
     accept_risk: bool = False
     """With only="all": overwrite windows that succeeded although it is not known to be safe."""
+    cut: Cut | None = None
+    """Of a backfill: where its items come from."""
 
 
 class NewCall(NamedTuple):

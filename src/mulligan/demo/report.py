@@ -62,10 +62,10 @@ def _add(summary: Summary, attempt: Any, following: Any) -> None:
         return
     loss = summary.losses[str(attempt.failure_class)]
     loss.attempts += 1
-    loss.ran_s += (attempt.row.ended_ms - attempt.row.began_ms) / 1000
+    loss.ran_s += (attempt.ended_at - attempt.began_at).total_seconds()
     # After the last failure of a generation the item waited for a person, which is no delay of the policy's.
     if following is not None and following.generation == attempt.generation:
-        loss.waited_s += max(0, following.row.began_ms - attempt.row.ended_ms) / 1000
+        loss.waited_s += max(0.0, (following.began_at - attempt.ended_at).total_seconds())
 
 
 def show(console: Console, summary: Summary, state: State) -> None:

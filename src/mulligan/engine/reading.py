@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from mulligan.core import labels
 from mulligan.core.failure import RuleSet
-from mulligan.core.job import TERMINAL, Counts, ItemKey, Job, JobStatus, job_status
+from mulligan.core.job import TERMINAL, Counts, Item, ItemKey, Job, JobStatus, job_status
 from mulligan.engine.engine import Engine
 from mulligan.engine.explain import Known, explain
 from mulligan.engine.filters import item_filters
@@ -144,9 +144,9 @@ class Reading:
             plain["roots"] = True
         return plain
 
-    def call_counts(self, session: Session, detail: ItemDetail) -> Counts:
+    def call_counts(self, session: Session, item: Item) -> Counts:
         """Return how many of the calls of a workflow's item are in each status."""
-        job = session.calls.jobs([detail.item]).get(detail.item.key)
+        job = session.calls.jobs([item]).get(item.key)
         row = None if job is None else session.jobs.read(job)
         return Counts() if row is None else row.counts
 
@@ -166,7 +166,7 @@ class Reading:
                 project=project,
                 default=default,
                 now_ms=self._engine.clock.now_ms(),
-                calls=self.call_counts(session, view.detail),
+                calls=self.call_counts(session, item),
             )
         return explain(known)
 

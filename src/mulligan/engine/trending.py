@@ -63,15 +63,16 @@ class Trending:
 
     def _range(self, every: Every, since: Any, until: Any) -> tuple[date, date]:
         now = today(self._engine.clock.now_ms())
-        end = _day(until, "until") if until is not None else now + timedelta(days=1)
-        first = _day(since, "since") if since is not None else max(FIRST, min(end, now) - BACK[every])
+        end = day_of(until, "until") if until is not None else now + timedelta(days=1)
+        first = day_of(since, "since") if since is not None else max(FIRST, min(end, now) - BACK[every])
         if first >= end:
             raise ArgumentsInvalid(f"since: {first} is not before until, {end}, which is the first day left out")
         last = first_day(end - timedelta(days=1), every)
         return max(FIRST, first_day(first, every)), next_period(last, every)
 
 
-def _day(value: Any, name: str) -> date:
+def day_of(value: Any, name: str) -> date:
+    """Return a day, given as a date or as ISO text; raises ArgumentsInvalid."""
     found: date | None = None
     if isinstance(value, date) and not isinstance(value, datetime):
         found = value

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from mulligan.core.durations import Duration
+from mulligan.core.durations import Duration, seconds
 from mulligan.core.errors import ArgumentsInvalid
-from mulligan.core.schedule import Instant, windows
+from mulligan.core.schedule import Instant, instant_ms, windows
 from mulligan.core.shown import shown
-from mulligan.core.submission import NewItem
+from mulligan.core.submission import Cut, NewItem
 from mulligan.sdk.options import MAX_NAME
 from mulligan.sdk.signature import Signature
 from mulligan.sdk.values import check_text
@@ -55,8 +55,8 @@ def of_range(
     tz: str,
     newest_first: bool,
     args: Mapping[str, Any] | None,
-) -> Iterator[NewItem]:
-    """Return an item for each window of a range; the range and the arguments are checked at once."""
+) -> tuple[Iterator[NewItem], Cut]:
+    """Return an item for each window of a range, and the range; it and the arguments are checked at once."""
     if signature.window is None:
         raise ArgumentsInvalid(
             f"{signature.owner}: backfill needs a parameter annotated Window; add `window: Window`, or use map"
@@ -66,7 +66,13 @@ def of_range(
         raise ArgumentsInvalid(f"{signature.owner}: {signature.window!r} is what backfill varies; leave it out of args")
     text = signature.arguments.dump(fixed)
     cut = windows(start, end, every, tz, newest_first)
-    return (NewItem(Window.of_ms(first, last, tz).key, text, (first, last)) for first, last in cut)
+    made = (NewItem(Window.of_ms(first, last, tz).key, text, (first, last)) for first, last in cut)
+    return made, cut_of(start, end, every, tz, "newest" if newest_first else "oldest", text)
+
+
+def cut_of(start: Instant, end: Instant, every: Duration, tz: str, order: str, arguments: str) -> Cut:
+    """Return how a range is cut that was checked before."""
+    return Cut(instant_ms(start, tz), instant_ms(end, tz), seconds(every), order, arguments)
 
 
 def check_range(owner: str, only: object, order: object, accept_risk: object) -> None:

@@ -14,7 +14,7 @@ from mulligan.core.errors import ArgumentsInvalid
 from mulligan.core.schedule import Instant, windows
 from mulligan.core.shown import shown
 from mulligan.core.submission import NewItem, Only, Options, Submission
-from mulligan.sdk.items import arguments_by_name, check_range
+from mulligan.sdk.items import arguments_by_name, check_range, cut_of
 from mulligan.sdk.schema import problems
 from mulligan.sdk.values import dump_any
 from mulligan.sdk.window import Window
@@ -57,7 +57,8 @@ def named_range(
     items = (NewItem(Window.of_ms(first, last, tz).key, text, (first, last)) for first, last in cut)
     if run_id is not None:
         options = replace(options, run_id=run_id)
-    return Submission(definition, "backfill", items, options, tz, only, accept_risk=accept_risk)
+    made = cut_of(start, end, every, tz, order, text)
+    return Submission(definition, "backfill", items, options, tz, only, accept_risk=accept_risk, cut=made)
 
 
 def arguments_of(definition: Definition, values: Mapping[str, Any]) -> str:
@@ -97,26 +98,37 @@ def _said(wrong: list[tuple[tuple[Any, ...], str]]) -> str:
 
 def named_items(
     definition: Definition,
-    items: Iterable[tuple[str | None, Mapping[str, Any]]],
+    items: Iterable[tuple[str | None, Mapping[str, Any], Window | None]],
     shared: Mapping[str, Any],
     options: Options,
     *,
     first: int = 0,
 ) -> Submission:
-    """Return the submission of several work items of a published task: each its key, or None for its number, and arguments.
+    """Return the submission of several work items of a published task: each its key, its arguments, and its window.
 
-    All of them are checked at once; they are numbered from `first` on. Raises ArgumentsInvalid, which names the item.
+    The key of one without is its number, counted from `first` on, or that of its window. All of them are checked at once. Raises
+    ArgumentsInvalid, which names the item.
     """
-    owner = f"task {definition.name!r}"
-    if definition.window is not None:
-        raise ArgumentsInvalid(f"{owner} takes a Window: submit a backfill, or a single item with its window")
     made: dict[str, NewItem] = {}
-    for number, (key, values) in enumerate(items, first):
-        named = str(number) if key is None else key
+    zones: set[str] = set()
+    for number, (key, values, window) in enumerate(items, first):
+        _check_window(definition, number, window)
+        named = key or (str(number) if window is None else window.key)
         if named in made:
-            raise ArgumentsInvalid(f"{owner}: item {number} has the key {named!r} of another item")
+            raise ArgumentsInvalid(f"task {definition.name!r}: item {number} has the key {named!r} of another item")
+        range_ms = None if window is None else (window.start_ms, window.end_ms)
+        zones |= set() if window is None else {window.tz}
         try:
-            made[named] = NewItem(named, arguments_of(definition, {**shared, **values}))
+            made[named] = NewItem(named, arguments_of(definition, {**shared, **values}), range_ms)
         except ArgumentsInvalid as error:
             raise type(error)(f"item {number}: {error}") from None
-    return Submission(definition, "map", list(made.values()), options)
+    if len(zones) > 1:
+        raise ArgumentsInvalid(f"task {definition.name!r}: the windows of a job are of one time zone, not of {len(zones)}")
+    return Submission(definition, "map", list(made.values()), options, zones.pop() if zones else "UTC")
+
+
+def _check_window(definition: Definition, number: int, window: Window | None) -> None:
+    if definition.window is None and window is not None:
+        raise ArgumentsInvalid(f"task {definition.name!r} takes no Window: leave that of item {number} out")
+    if definition.window is not None and window is None:
+        raise ArgumentsInvalid(f"task {definition.name!r} takes a Window: give item {number} one, or submit a backfill")

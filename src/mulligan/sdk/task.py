@@ -16,7 +16,7 @@ from mulligan.core.durations import Duration
 from mulligan.core.errors import ArgumentsInvalid, ConfigError, SubmitInImport, TaskError
 from mulligan.core.job import FailureClass
 from mulligan.core.schedule import Instant
-from mulligan.core.submission import NewItem, Only, Options, Submission
+from mulligan.core.submission import Cut, NewItem, Only, Options, Submission
 from mulligan.sdk.calls import CallBackend
 from mulligan.sdk.context import Context
 from mulligan.sdk.declared import Declared
@@ -134,8 +134,8 @@ class Task(Generic[P, R]):
         task = cast("Task[..., R]", self)
         signature = _ready(task)
         items.check_range(signature.owner, only, order, accept_risk)
-        made = items.of_range(signature, start, end, every, tz, order == "newest", args)
-        return _hand_over(task, "backfill", made, tz, only, accept_risk)
+        made, cut = items.of_range(signature, start, end, every, tz, order == "newest", args)
+        return _hand_over(task, "backfill", made, tz, only, accept_risk, cut)
 
     def options(
         self,
@@ -330,6 +330,7 @@ def _hand_over(
     tz: str,
     only: Only | None = None,
     accept_risk: bool = False,
+    cut: Cut | None = None,
 ) -> JobHandle[R]:
     backend = RUNNING.get()
     if backend is None:
@@ -346,6 +347,7 @@ def _hand_over(
         decode=task.declared.signature.result.load,
         here=task.call_here,
         accept_risk=accept_risk,
+        cut=cut,
     )
     job: JobHandle[R] = backend.take(submission)
     return job

@@ -41,7 +41,7 @@ class MemoryStore:
     def __init__(self, clock: VirtualClock | None = None) -> None:
         self.clock = clock or VirtualClock()
         self._services = Services(load_settings(database="sqlite:///:memory:"), self.clock, _next_to_none())
-        self.client = Client(self._services, "tests")
+        self.client = Client(self._services.gateway("tests"), self._services)
         self._induced: dict[str, deque[BaseException | None]] = defaultdict(deque)
 
     def __enter__(self) -> MemoryStore:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from mulligan.api.access import Caller, Routes
 from mulligan.api.browsers import form_of
 from mulligan.api.models import Done, Job, WorkItem
-from mulligan.api.requests import Action, Overwrite, OverwriteItem, Reasoned
+from mulligan.api.requests import Action, ActOnItem, Overwrite, OverwriteAny, OverwriteItem, Reasoned
 from mulligan.console.desk import Desk
 from mulligan.console.verbs import CANCEL, RETRY, RETRY_NOW, VERBS, Toast, Verb, said
 from mulligan.core.access import Principal, Role
@@ -122,20 +122,21 @@ class Calling:
         operation = field(request, "operation")
         key = f"{operation}-{id}" if operation and not dry_run else None
         shared = {"reason": field(request, "reason"), "dry_run": dry_run}
+        asked = Action if kind == "jobs" else ActOnItem
         if verb is RETRY:
             if mode not in MODES:
                 raise ArgumentsInvalid(f"type: expected recover or restart, not {mode!r}")
-            answer = getattr(routes, f"retry_{one}")(request, caller, id, mode, body_of(Action, **shared), key)
+            answer = getattr(routes, f"retry_{one}")(request, caller, id, mode, body_of(asked, **shared), key)
         elif verb is RETRY_NOW:
-            answer = getattr(routes, f"retry_{one}_now")(request, caller, id, body_of(Action, **shared), key)
+            answer = getattr(routes, f"retry_{one}_now")(request, caller, id, body_of(asked, **shared), key)
         elif verb is CANCEL:
-            answer = getattr(routes, f"cancel_{one}")(request, caller, id, body_of(Action, **shared), key)
+            answer = getattr(routes, f"cancel_{one}")(request, caller, id, body_of(asked, **shared), key)
         else:
             body = self._overwrite(request, kind, shared)
             answer = getattr(routes, f"overwrite_{one}")(request, caller, id, body, key)
         return Done.model_validate_json(bytes(answer.body))
 
-    def _overwrite(self, request: Request, kind: str, shared: dict[str, Any]) -> OverwriteItem:
+    def _overwrite(self, request: Request, kind: str, shared: dict[str, Any]) -> OverwriteAny:
         risks = {name: bool(field(request, name)) for name in ("accept_risk", "forward")}
         if kind != "jobs":
             return body_of(OverwriteItem, **shared, **risks)
