@@ -22,7 +22,7 @@ HEAD_ROOM = 200
 
 
 def whole_body(submission: Submission) -> str | None:
-    """Return the JSON of a submission of one work item, or of a range that the server cuts; None where it has items of its own."""
+    """Return the JSON of a submission of one work item, or of a range to be cut; None where it has items of its own."""
     head = _head(submission)
     if submission.cut is not None:
         cut = submission.cut
