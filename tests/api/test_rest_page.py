@@ -26,7 +26,7 @@ def same(shown: Any, found: Any) -> bool:
 
 
 def test_a_reader_submits_watches_and_recovers_a_job_with_curl_alone(tmp_path: Path) -> None:
-    (source,) = (text for kind, text in BLOCKS if kind == "python")
+    source = next(text for kind, text in BLOCKS if kind == "python")
     (tmp_path / "features.py").write_text(source)
     store = f"sqlite:///{tmp_path / 'runs.db'}"
     key = a_key(store, tmp_path)
