@@ -18,6 +18,7 @@ from mulligan.engine.asking import Asker
 from mulligan.engine.keys import Keys
 from mulligan.engine.uploading import Uploading
 from mulligan.store.interface import Database
+from mulligan.telemetry import Tell
 from mulligan.testing.factories import a_definition
 from mulligan.testing.harness import Hand, Harness
 
@@ -37,6 +38,26 @@ FEATURES = a_definition("features", retries=(2, 300), window="window", online=Tr
 TASKS = (ADD, FEATURES)
 
 
+def served_of(harness: Harness, keys: Keys, tell: Tell, **changes: Any) -> Served:
+    """Return what the API serves of an engine in this process."""
+    return Served(
+        **{
+            "engine": harness.engine,
+            "commands": harness.commands,
+            "submitting": harness.submitting,
+            "uploading": Uploading(harness.engine, harness.submitting),
+            "reading": harness.reading,
+            "bulk": harness.bulk,
+            "bulk_pages": harness.bulk_pages,
+            "keys": keys,
+            "is_free": harness.locks.is_free,
+            "supervisor_is_well": lambda: True,
+            "tell": tell,
+            **changes,
+        }
+    )
+
+
 class Api:
     """A store, a worker that does as it is told, and the API with a key of each role."""
 
@@ -44,22 +65,7 @@ class Api:
         self.harness = Harness(database=database)
         self.told: list[tuple[str, dict[str, Any]]] = []
         self.keys = Keys(self.harness.engine)
-        self.served = Served(
-            **{
-                "engine": self.harness.engine,
-                "commands": self.harness.commands,
-                "submitting": self.harness.submitting,
-                "uploading": Uploading(self.harness.engine, self.harness.submitting),
-                "reading": self.harness.reading,
-                "bulk": self.harness.bulk,
-                "bulk_pages": self.harness.bulk_pages,
-                "keys": self.keys,
-                "is_free": self.harness.locks.is_free,
-                "supervisor_is_well": lambda: True,
-                "tell": lambda event, **facts: self.told.append((event, facts)),
-                **changes,
-            }
-        )
+        self.served = served_of(self.harness, self.keys, lambda event, **facts: self.told.append((event, facts)), **changes)
         self.app = guarded(self.served, pages)
         self.texts = {role: self.keys.create(f"the {role}", role, None, ASKER).text for role in Role}
         for each in TASKS:

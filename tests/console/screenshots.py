@@ -18,6 +18,7 @@ from itertools import product
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "api"))
 
 from browsing import HOW_TO_GET, NARROW, WIDE, Chromium, View, Visit, chromium_path, visit
 from playwright.sync_api import Browser

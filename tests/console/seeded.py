@@ -15,12 +15,14 @@ from typing import Any
 from mulligan import BATCH, PermanentError, TransientError
 from mulligan.config.rules import rules_of
 from mulligan.console.verbs import VERBS
+from mulligan.core.bulk import BulkAction
 from mulligan.core.definition import Definition
 from mulligan.core.events import Failed, Run
 from mulligan.core.job import Item, ItemKey
 from mulligan.core.judged import failed
 from mulligan.core.submission import NewCall, NewItem, Options
 from mulligan.engine.asking import Asker, Target
+from mulligan.engine.bulk import BulkWanted
 from mulligan.engine.exchanging import Notes
 from mulligan.sdk.facts import failure_of
 from mulligan.store.interface import Database
@@ -82,6 +84,7 @@ class Seeded:
     items: dict[str, ItemKey] = field(default_factory=dict)
     verbs: tuple[str, ...] = tuple(VERBS)
     causes: list[str] = field(default_factory=list)
+    operations: list[str] = field(default_factory=list)
 
     def id_of(self, name: str, kind: str) -> str:
         """Return the id of a job or a work item by the name it has here."""
@@ -91,7 +94,14 @@ class Seeded:
         """Return the same store with only those jobs and items in view that look different from one another."""
         jobs = {name: self.jobs[name] for name in ("failed", "running", "retraining", "hostile")}
         items = ("failed", "succeeded", "retrained", "hostile 0", "retrying", "running", "waiting")
-        return Seeded(self.harness, jobs, {name: self.items[name] for name in items}, ("retry", "overwrite"), self.causes[:1])
+        return Seeded(
+            self.harness,
+            jobs,
+            {name: self.items[name] for name in items},
+            ("retry", "overwrite"),
+            self.causes[:1],
+            self.operations,
+        )
 
     def names(self) -> dict[str, list[str]]:
         """Return, for the parameters of pages, the ids and names that are worth looking at."""
@@ -100,6 +110,7 @@ class Seeded:
             "work-items": [str(each) for each in self.items.values()],
             "pipelines": [each.name for each in TASKS],
             "causes": self.causes,
+            "operations": self.operations,
         }
 
 
@@ -136,6 +147,7 @@ class _Past:
         self._retrying()
         self._running()
         self._waiting()
+        self._bulk()
         self._pass_until(NOW)
         self.made.causes = sorted(
             {each.cause for name in FAILED for each in self.harness.attempts(self.made.items[name]) if each.cause}
@@ -264,6 +276,11 @@ class _Past:
         self.harness.commands.pause(BACKUP.name, Asker("ann", "rest", "the disk is full"), paused=True)
         job = self._submit(BACKUP, [NewItem("weekly", "{}")], run_id="backup-10")
         self.made.jobs["waiting"], self.made.items["waiting"] = job, ItemKey(job, 0)
+
+    def _bulk(self) -> None:
+        """Somebody has asked for all of one pipeline to be tried again, which is about to begin."""
+        asked = BulkWanted(BulkAction.RETRY, {"task": HOSTILE_TASK.name}, ANN, name=HOSTILE)
+        self.made.operations = [str(self.harness.bulk.create(asked).id)]
 
     def _submit(self, task: Definition, items: Iterable[NewItem], **options: Any) -> int:
         return self.harness.submit(task, items, **options)

@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+from api_harness import served_of
 from seeded import ANN, Seeded
 
 from mulligan.api.application import application, guarded
 from mulligan.api.served import Served
 from mulligan.api.serving import ApiServer, Place
-from mulligan.config.rules import rules_of
 from mulligan.console.application import Console
 from mulligan.core.access import Role
 from mulligan.engine.keys import Keys
-from mulligan.engine.reading import Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +41,7 @@ def served(seeds: Seeded) -> Iterator[Site]:
     harness = seeds.harness
     keys = Keys(harness.engine)
     texts = {role: keys.create(f"the {role}", role, None, ANN).text for role in Role}
-    made = Served(
-        engine=harness.engine,
-        commands=harness.commands,
-        submitting=harness.submitting,
-        reading=Reading(harness.engine, lambda: rules_of("")),
-        keys=keys,
-        is_free=harness.locks.is_free,
-        supervisor_is_well=lambda: True,
-        tell=lambda event, **facts: told.append(f"{event} {facts}"),
-    )
+    made = served_of(harness, keys, lambda event, **facts: told.append(f"{event} {facts}"))
     app = guarded(made, Console(made))
     server = ApiServer(app, Place("127.0.0.1", 0), app.stop)
     server.start()
@@ -85,6 +75,8 @@ def _queries(seeds: Seeded, path: str) -> list[str]:
             return ["", "?status=FAILURE"]
         case "/work-items":
             return ["", "?status=FAILURE", "?task=imports"]
+        case "/matching/{verb}":
+            return ["?q=pipeline:embed_items+state:failed"]
         case "/selected/{verb}":
             return [f"?item={seeds.items['failed']}&item={seeds.items['succeeded']}", f"?job={seeds.jobs['running']}"]
     return [""]
