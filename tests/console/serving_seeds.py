@@ -76,7 +76,7 @@ def _queries(seeds: Seeded, path: str) -> list[str]:
         case "/work-items":
             return ["", "?status=FAILURE", "?task=imports"]
         case "/matching/{verb}":
-            return ["?q=pipeline:embed_items+state:failed"]
+            return ["?q=pipeline:embed_items"]
         case "/selected/{verb}":
             return [f"?item={seeds.items['failed']}&item={seeds.items['succeeded']}", f"?job={seeds.jobs['running']}"]
     return [""]
