@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import PydanticCustomError, core_schema
+from typing import TYPE_CHECKING, Any
 
 from mulligan.core.errors import ConfigError, Refused, SecretUnavailable
 from mulligan.core.masking import LEAST, Known, check_reference
 from mulligan.sdk.ports import AMBIENT, RUNNING
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic_core import core_schema
 
 FORMAT = "secret-reference"
 """Marks a secret in a published schema."""
@@ -79,6 +80,8 @@ class Secret:
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         """Tell pydantic how a reference is read and written."""
+        from pydantic_core import core_schema
+
         written = core_schema.plain_serializer_function_ser_schema(_written)
         return core_schema.no_info_plain_validator_function(_read, serialization=written)
 
@@ -173,6 +176,8 @@ def _read(given: Any) -> Secret:
     try:
         return Secret(given["secret"] if alone else "")
     except ConfigError:
+        from pydantic_core import PydanticCustomError
+
         raise PydanticCustomError(
             INVALID, """a secret is given by reference, Secret("env:NAME") or as JSON {{"secret": "env:NAME"}}"""
         ) from None
