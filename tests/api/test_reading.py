@@ -110,7 +110,8 @@ class TestDetails:
         worker.exchange(notes=Notes(progress=[(job, 0, item.token, 1, 4)], logs=[(job, 0, item.token, 0, "héllo\x1b[1m\n")]))
         shown = both.get(f"/api/work-items/{job}-0")
         assert (shown["status"], shown["label"], shown["progress"], shown["worker"]) == ("STARTED", "Running", 25.0, worker.name)
-        assert shown["window"] == {"start": "1970-01-01T01:00:00+01:00", "end": "1970-01-02T01:00:00+01:00"}
+        window = {"start": "1970-01-01T01:00:00+01:00", "end": "1970-01-02T01:00:00+01:00", "tz": "Europe/Zurich"}
+        assert shown["window"] == window
         assert shown["args"] == {"x": [1]}
         assert both.get(f"/api/jobs/{job}")["progress"] == 25.0
         worker.fail(item, FailureClass.TRANSIENT, error_message="away", failure=None)

@@ -16,6 +16,7 @@ from mulligan.core.access import Role
 from mulligan.core.errors import UnknownTask
 from mulligan.core.job import JobStatus
 from mulligan.core.schedule import FIRST_MS, LAST_MS, instant_ms
+from mulligan.core.shown import shown
 from mulligan.engine.filters import text
 from mulligan.engine.reading import worker_views
 
@@ -62,6 +63,8 @@ class OverviewRoutes:
     def get_pipeline(self, caller: Caller, name: str) -> Pipeline:
         """Return a task or workflow as it is published."""
         definitions = self._served.engine.definitions
+        if "\0" in name:
+            raise UnknownTask(f"no task {shown(name)} is published in namespace {definitions.namespace!r}")
         with self._served.engine.store.read() as session:
             found, definition = definitions.current(session, self._sight.task(caller, text(name, "name")))
             row = session.tasks.by_id(found.task)
