@@ -67,6 +67,8 @@ class TestSubmitting:
             ({"task": "add", "args": {"a": 1}, "backfill": JANUARY}, 422, "arguments_invalid"),
             ({"task": "add", "args": {"a": 1}, "window": JANUARY}, 422, "arguments_invalid"),
             ({"task": "features"}, 422, "arguments_invalid"),
+            ({"task": "features", "items": [{}]}, 422, "arguments_invalid"),
+            ({"task": "add", "items": [{"window": {"start": "2024-01-01", "end": "2024-01-02"}}]}, 422, "arguments_invalid"),
             ({"task": "features", "items": [], "backfill": JANUARY}, 422, "arguments_invalid"),
             ({"task": "features", "backfill": {"start": "2024-02-01", "end": "2024-01-01"}}, 422, "window_invalid"),
             ({"task": "features", "backfill": {**JANUARY, "every": "1x"}}, 422, "window_invalid"),

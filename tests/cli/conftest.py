@@ -63,17 +63,17 @@ def bare(outside: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 @pytest.fixture
-def on_store(bare: Run, store: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def mulligan(bare: Run, store: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The command line in this process, on a copy of the store."""
     monkeypatch.setenv("MULLIGAN_DATABASE", f"sqlite:///{store}")
     return bare
 
 
 @pytest.fixture(params=["store", "server"])
-def mulligan(request: pytest.FixtureRequest, bare: Run, store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """The command line in this process, on a copy of the store, or on a server of it."""
+def either(request: pytest.FixtureRequest, bare: Run, store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """The command line in this process, on a copy of the store, and once more on a server of it."""
     if request.param == "store":
-        yield request.getfixturevalue("on_store")
+        yield request.getfixturevalue("mulligan")
         return
     with serving(store) as (url, key):
         monkeypatch.setenv("MULLIGAN_SERVER", url)

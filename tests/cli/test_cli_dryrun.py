@@ -166,10 +166,10 @@ def test_the_rules_of_the_project_count(bare: Run, pipeline: str, outside: Path,
     assert attempts(done)[0]["rule"] == "late"
 
 
-def test_a_published_task_is_known_without_its_code(on_store: Run) -> None:
-    done = on_store("dryrun", "flaky", "--fail", "503*2", "--json")
+def test_a_published_task_is_known_without_its_code(mulligan: Run) -> None:
+    done = mulligan("dryrun", "flaky", "--fail", "503*2", "--json")
     assert [each["at_s"] for each in attempts(done)] == [0, 3000, 6000]
-    assert on_store("dryrun", "unheard-of", "--fail", "503").code == 1
+    assert mulligan("dryrun", "unheard-of", "--fail", "503").code == 1
 
 
 @pytest.mark.parametrize(

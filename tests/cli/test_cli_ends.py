@@ -58,8 +58,8 @@ def test_the_store_can_be_named_before_or_after_the_command(bare: Run, store: Pa
         assert bare(*arguments).code == 0
 
 
-def test_another_namespace_has_other_jobs(on_store: Run) -> None:
-    assert on_store("jobs", "--namespace", "elsewhere", "--json").data == []
+def test_another_namespace_has_other_jobs(mulligan: Run) -> None:
+    assert mulligan("jobs", "--namespace", "elsewhere", "--json").data == []
 
 
 def _obey_file_modes() -> None:

@@ -78,23 +78,22 @@ def test_workers_shows_those_that_have_ended_only_when_asked(mulligan: Run) -> N
 def test_audit_tells_who_did_what_and_why(mulligan: Run) -> None:
     mulligan("cancel", FLAKY, "--reason", "not needed")
     (line,) = mulligan("audit", "--json").data
-    assert (line["action"], line["target"], line["reason"], line["source"], line["changed"]) == (
-        "cancel", f"job {FLAKY}", "not needed", "cli", 1,
-    )  # fmt: skip
+    assert (line["action"], line["target"], line["reason"], line["changed"]) == ("cancel", f"job {FLAKY}", "not needed", 1)
+    assert line["source"] in ("cli", "rest")
     assert "not needed" in mulligan("audit").out
     assert mulligan("audit", "--target", "job 1", "--json").data == []
 
 
-def test_verify_finds_nothing_in_a_sound_store(on_store: Run) -> None:
-    assert on_store("verify").code == 0
-    assert on_store("verify", "--json").data == []
+def test_verify_finds_nothing_in_a_sound_store(mulligan: Run) -> None:
+    assert mulligan("verify").code == 0
+    assert mulligan("verify", "--json").data == []
 
 
-def test_verify_ends_with_one_when_a_counter_is_wrong(on_store: Run, store: Path) -> None:
+def test_verify_ends_with_one_when_a_counter_is_wrong(mulligan: Run, store: Path) -> None:
     connection = apsw.Connection(str(store))
     connection.execute("update jobs set success = success + 1 where id = 1")
     connection.close()
-    found = on_store("verify")
+    found = mulligan("verify")
     assert found.code == 1
     assert found.out
-    assert len(on_store("verify", "--json").data) == len(found.out.splitlines())
+    assert len(mulligan("verify", "--json").data) == len(found.out.splitlines())

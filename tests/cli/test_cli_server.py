@@ -21,6 +21,19 @@ def test_a_server_is_named_before_the_command_or_after_it(
     assert (found.code, found.data["id"], found.data["status"]) == (0, ADDED, "SUCCESS")
 
 
+def test_work_is_submitted_to_a_server_and_listed_there(bare: Run, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(store) as (url, key):
+        monkeypatch.setenv("MULLIGAN_SERVER", url)
+        monkeypatch.setenv("MULLIGAN_API_KEY", key)
+        one = bare("submit", "add", "a=1", "--run-id", "mine", "--label", "team=ads", "--json").data
+        days = bare("backfill", "features", "2025-01-01", "2025-01-04", "--arg", "bad=[]", "--json").data
+        assert (one["run_id"], one["labels"], days["counts"]["total"]) == ("mine", {"team": "ads"}, 3)
+        assert [each["id"] for each in bare("jobs", "--limit", "2", "--json").data] == [days["id"], one["id"]]
+        assert [each["id"] for each in bare("jobs", "--label", "team=ads", "--run-id", "mine", "--json").data] == [one["id"]]
+        assert {each["source"] for each in bare("audit", "--limit", "2", "--json").data} == {"rest"}
+        assert bare("submit", "add", "a=x").code == 1
+
+
 def test_a_store_that_the_command_line_names_counts_for_more_than_a_server_that_a_variable_names(
     bare: Run, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
