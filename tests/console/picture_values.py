@@ -120,7 +120,9 @@ def partitions_of(
     cut = list(windows(start, end, every, tz))
     made = [
         Partition(
-            window=Window(start=from_ms(a, tz), end=from_ms(b, tz)), status=pattern[place % len(pattern)], work_item=f"7-{place}"
+            window=Window(start=from_ms(a, tz), end=from_ms(b, tz), tz=tz),
+            status=pattern[place % len(pattern)],
+            work_item=f"7-{place}",
         )
         for place, (a, b) in enumerate(cut)
     ]

@@ -79,7 +79,7 @@ def some_calendar(draw: Callable[..., object]) -> Picture:
     for gap in gaps:
         if start > last:
             break
-        window = Window(start=start, end=start + length)
+        window = Window(start=start, end=start + length, tz="UTC")
         partitions.append(Partition(window=window, status=draw(STATUSES), work_item=f"1-{len(partitions)}"))
         start = min(start + timedelta(seconds=gap), last + timedelta(seconds=1))
     return calendar(partitions, tz, lambda each: f"/work-items/{each.work_item}") or run_strip([])
@@ -171,7 +171,7 @@ def test_cells_of_calendars_do_not_overlap(data: st.DataObject) -> None:
 def pictures_of(text: str) -> list[Picture]:
     failed = an_attempt(1, 0, 5, Outcome.FAILED, FailureClass.UNKNOWN, delay_s=60, error=text or "?")
     item = an_item(JobStatus.RETRY, id=text, label=text, due_s=60)
-    one = Partition(window=Window(start=NOW, end=NOW + timedelta(days=1)), status=JobStatus.FAILURE, work_item=text)
+    one = Partition(window=Window(start=NOW, end=NOW + timedelta(days=1), tz="UTC"), status=JobStatus.FAILURE, work_item=text)
     drawn = calendar([one], "UTC", lambda each: f"/work-items/{each.work_item}")
     assert drawn is not None
     return [
