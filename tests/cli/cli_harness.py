@@ -97,10 +97,12 @@ def serving(store: Path) -> Iterator[tuple[str, str]]:
 
     services = Services(load_settings(database=f"sqlite:///{store}", port=0))
     own = random_key("tester", Role.OPERATOR)
-    api = services.make_api(silent, services.make_supervisor(), own)
+    supervisor = services.make_supervisor()
+    api = services.make_api(silent, supervisor, own)
     api.start()
     try:
         yield api.url, own.text
     finally:
         api.stop()
+        supervisor.stop()
         services.close()

@@ -21,7 +21,8 @@ def serving(services: Services, *sources: str, role: Role = Role.OPERATOR) -> It
     with services.store.write() as session:
         for task in load(list(sources)).values() if sources else ():
             services.definitions.publish(session, task.definition(), services.clock.now_ms(), current=True)
-    api = services.make_api(silent, services.make_supervisor())
+    supervisor = services.make_supervisor()
+    api = services.make_api(silent, supervisor)
     api.bind(or_any_port=True)
     api.start()
     try:
@@ -29,3 +30,4 @@ def serving(services: Services, *sources: str, role: Role = Role.OPERATOR) -> It
             yield made
     finally:
         api.stop()
+        supervisor.stop()

@@ -39,6 +39,7 @@ class Supervisor:
         self._due = [_Due(each) for each in chores]
         self._tell = tell
         self._stopped = False
+        self._runs = False
         self._looked = time.monotonic()
         self.ticked_s: float | None = None
         """When it last looked what is to be done, in seconds since 1970."""
@@ -62,12 +63,12 @@ class Supervisor:
 
     def run(self) -> None:
         """Do chores until stopped."""
+        self._runs = True
         try:
             while not self._stopped:
                 self._step()
         finally:
-            self._waker.close()
-            self._wakee.close()
+            self._close()
 
     def start(self) -> None:
         """Do chores in a thread until stopped; safe to call twice."""
@@ -78,7 +79,9 @@ class Supervisor:
     def stop(self) -> None:
         """Stop after what is being done, and wait for that; safe to call twice."""
         self._ask_to_stop()
-        if self._thread is not None and self._thread is not threading.current_thread():
+        if self._thread is None and not self._runs:
+            self._close()
+        elif self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(JOIN_S)
 
     @property
@@ -116,6 +119,10 @@ class Supervisor:
         if trouble != due.trouble:
             due.trouble = trouble
             self._tell("chore failed", chore=due.chore.name, error=trouble)
+
+    def _close(self) -> None:
+        self._waker.close()
+        self._wakee.close()
 
     def _ask_to_stop(self) -> None:
         self._stopped = True
