@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from mulligan.core.job import Attempt, Outcome, Reason
 from mulligan.demo.processes import Paths, Place, Processes, end_leftovers
 from mulligan.demo.report import summarize
 from mulligan.demo.state import State
@@ -115,18 +115,18 @@ class Tried:
     ended_s: int
     failure_class: str | None = None
     generation: int = 1
-    lost: bool = False
-    """Whether its worker was gone before it could tell when it started."""
 
     @property
     def outcome(self) -> str:
         return "FAILED" if self.failure_class else "SUCCEEDED"
 
     @property
-    def row(self) -> Attempt:
-        outcome, reason = (Outcome.LOST, Reason.WILL_RETRY) if self.lost else (Outcome(self.outcome), Reason.SUCCEEDED)
-        claimed_ms, ended_ms = self.claimed_s * 1000, self.ended_s * 1000
-        return Attempt(1, 0, 1, self.generation, 1, 1, outcome, reason, claimed_ms, None if self.lost else claimed_ms, ended_ms)
+    def began_at(self) -> datetime:
+        return datetime.fromtimestamp(self.claimed_s, UTC)
+
+    @property
+    def ended_at(self) -> datetime:
+        return datetime.fromtimestamp(self.ended_s, UTC)
 
 
 @dataclass
@@ -146,10 +146,3 @@ def test_time_lost_is_what_failed_attempts_ran_and_the_waits_of_the_policy() -> 
     transient, permanent = summary.losses["TRANSIENT"], summary.losses["PERMANENT"]
     assert (transient.attempts, transient.ran_s, transient.waited_s) == (1, 2, 3)
     assert (permanent.attempts, permanent.ran_s, permanent.waited_s) == (1, 1, 0)
-
-
-def test_what_ran_when_its_worker_was_killed_had_run_since_it_was_claimed() -> None:
-    tries = [Tried(1, 0, 2, "TRANSIENT"), Tried(2, 5, 9, "INFRASTRUCTURE", lost=True), Tried(3, 10, 11)]
-    summary = summarize([Worked("1-0", tries)])
-    assert summary.losses["TRANSIENT"].waited_s == 3
-    assert (summary.losses["INFRASTRUCTURE"].ran_s, summary.losses["INFRASTRUCTURE"].waited_s) == (4, 1)

@@ -179,9 +179,9 @@ BUGS = (
     Bug(
         "two people who retry at once start two generations",
         "runs-on #263, langwatch #7529",
-        "engine/commands.py",
-        "            seen = dict(zip(target.items, target.generations, strict=False))\n",
-        "            seen: dict[ItemKey, int] = {}\n",
+        "engine/matching.py",
+        "            seen = dict(zip(target.items, target.generations, strict=False))\n            keys",
+        "            seen: dict[ItemKey, int] = {}\n            keys",
         "tests/engine/test_commands.py",
     ),
     Bug(
@@ -196,8 +196,8 @@ BUGS = (
         "half a submission is there when its submitter dies",
         "celery groups",
         "engine/submitting.py",
-        "held = self._defaults(submission, published, start_ms)._replace(wait=Wait.SUBMITTING, due_ms=FAR_FUTURE_MS)",
-        "held = self._defaults(submission, published, start_ms)",
+        "held = self.defaults(submission, published, start_ms)._replace(wait=Wait.SUBMITTING, due_ms=FAR_FUTURE_MS)",
+        "held = self.defaults(submission, published, start_ms)",
         "tests/engine/test_submissions.py",
     ),
     Bug(

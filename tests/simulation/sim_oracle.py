@@ -29,7 +29,7 @@ REOPENS = ("recover", "restart", "overwrite", "overwrite in order")
 _ITEMS = """
 select job, number, task, definition, once, priority, status, due_ms, wait, generation, attempt, token, version, worker,
     claimed_ms, cancel_ms, deadline_ms, cutoff_ms, charges, crashes, snoozes, keep_from, reason, failure_class, created_ms,
-    ended_ms
+    ended_ms, cause
 from items"""
 _JOBS = "select id, cancel_ms, ended_ms, sealed, pruned_ms, parent_job, parent_number, epoch from jobs"
 _CALLS = "select job, place, number, digest, round from calls"

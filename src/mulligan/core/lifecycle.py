@@ -350,7 +350,8 @@ def _replayed(item: Item, event: Unsuccessful | Released, now_ms: int) -> Transi
 def _released(item: Item, now_ms: int) -> Transition:
     changed = item.but(version=item.version + 1, worker=None, claimed_ms=None, attempt=item.attempt - 1)
     if item.cancel_ms is not None:
-        return Transition(item, changed.but(status=REVOKED, reason=Reason.CANCELLED, cause=None, ended_ms=now_ms))
+        revoked = changed.but(status=REVOKED, reason=Reason.CANCELLED, failure_class=None, cause=None, ended_ms=now_ms)
+        return Transition(item, revoked)
     retrying = item.reason is Reason.WILL_RETRY
     after = changed.but(
         status=RETRY if retrying else PENDING,
