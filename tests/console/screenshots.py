@@ -105,8 +105,12 @@ def _linked(found: Visit) -> list[str]:
         kinds[kind] = kinds.get(kind, 0) + 1
         pages.append(page)
         found.page.goto(found.url + page)
-        hrefs = found.page.eval_on_selector_all("a[href]", "links => links.map(link => link.href)")
-        left += [href.removeprefix(found.url) for href in hrefs if href.startswith(found.url + "/")]
+        # Not link.href, which is no text where the link is part of a picture.
+        hrefs = found.page.eval_on_selector_all(
+            "a[href]", "links => links.map(link => new URL(link.getAttribute('href'), location).href)"
+        )
+        ours = [href.removeprefix(found.url) for href in hrefs if href.startswith(found.url + "/")]
+        left += [each for each in ours if not each.startswith("/api/")]  # which are no pages
     found.context.close()
     return pages
 
