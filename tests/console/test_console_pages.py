@@ -228,6 +228,10 @@ class TestWhoMayDoWhat:
         pages.open(f"/jobs/{job}", status=404)
         pages.open(f"/work-items/{job}-0", status=404)
         pages.open(f"/rows?item={job}-0", status=404)
+        own = pages.failed()
+        page = pages.open(f"/work-items/{own}-0")
+        assert 'href="/audit"' not in page, "what is about all pipelines is not offered"
+        assert 'href="/workers"' not in page
 
     def test_who_has_not_logged_in_is_sent_to_do_so_and_then_goes_on(self, pages: Pages) -> None:
         stranger = pages.client("", follow_redirects=False)

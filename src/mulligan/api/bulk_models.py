@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Self
 
 from pydantic import BaseModel, Field
 
-from mulligan.api.models import Done
+from mulligan.api.models import Done, time_of, time_or_none
 from mulligan.core.bulk import BulkAction, BulkState
 from mulligan.engine.bulk_pages import BulkPlan as Planned
 from mulligan.store.verbs.bulk import BulkRow
@@ -59,10 +59,10 @@ class Operation(BaseModel):
             source=row.source,
             reason=row.reason,
             address=row.address or None,
-            created_at=_time(row.created_ms),
-            started_at=_maybe(row.started_ms),
-            changed_at=_time(row.touched_ms),
-            ended_at=_maybe(row.ended_ms),
+            created_at=time_of(row.created_ms),
+            started_at=time_or_none(row.started_ms),
+            changed_at=time_of(row.touched_ms),
+            ended_at=time_or_none(row.ended_ms),
         )
 
 
@@ -87,11 +87,3 @@ class BulkPlan(BaseModel):
             by_class=dict(found.classes),
             reused=dict(found.kept),
         )
-
-
-def _time(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)
-
-
-def _maybe(ms: int | None) -> datetime | None:
-    return None if ms is None else _time(ms)

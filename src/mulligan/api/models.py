@@ -91,8 +91,8 @@ class Job(BaseModel):
             sealed=row.sealed,
             error_message=view.error_message,
             created_at=time_of(row.created_ms),
-            ended_at=_maybe(row.ended_ms),
-            details_removed_at=_maybe(row.pruned_ms),
+            ended_at=time_or_none(row.ended_ms),
+            details_removed_at=time_or_none(row.pruned_ms),
         )
 
 
@@ -153,13 +153,13 @@ class WorkItem(BaseModel):
             rows=detail.rows,
             progress=round(view.progress, 1),
             due_at=time_of(item.due_ms) if item.status in WAITING else None,
-            claimed_at=_maybe(item.claimed_ms) if item.status is JobStatus.STARTED else None,
-            deadline_at=_maybe(item.deadline_ms if item.status in WAITING else item.cutoff_ms),
+            claimed_at=time_or_none(item.claimed_ms) if item.status is JobStatus.STARTED else None,
+            deadline_at=time_or_none(item.deadline_ms if item.status in WAITING else item.cutoff_ms),
             worker=detail.worker,
             safe_to_retry=view.safe_to_retry,
             cancel_requested=item.cancel_ms is not None,
             created_at=time_of(item.created_ms),
-            ended_at=_maybe(item.ended_ms),
+            ended_at=time_or_none(item.ended_ms),
         )
 
 
@@ -201,7 +201,7 @@ class Attempt(BaseModel):
             charged=row.entry is not None,
             delay_s=None if row.delay_ms is None else row.delay_ms / 1000,
             claimed_at=time_of(row.claimed_ms),
-            started_at=_maybe(row.started_ms),
+            started_at=time_or_none(row.started_ms),
             ended_at=time_of(row.ended_ms),
             rows=row.rows,
             exit_code=row.exit_code,
@@ -323,7 +323,7 @@ class Pipeline(BaseModel):
             name=row.name,
             kind="workflow" if definition.workflow else "task",
             module=row.module,
-            paused_at=_maybe(row.paused_ms),
+            paused_at=time_or_none(row.paused_ms),
             has_worker=has_worker,
             takes_window=definition.window is not None,
             window=definition.window,
@@ -427,5 +427,5 @@ def time_of(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
-def _maybe(ms: int | None) -> datetime | None:
+def time_or_none(ms: int | None) -> datetime | None:
     return None if ms is None else time_of(ms)

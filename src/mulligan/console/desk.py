@@ -17,7 +17,7 @@ from mulligan.api.jobs import JobRoutes
 from mulligan.api.overview import OverviewRoutes
 from mulligan.api.served import Served
 from mulligan.api.summary import SummaryRoutes
-from mulligan.console.rendering import Rendering
+from mulligan.console.rendering import NAV, Rendering
 from mulligan.core.access import Principal, Role
 
 Page = Callable[..., Response]
@@ -39,10 +39,16 @@ class Desk:
         shared = {
             "caller": caller,
             "may_act": caller.may(Role.OPERATOR),
+            "nav": [(path, name) for path, name in NAV if self.may_see(caller, path)],
             "csrf": csrf_token_for(request),
             "partial": request.headers.get("x-partial") == "1",
         }
         return self.rendering.page(request, template, {**shared, **values}, status)
+
+    def may_see(self, caller: Principal, path: str) -> bool:
+        """Return whether somebody may open a page of the navigation: what is about all pipelines is not for a limited key."""
+        whole = path in ("/workers", "/audit")
+        return (not whole or caller.pipelines is None) and (path != "/audit" or caller.may(Role.OPERATOR))
 
     def get(self, routes: Routes, path: str, role: Role, page: Page) -> None:
         """Register a page."""

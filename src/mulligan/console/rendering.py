@@ -15,6 +15,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from mulligan.api.models import Window
 from mulligan.console.verbs import at_once, possible
 from mulligan.core.durations import words
 from mulligan.core.job import JobStatus
@@ -68,10 +69,9 @@ class Rendering:
             shape=_shape,
             quoted=quoted,
             when=when,
+            window=window,
         )
-        made.globals.update(
-            nav=NAV, names=NAMES, why=REASONS, possible=possible, at_once=at_once, token=lambda: secrets.token_urlsafe(18)
-        )
+        made.globals.update(names=NAMES, why=REASONS, possible=possible, at_once=at_once, token=lambda: secrets.token_urlsafe(18))
         self._environment = made
 
     def now(self) -> datetime:
@@ -133,6 +133,11 @@ def when(ms: int) -> str:
 def quoted(text: str) -> str:
     """Write a value as the query bar takes it."""
     return shlex.quote(text)
+
+
+def window(at: Window) -> str:
+    """Say a window in its own time zone."""
+    return f"{at.start:%Y-%m-%d %H:%M} … {at.end:%Y-%m-%d %H:%M} {at.tz}"
 
 
 def thousands(number: float) -> str:

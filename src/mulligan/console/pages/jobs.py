@@ -120,7 +120,7 @@ class JobPages:
         windows = [
             Partition(window=each.window, status=each.status, work_item=each.id) for each in found if each.window is not None
         ]
-        return calendar(windows, "UTC", lambda each: f"/work-items/{each.work_item}")
+        return calendar(windows, job.tz, lambda each: f"/work-items/{each.work_item}")
 
 
 def _as_asked(query: Query) -> dict[str, Any]:
