@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from cli_harness import ADDED, FEATURES, FLAKY, LOUD, TWICE, Run
 from rich.cells import cell_len
@@ -51,7 +53,7 @@ def test_show_of_an_item_draws_its_attempts_and_says_each_decision(either: Run) 
 def test_show_of_a_waiting_item_draws_the_wait_and_says_what_happens_next(either: Run) -> None:
     shown = either("show", f"{FLAKY}-0").out
     assert "░" in shown
-    assert "due in 4" in shown
+    assert re.search(r"due in \d+ min", shown), shown
     assert f"mulligan retry {FLAKY}-0 --now" in shown
 
 
