@@ -12,21 +12,23 @@ from bench import tasks
 from mulligan import Client
 
 DAY_MS = 86_400_000
+CAUSE = "0123456789ab"
+"""Of all that failed."""
 ENDINGS = {
     "SUCCESS": {
         "items": "reason = 'succeeded', wait = null, ended_ms = {now}",
-        "attempt": "'SUCCEEDED', 'succeeded', null, null, null, null, null, 'null'",
+        "attempt": "'SUCCEEDED', 'succeeded', null, null, null, null, null, 'null', null",
         "job": "success = pending, pending = 0, ended_ms = {now}",
     },
     "FAILURE": {
-        "items": "reason = 'not_retried', wait = null, failure_class = 'PERMANENT', ended_ms = {now}",
-        "attempt": "'FAILED', 'not_retried', 'PERMANENT', 'builtins.ValueError', 'bad row ' || number, null, null, null",
+        "items": "reason = 'not_retried', wait = null, failure_class = 'PERMANENT', ended_ms = {now}, cause = {cause}",
+        "attempt": "'FAILED', 'not_retried', 'PERMANENT', 'builtins.ValueError', 'bad row ' || number, null, null, null, {cause}",
         "job": "failure = pending, pending = 0, ended_ms = {now}",
     },
     "RETRY": {
         "items": "reason = 'will_retry', wait = 'backoff', failure_class = 'UNKNOWN', charges = '[1]', "
-        "due_ms = {now} + {later} + number",
-        "attempt": "'FAILED', 'will_retry', 'UNKNOWN', 'builtins.ValueError', 'bad row ' || number, 0, 1, null",
+        "due_ms = {now} + {later} + number, cause = {cause}",
+        "attempt": "'FAILED', 'will_retry', 'UNKNOWN', 'builtins.ValueError', 'bad row ' || number, 0, 1, null, {cause}",
         "job": "retry = pending, pending = 0",
     },
 }
@@ -99,15 +101,30 @@ def grow(raw: Raw, job: str, count: int) -> None:
 def end(raw: Raw, job: str, status: str) -> None:
     """Have all waiting items of a job end in a status, or wait for a retry, after one attempt each."""
     now = time.time_ns() // 1_000_000
-    how = {name: text.format(now=now, later=7 * DAY_MS) for name, text in ENDINGS[status].items()}
+    how = {name: text.format(now=now, later=7 * DAY_MS, cause=f"'{CAUSE}'") for name, text in ENDINGS[status].items()}
     worker = _worker(raw, now)
     raw(
         "insert into attempts (job, number, token, generation, attempt, worker, claimed_ms, started_ms, ended_ms, pid, outcome, "
-        "reason, failure_class, error_type, error_message, entry, charged, result) "
+        "reason, failure_class, error_type, error_message, entry, charged, result, cause) "
         f"select job, number, 1, 1, 1, {worker}, {now}, {now}, {now}, 1, {how['attempt']} from items where job = {job}"
     )
     raw(f"update items set status = '{status}', attempt = 1, token = 1, version = version + 2, {how['items']} where job = {job}")
     raw(f"update jobs set {how['job']} where id = {job}")
+    if status != "SUCCESS":
+        _count_cause(raw, job, status, now)
+
+
+def _count_cause(raw: Raw, job: str, status: str, now: int) -> None:
+    """Count what failed, as whoever settles it does."""
+    failed_now = "count(*)" if status == "FAILURE" else "0"
+    raw(
+        "insert into causes (task, cause, version, failure_class, error_type, title, parts, failures, failed_now, first_ms, "
+        "last_ms, sample_job, sample_number, sample_token) "
+        f"select task, '{CAUSE}', 1, 'PERMANENT', 'ValueError', 'bad row {{number}}', '[]', count(*), {failed_now}, {now}, "
+        f"{now}, job, 0, 1 from items where job = {job} group by task, job "
+        "on conflict (task, cause) do update set failures = causes.failures + excluded.failures, "
+        "failed_now = causes.failed_now + excluded.failed_now"
+    )
 
 
 def _worker(raw: Raw, now: int) -> int:

@@ -107,9 +107,9 @@ class OverviewRoutes:
             row = session.tasks.find(served.engine.definitions.namespace, name)
             if row is None:
                 raise UnknownTask(f"no task {name!r} is published in namespace {served.engine.definitions.namespace!r}")
-            newest = session.windows.newest(row.id, first if found is None else found[0], last)
-        windows = [each for each in sorted(newest) if found is None or each > found]
-        page = [self._partition(each, *newest[each], tz) for each in windows[:limit]]
+            windows = session.windows.page(row.id, (first, first) if found is None else found, last, limit + 1)
+            newest = session.windows.newest(row.id, windows[0][0], windows[-1][0] + 1) if windows else {}
+        page = [self._partition(each, *newest[each], tz) for each in windows[:limit] if each in newest]
         return Page(items=page, next=cursor(windows[limit - 1], filters) if len(windows) > limit else None)
 
     def list_workers(self, caller: Caller) -> Page[Worker]:

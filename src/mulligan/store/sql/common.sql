@@ -371,6 +371,20 @@ select window_start_ms, window_end_ms, job, number, status from (
     where task = :task and window_start_ms >= :start and window_start_ms < :end) w
 order by window_start_ms, window_end_ms, ended_ms is null, ended_ms, job, number;
 
+-- name: windows_page
+-- The first windows in a range that come after one, in their order, those of removed items among them.
+select window_start_ms, window_end_ms from (
+    select window_start_ms, window_end_ms from (
+        select distinct window_start_ms, window_end_ms from inputs
+        where task = :task and (window_start_ms, window_end_ms) > (:start, :after) and window_start_ms < :end
+        order by window_start_ms, window_end_ms limit :limit) n
+    union
+    select window_start_ms, window_end_ms from (
+        select window_start_ms, window_end_ms from past_windows
+        where task = :task and (window_start_ms, window_end_ms) > (:start, :after) and window_start_ms < :end
+        order by window_start_ms, window_end_ms limit :limit) p) w
+order by window_start_ms, window_end_ms limit :limit;
+
 -- name: later_written
 -- Later windows of the same task that were written after a moment: an older one run again would overwrite newer values. A window
 -- whose item was removed is told of only where no other item has written it since.

@@ -38,6 +38,11 @@ class Windows:
         rows = self._run("windows_newest", where)
         return {(start, end): (ItemKey(job, number), JobStatus(status)) for start, end, job, number, status in rows}
 
+    def page(self, task: int, after: tuple[int, int], end_ms: int, limit: int) -> list[tuple[int, int]]:
+        """Return the first windows that come after one, in their order, and start before a moment."""
+        where = {"task": task, "start": after[0], "after": after[1], "end": end_ms, "limit": limit}
+        return [(start, end) for start, end in self._run("windows_page", where)]
+
     def of(self, keys: Iterable[ItemKey]) -> dict[ItemKey, tuple[int, int]]:
         """Return the windows of the items that have one."""
         rows = self._run("windows_of", {"keys": as_json(keys)})
