@@ -46,7 +46,7 @@ PARTS: dict[str, list[tuple[type, str]]] = {
         (SqlitePresence, "wake_workers"), (SqlitePresence, "wake_waiters"),
         (PostgresPresence, "wake_workers"), (PostgresPresence, "wake_waiters"),
     ],
-    "all else of the worker": [(Worker, "_step")],
+    "all else of the worker": [(Worker, "step")],
 }  # fmt: skip
 """Where the time of the worker goes: a part does not count what another part does inside it."""
 BEFORE = Path(__file__).with_name("before.json")

@@ -22,15 +22,14 @@ import httpx
 
 from bench import bodies, page, stores, tasks, template
 from bench.machine import as_lines, machine
-from bench.report import number
+from bench.report import number, spread
 from mulligan import connect
 
 MULLIGAN = [sys.executable, "-m", "mulligan.cli.main"]
 BEGIN = datetime(2000, 1, 1, tzinfo=UTC)
 SMALL_JOBS = 2_000
 TIMES = 40
-PAGE_KB = 100
-"""What a page may weigh when it is opened for the first time, with all that it loads."""
+CHUNK = 10_000
 
 
 class Row(NamedTuple):
@@ -68,8 +67,13 @@ def _measured(store: str, url: str, folder: Path, given: argparse.Namespace) -> 
         for row in _reads(address, key, paths):
             lines.append(f"| `{row.path}` | {row.median_ms:.1f} | {row.p99_ms:.1f} | {row.kb:.1f} |")
             print(store, lines[-1], file=sys.stderr, flush=True)
-        lines += ["", "| many at once | |", "| --- | ---: |"]
+        lines += ["", "| submits, many at once | |", "| --- | ---: |"]
+        whole = _whole(address, key)
+        lines.append(f"| `POST /api/jobs` of {CHUNK:,} work items, s | {spread(whole)} |")
         for what, value in _crowd(address, key, pid, given.clients, given.rounds):
+            lines.append(f"| {what} | {value} |")
+            print(store, lines[-1], file=sys.stderr, flush=True)
+        for what, value in _chunks(address, key, pid, given.chunks):
             lines.append(f"| {what} | {value} |")
             print(store, lines[-1], file=sys.stderr, flush=True)
     return [*lines, ""]
@@ -178,6 +182,40 @@ async def _rush(address: str, key: str, clients: int, turn: int) -> tuple[list[f
     return submits, reads, wrong
 
 
+def _whole(address: str, key: str) -> list[float]:
+    """Submit jobs of many work items, each in one request; return how many seconds each took."""
+    times = []
+    with httpx.Client(base_url=address, headers={"apikey": key}, timeout=60.0) as http:
+        for _ in range(5):
+            body = {"task": "plain", "items": [{"args": {"number": number}} for number in range(CHUNK)]}
+            began = time.perf_counter()
+            http.post("/api/jobs", json=body).raise_for_status()
+            times.append(time.perf_counter() - began)
+    return times
+
+
+def _chunks(address: str, key: str, pid: int, chunks: int) -> Iterator[tuple[str, str]]:
+    """Submit one large job in chunks; tell what memory the server has after each quarter of it."""
+    with httpx.Client(base_url=address, headers={"apikey": key}, timeout=60.0) as http:
+        made = http.post("/api/jobs", json={"task": "plain", "items": [], "sealed": False, "run_id": "in chunks"})
+        if made.status_code != 201:
+            raise RuntimeError(made.text)
+        job, held = made.json()["id"], []
+        began = time.perf_counter()
+        for each in range(chunks):
+            first = each * CHUNK
+            items = [{"args": {"number": number}, "key": str(number)} for number in range(first, first + CHUNK)]
+            answer = http.post(f"/api/jobs/{job}/work-items", json={"first": first, "items": items})
+            if answer.status_code != 200:
+                raise RuntimeError(answer.text)
+            if (each + 1) % max(1, chunks // 4) == 0:
+                held.append(number(_resident_mb(pid)))
+        http.post(f"/api/jobs/{job}/seal").raise_for_status()
+        passed = time.perf_counter() - began
+    yield f"a job of {chunks * CHUNK:,} items in chunks of {CHUNK:,}: items/s", number(chunks * CHUNK / passed)
+    yield "memory of the server after each quarter of them, MB", " · ".join(held)
+
+
 def _p99(values: list[float]) -> float:
     return sorted(values)[min(len(values) - 1, round(len(values) * 0.99))]
 
@@ -193,6 +231,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--items", type=int, default=1_000_000, help="that have succeeded; a tenth as many have failed")
     parser.add_argument("--clients", type=int, default=500, help="that submit and read at once")
     parser.add_argument("--rounds", type=int, default=5, help="how often they do")
+    parser.add_argument("--chunks", type=int, default=120, help=f"of {CHUNK:,} items each, of one job")
     page.add_options(parser)
     return parser
 
