@@ -61,7 +61,10 @@ def main() -> None:
 
 def _measured(store: str, url: str, folder: Path, given: argparse.Namespace) -> list[str]:
     paths = _fill(url, given.items)
-    lines = [f"**{store}**, {given.items:,} items that succeeded, {given.items // 10:,} that failed, {SMALL_JOBS:,} small jobs", ""]
+    lines = [
+        f"**{store}**, {given.items:,} items that succeeded, {given.items // 10:,} that failed, {SMALL_JOBS:,} small jobs",
+        "",
+    ]
     with _server(url, folder) as (address, key, pid):
         lines += ["| address | median ms | p99 ms | KB sent |", "| --- | ---: | ---: | ---: |"]
         for row in _reads(address, key, paths):

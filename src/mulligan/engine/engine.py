@@ -250,8 +250,7 @@ class Engine:
         """Decide and write; what was not as it had been read is read and decided again."""
         moved: list[Transition] = []
         late, told = 0, len(ends.jobs)
-        # Asked for together with the moves: it is needed only after them.
-        any_broken = session.tallies.any_broken_window({item.task for item, event in pairs if isinstance(event, Succeeded)})
+        any_broken = session.tallies.any_broken_window(self._succeeding_in_windows(session, pairs))  # sent off before the moves
         for _ in range(ROUNDS):
             decided = [self._decide(session, item, event, now_ms) for item, event in pairs]
             wanted = [each for each in decided if each is not None]
@@ -278,6 +277,11 @@ class Engine:
         for each in counted:
             job = each.after.job
             session.causes.note(calls.get(job, each.after.task), each, now_ms, root=job not in calls)
+
+    def _succeeding_in_windows(self, session: Session, pairs: Sequence[tuple[Item, Event]]) -> set[int]:
+        """Return the tasks whose windows may be broken no more: items without one that succeed at once were never broken."""
+        ran = {(item.task, item.definition) for item, event in pairs if isinstance(event, Succeeded)}
+        return {task for task, definition in ran if self.definitions.get(session, definition).window is not None}
 
     def _decide(self, session: Session, item: Item, event: Event, now_ms: int) -> Transition | None:
         definition = self.definitions.get(session, item.definition)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from mulligan.core.job import Item, ItemKey
@@ -58,8 +58,10 @@ class Tallies:
         """Return all that was ever counted of tasks, up to this moment; as of day 0."""
         return [Tally(task, 0, *rest) for task, *rest in self._run("read_totals", {"tasks": json.dumps(tasks)})]
 
-    def any_broken_window(self, tasks: Iterable[int]) -> Callable[[], bool]:
+    def any_broken_window(self, tasks: Collection[int]) -> Callable[[], bool]:
         """Look whether any window of some tasks has failed and not succeeded since; returns what tells it."""
+        if not tasks:
+            return lambda: False
         found = self._run("any_broken_window", {"tasks": json.dumps(sorted(tasks))})
         return lambda: one(found) is not None
 
