@@ -44,6 +44,8 @@ from mulligan.supervisor.retention import retention_chore
 from mulligan.supervisor.safety import safety_chores
 from mulligan.supervisor.supervisor import Supervisor
 from mulligan.telemetry import Tell, hiding, server_teller, silent
+from mulligan.tracing.wanted import unfit, wanted
+from mulligan.tracing.witness import Exporting, SpanWitness
 from mulligan.worker.executors.bodies.executor import BodyExecutor
 from mulligan.worker.executors.interface import Executor
 from mulligan.worker.executors.process.executor import ProcessExecutor
@@ -86,6 +88,8 @@ class Services:
         hide_all(settings.secrets, self._missing.__setitem__)
         self.bulk = Bulk(self.engine, self.reading)
         self.bulk_pages = BulkPages(self.engine, self.bulk, settings.bulk_rate)
+        self._traces, self._untraced = self._tracing()
+        self.engine.witness = self._traces
 
     @property
     def shown(self) -> str:
@@ -94,6 +98,8 @@ class Services:
 
     def close(self) -> None:
         """Close the store; safe to call twice."""
+        if self._traces is not None:
+            self._traces.close()
         self.presence.close()
         self.store.close()
 
@@ -170,6 +176,7 @@ class Services:
                 tell=tell,
                 name=f"{socket.gethostname()}:{os.getpid()}",
                 lease_s=settings.lease,
+                traceparents=self._traces.traceparents if self._traces is not None else None,
             )
         )
 
@@ -231,10 +238,32 @@ class Services:
     def _hiding(self, tell: Tell) -> Tell:
         """Return a teller that hides secrets; it is told at once, and once, of those that were registered and cannot be read."""
         told = hiding(tell, AMBIENT.masked)
+        if self._traces is not None:
+            self._traces.tell = told
+        if self._untraced is not None:
+            told("no traces are told", why=self._untraced)
+            self._untraced = None
         missing, self._missing = self._missing, {}
         for why in missing.values():
             told("registered secret cannot be hidden", why=why)
         return told
+
+    def _tracing(self) -> tuple[SpanWitness | None, str | None]:
+        """Return who tells traces, or why nobody does although they are asked for."""
+        kind = wanted(os.environ)
+        if kind is None:
+            return None, None
+        if why := unfit(kind, os.environ):
+            return None, why
+
+        def exporting() -> Exporting:
+            from importlib.metadata import version  # slow to import
+
+            from mulligan.tracing.exporting import Exporter
+
+            return Exporter(kind, version("mulligan"), AMBIENT.masked)
+
+        return SpanWitness(self.engine, exporting), None
 
     def chores(self, own: Callable[[], int | None]) -> list[Chore]:
         """Return the chores that every worker does; `own` tells its id."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Annotated
 
-from fastapi import BackgroundTasks, Query, Request, Response
+from fastapi import BackgroundTasks, Header, Query, Request, Response
 
 from mulligan.api.access import Caller, Routes, Sight, asker_of
 from mulligan.api.acting import Acting, Command
@@ -20,11 +21,21 @@ from mulligan.core.access import Role
 from mulligan.core.errors import ArgumentsInvalid, WindowInvalid
 from mulligan.core.schedule import instant_ms
 from mulligan.core.shown import shown
+from mulligan.core.traceparent import place_of
 from mulligan.engine.asking import Target
 from mulligan.engine.filters import job_filters
 from mulligan.engine.ids import parse_job_id
 
 Label = Annotated[str | None, Query(max_length=401, description="Those with a label: `name=value`.", examples=["team=ads"])]
+
+Traceparent = Annotated[
+    str | None,
+    Header(
+        max_length=512,
+        description="The span that submits, as W3C writes it: the job continues its trace. What is none is ignored.",
+        examples=["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"],
+    ),
+]
 
 
 class JobRoutes:
@@ -52,11 +63,14 @@ class JobRoutes:
         ):
             routes.post(f"/api/jobs/{{id}}/{path}", Role.OPERATOR, response_model=Done, tags=["jobs"])(act)
 
-    def submit_job(self, request: Request, caller: Caller, body: NewJob, key: Key = None) -> Response:
+    def submit_job(
+        self, request: Request, caller: Caller, body: NewJob, key: Key = None, traceparent: Traceparent = None
+    ) -> Response:
         """Submit a job: all of it is stored, or nothing.
 
         The same `run_id` with the same input gives the job that is there; so does the same Idempotency-Key.
         """
+        place = place_of(traceparent)
         served = self._served
         self._sight.task(caller, body.task)
 
@@ -64,6 +78,7 @@ class JobRoutes:
             with served.engine.store.read() as session:
                 definition = served.engine.definitions.current(session, body.task)[1]
             submission = submission_of(definition, body, None if operation is None else run_id_of(operation))
+            submission = replace(submission, traceparent=None if place is None else str(place))
             asker = asker_of(request, "", operation)
             if body.sealed:
                 taken = served.submitting.take(submission, asker)

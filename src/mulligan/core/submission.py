@@ -70,6 +70,8 @@ class Submission:
     """With only="all": overwrite windows that succeeded although it is not known to be safe."""
     cut: Cut | None = None
     """Of a backfill: where its items come from."""
+    traceparent: str | None = None
+    """The span in which it was submitted, as W3C writes it."""
 
 
 class NewCall(NamedTuple):

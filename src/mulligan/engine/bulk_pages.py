@@ -106,7 +106,7 @@ class BulkPages:
             raise
 
     def _step(self, id: int, now_ms: int) -> int:
-        ends = Ends()
+        ends = self._engine.ends()
         with self._engine.store.write() as session:
             row = session.bulk.read(id) if session.bulk.lock(id) else None
             if row is None or row.state is not BulkState.RUNNING or row.due_ms > now_ms:

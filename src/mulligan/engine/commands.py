@@ -12,7 +12,6 @@ from mulligan.core.recovery import Judgement, Verdict
 from mulligan.engine.asking import EXAMPLES, Asker, Plan, Target, line
 from mulligan.engine.doing import ACTED, MOVED_ON, Asked, Chooser, Doing, cancelling, making_due, retrying
 from mulligan.engine.engine import Engine, jobs_behind
-from mulligan.engine.exchanging import Ends
 from mulligan.engine.finding import missing_item
 from mulligan.engine.judging import judge
 from mulligan.engine.matching import Matching, in_window_order
@@ -125,7 +124,7 @@ class Commands:
 
     def _cancel_job(self, job: int, asker: Asker, plan: Plan, *, dry_run: bool) -> None:
         engine = self._engine
-        now_ms, ends = engine.clock.now_ms(), Ends()
+        now_ms, ends = engine.clock.now_ms(), engine.ends()
         with engine.store.write() as session:
             session.jobs.lock({job} | self._brought_along(session, job, 0))
             row = session.jobs.read(job)
@@ -150,7 +149,7 @@ class Commands:
             first = items[-1].number + 1
 
     def _revoke_chunk(self, job: int, first: int = 0) -> list[Item]:
-        now_ms, ends = self._engine.clock.now_ms(), Ends()
+        now_ms, ends = self._engine.clock.now_ms(), self._engine.ends()
         with self._engine.store.write() as session:
             session.jobs.lock({job} | self._brought_along(session, job, first))
             row = session.jobs.read(job)
@@ -170,7 +169,7 @@ class Commands:
         """Do what is asked to every item that `choose` gives an event for: a page in each transaction, with its audit."""
         self._check_there(target.items)
         for page, generations, last in self._matching.pages_in_order(target) if asked.in_order else self._matching.pages(target):
-            ends = Ends()
+            ends = self._engine.ends()
             with self._engine.store.write() as session:
                 part = self._doing.to_page(session, page, generations, asked, choose, ends)
                 if part.total or (last and not plan.total):
@@ -210,7 +209,7 @@ class Commands:
         return found
 
     def _overwrite(self, seen: Mapping[ItemKey, int], target: Target, plan: Plan, asked: Asked, *, forward: bool) -> None:
-        ends = Ends()
+        ends = self._engine.ends()
         with self._engine.store.write() as session:
             self._doing.overwrite(session, seen, plan, asked, ends, forward=forward)
             self._doing.audit(session, asked, target, plan)

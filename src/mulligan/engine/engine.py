@@ -23,7 +23,7 @@ from mulligan.engine.calling import Calling
 from mulligan.engine.clock import Chance, Clock
 from mulligan.engine.counting import count_moves
 from mulligan.engine.definitions import Definitions, Published
-from mulligan.engine.exchanging import Bell, Checkpoint, Claims, Ends, Exchange, NewWorker, Notes, Room
+from mulligan.engine.exchanging import Bell, Checkpoint, Claims, Ends, Exchange, NewWorker, Notes, Room, Witness
 from mulligan.store.rows import CheckpointRow, Head, Taken, WorkerRow
 from mulligan.store.store import Session, Store
 
@@ -48,6 +48,12 @@ class Engine:
         self.chance = chance
         self.bell = bell
         self.calling = Calling(self)
+        self.witness: Witness | None = None
+        """Hears of what moves, once it is committed."""
+
+    def ends(self) -> Ends:
+        """Return what a transaction notes its ends in."""
+        return Ends(witness=self.witness)
 
     def exchange(
         self,
@@ -64,7 +70,7 @@ class Engine:
         `replays`: whether bodies of workflows run in this worker, which wait for calls.
         """
         now_ms = self.clock.now_ms()
-        ends = Ends()
+        ends = self.ends()
         taken = Claims((), {}, {})
         next_due: int | None = None
         notes = notes or Notes()
@@ -172,7 +178,7 @@ class Engine:
             held = session.items.held_by(worker.id, ALL)
         if not any(item.once for item in held):
             return self.reap(worker)
-        now_ms, ends = self.clock.now_ms(), Ends()
+        now_ms, ends = self.clock.now_ms(), self.ends()
         lost = [(item, WorkerLost(Run(item.token, worker.id, now_ms), worker.name)) for item in held if not item.once]
         with self.store.write() as session:
             moved = self._apply(session, lost, now_ms, ends)[0]
@@ -184,7 +190,7 @@ class Engine:
     def _take_back(self, worker: int, name: str) -> int:
         total = 0
         while True:
-            now_ms, ends = self.clock.now_ms(), Ends()
+            now_ms, ends = self.clock.now_ms(), self.ends()
             with self.store.write() as session:
                 items = session.items.held_by(worker, PAGE)
                 pairs = [(item, WorkerLost(Run(item.token, worker, now_ms), name)) for item in items]
@@ -201,7 +207,7 @@ class Engine:
 
     def expire(self) -> int:
         """Fail items that still wait after their deadline; returns how many."""
-        now_ms, ends = self.clock.now_ms(), Ends()
+        now_ms, ends = self.clock.now_ms(), self.ends()
         with self.store.read() as session:
             if not session.items.expired(now_ms, 1):
                 return 0
@@ -265,6 +271,8 @@ class Engine:
             lost = [each.before.key for each in wanted if each.before.key not in done]
             pairs = [(item, events[item.key]) for item in session.items.read(lost)]
             late += len(lost) - len(pairs)
+        if ends.witness is not None:
+            ends.moved += moved
         self._count(session, moved, now_ms)
         count_moves(session, moved, now_ms, any_broken, lambda item: self.definitions.get(session, item.definition).workflow)
         self._follow(session, moved, now_ms, ends, ends.jobs[told:])

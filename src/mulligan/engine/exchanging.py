@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from mulligan.core.definition import Definition
 from mulligan.core.job import Item, ItemKey
+from mulligan.core.lifecycle import Transition
 from mulligan.core.replay import Past
 from mulligan.core.submission import NewCall
 from mulligan.store.rows import Input, Taken
@@ -20,6 +21,14 @@ class Bell(Protocol):
     def wake_workers(self) -> None: ...
 
     def wake_waiters(self) -> None: ...
+
+
+class Witness(Protocol):
+    """Hears of what moved, once it is committed."""
+
+    def heed(self, moved: Sequence[Transition], jobs: Sequence[int]) -> None:
+        """Take in what moved, and the jobs that ended by it; returns at once, and raises nothing."""
+        ...
 
 
 class Room(Protocol):
@@ -45,9 +54,14 @@ class Ends:
     jobs: list[int] = field(default_factory=list)
     callers: set[int] = field(default_factory=set)
     """Workers in which the body of a workflow waits for a call that has ended."""
+    witness: Witness | None = None
+    moved: list[Transition] = field(default_factory=list)
+    """What moved, where there is a witness."""
 
     def ring(self, bell: Bell, own: int | None = None) -> None:
-        """Wake up whoever waits, but the worker that knows already."""
+        """Wake up whoever waits, but the worker that knows already; tell the witness."""
+        if self.witness is not None and self.moved:
+            self.witness.heed(self.moved, self.jobs)
         if self.jobs:
             bell.wake_waiters()
         if self.callers - {own}:

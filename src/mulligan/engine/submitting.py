@@ -244,6 +244,7 @@ class Submitting:
             sealed=False,
             named=run_id is not None,
             total_ms=_ms(submission.options.total_timeout_s),
+            traceparent=submission.traceparent,
         )
 
     def _new_run_id(self, now_ms: int) -> str:

@@ -17,6 +17,7 @@ from mulligan.core.failure import Classification
 from mulligan.core.job import FailureClass
 from mulligan.core.retry import Policy, Retry
 from mulligan.gateway.problems import code_of, error_of
+from mulligan.sdk.continuing import current_traceparent
 from mulligan.sdk.trying import Judged, Limit, MachineClock, Plan, Surroundings, Trial, judge, run
 from mulligan.telemetry import Tell
 
@@ -87,6 +88,8 @@ class Requests:
     def post_text(self, path: str, body: str, query: Mapping[str, Any] | None = None) -> Any:
         """Ask for something with a body that is JSON already."""
         headers = {"Content-Type": "application/json", "Idempotency-Key": secrets.token_urlsafe(18)}
+        if (traceparent := current_traceparent()) is not None:
+            headers["traceparent"] = traceparent
         return self._sent("POST", path, AGAIN, self._patience_s, content=body.encode(), headers=headers, params=query)
 
     def _sent(self, method: str, path: str, policy: Policy, total_s: float, **request: Any) -> Any:

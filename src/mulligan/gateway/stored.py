@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from mulligan.core import labels
@@ -24,6 +25,7 @@ from mulligan.engine.submitting import Submitting
 from mulligan.engine.trending import Trending
 from mulligan.gateway.causes import Cause, CauseSample, cause_of, sample_of
 from mulligan.gateway.interface import Act, Attempt, Ended, ItemFacts, ItemTold, JobFacts, JobTold, LogPage, LogPiece, at
+from mulligan.sdk.continuing import current_traceparent
 from mulligan.store.interface import Hints, Presence
 from mulligan.store.listing import MAX_PAGE, ItemDetail
 from mulligan.store.rows import AuditRow
@@ -66,7 +68,7 @@ class StoreGateway:
             return self._engine.definitions.current(session, task)[1]
 
     def take(self, submission: Submission) -> JobFacts:
-        taken = self._submitting.take(submission)
+        taken = self._submitting.take(replace(submission, traceparent=current_traceparent()))
         with self._engine.store.read() as session:
             return self._job(find_job(session, taken.job))
 

@@ -12,6 +12,7 @@ from mulligan.core.definition import definition_from_json, definition_to_json
 from mulligan.core.errors import ArgumentsInvalid, Refused
 from mulligan.core.submission import NewItem, Options, Submission
 from mulligan.sdk.context import Context
+from mulligan.sdk.continuing import current_traceparent
 from mulligan.sdk.ports import Channel
 
 MAX_ITEMS_INSIDE = 100_000
@@ -71,6 +72,7 @@ def submission_to_json(submission: Submission, items: list[NewItem], call: str) 
             "tz": submission.tz,
             "only": submission.only,
             "accept_risk": submission.accept_risk,
+            "traceparent": current_traceparent(),
         }
     )
 
@@ -93,6 +95,7 @@ def submission_from_json(payload: str, caller: str) -> Submission:
         tz=values["tz"],
         only=values["only"],
         accept_risk=values["accept_risk"],
+        traceparent=values["traceparent"],
     )
 
 

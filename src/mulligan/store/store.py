@@ -20,6 +20,7 @@ from mulligan.store.verbs.records import Records
 from mulligan.store.verbs.summary import Summary
 from mulligan.store.verbs.tallies import Tallies
 from mulligan.store.verbs.tasks import Tasks
+from mulligan.store.verbs.traces import Traces
 from mulligan.store.verbs.uploads import Uploads
 from mulligan.store.verbs.windows import Windows
 from mulligan.store.verbs.workers import Workers
@@ -43,6 +44,7 @@ class Session:
         self.tallies = Tallies(run)
         self.uploads = Uploads(run)
         self.bulk = Bulks(run)
+        self.traces = Traces(run)
 
 
 class Store:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from mulligan.core.attempt import AttemptInfo, time_limit
 from mulligan.core.definition import Definition
 from mulligan.core.replay import Past, path_of, round_of
@@ -24,6 +26,15 @@ def assignment_of(id: int, claim: Claim, loaded: Definition, now_ms: int, calls:
         memory_bytes=definition.memory_bytes,
         alone=item.crashes > 0,
     )
+
+
+def in_traces(
+    batch: Sequence[Assignment], claims: Sequence[Claim], traceparents: Callable[[Sequence[Claim]], Sequence[str]] | None
+) -> Sequence[Assignment]:
+    """Return assignments that know which spans they are, where traces are told."""
+    if traceparents is None:
+        return batch
+    return [each._replace(traceparent=place) for each, place in zip(batch, traceparents(claims), strict=True)]
 
 
 def _info(claim: Claim, calls: tuple[Past, ...]) -> AttemptInfo:

@@ -13,7 +13,7 @@ from mulligan.core.events import AttemptEvent
 from mulligan.core.job import Item, ItemKey
 from mulligan.engine.definitions import Published
 from mulligan.engine.exchanging import Checkpoint, Claim, Exchange, NewWorker, Notes, Wanted
-from mulligan.worker.assigning import assignment_of
+from mulligan.worker.assigning import assignment_of, in_traces
 from mulligan.worker.bodies import Bodies
 from mulligan.worker.executors.interface import (
     Call,
@@ -388,7 +388,7 @@ class Worker:
             batch.append(assignment_of(self._serial, claim, loaded, now_ms, histories.get(claim.item.key, ())))
         if batch:
             self._used = True
-            self._executor.start(batch)
+            self._executor.start(in_traces(batch, claims, self._parts.traceparents))
 
     def _stop_cancelled(self) -> None:
         assert self._worker is not None  # noqa: S101 - enlisted before the first step

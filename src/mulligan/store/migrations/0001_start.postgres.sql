@@ -77,6 +77,7 @@ create table jobs (
     parent_job bigint,
     parent_number bigint,
     epoch bigint,
+    traceparent text,
     pending bigint not null default 0 check (pending >= 0),
     started bigint not null default 0 check (started >= 0),
     retry bigint not null default 0 check (retry >= 0),

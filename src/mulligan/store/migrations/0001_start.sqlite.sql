@@ -69,6 +69,7 @@ create table jobs (
     parent_job integer,
     parent_number integer,
     epoch integer,
+    traceparent text,
     pending integer not null default 0 check (pending >= 0),
     started integer not null default 0 check (started >= 0),
     retry integer not null default 0 check (retry >= 0),

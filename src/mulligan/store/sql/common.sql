@@ -123,8 +123,9 @@ select id, input_digest, sealed, touched_ms from jobs where task = :task and run
 
 -- name: add_job
 -- Nothing returned means that another submission has the run id.
-insert into jobs (task, run_id, named, kind, input_digest, tz, labels, sealed, total_ms, pending, created_ms, touched_ms, ended_ms)
-values (:task, :run_id, :named, :kind, :input_digest, :tz, :labels, :sealed, :total_ms, :pending, :now, :now, :ended_ms)
+insert into jobs (task, run_id, named, kind, input_digest, tz, labels, sealed, total_ms, traceparent, pending, created_ms, touched_ms,
+    ended_ms)
+values (:task, :run_id, :named, :kind, :input_digest, :tz, :labels, :sealed, :total_ms, :traceparent, :pending, :now, :now, :ended_ms)
 on conflict (task, run_id) where parent_job is null do nothing returning id;
 
 -- name: grow_job

@@ -755,3 +755,34 @@ group by c.kind;
 -- Calls that succeeded, of workflows as they were called since they were begun or restarted last.
 select coalesce(sum(j.success), 0)::bigint from jsonb_array_elements(:keys::jsonb) k
 join jobs j on j.parent_job = (k ->> 0)::bigint and j.parent_number = (k ->> 1)::bigint and j.epoch = (k ->> 2)::bigint;
+
+-- name: job_origins
+-- Jobs with the job at the top of all that called each other, by whose names their traces are known.
+with recursive up (job, at) as (
+    select value::bigint, value::bigint from jsonb_array_elements_text(:jobs::jsonb)
+    union all
+    select u.job, j.parent_job from up u cross join lateral (select parent_job from jobs where id = u.at offset 0) j
+    where j.parent_job is not null)
+select j.id, j.parent_job, j.parent_number, r.id, t.namespace, t.name, r.run_id, r.created_ms, r.traceparent
+from up u cross join lateral (select * from jobs where id = u.at offset 0) r
+join tasks t on t.id = r.task
+cross join lateral (select * from jobs where id = u.job offset 0) j
+where r.parent_job is null;
+
+-- name: attempts_of
+-- What became of the attempts of some items, oldest first.
+select a.job, a.number, a.token, a.generation, a.attempt, a.reason, a.failure_class, a.claimed_ms, a.ended_ms, a.delay_ms
+from jsonb_array_elements(:keys::jsonb) k
+join attempts a on a.job = any (array[(k ->> 0)::bigint]) and a.number between (k ->> 1)::bigint and (k ->> 1)::bigint
+order by a.job, a.number, a.token;
+
+-- name: keys_of
+select n.job, n.number, n.key
+from jsonb_array_elements(:keys::jsonb) k
+join inputs n on n.job = any (array[(k ->> 0)::bigint]) and n.number between (k ->> 1)::bigint and (k ->> 1)::bigint;
+
+-- name: ends_of
+-- When some jobs have ended, and when somebody acted on the whole of them, in order.
+select job, kind, at_ms from events
+where job in (select value::bigint from jsonb_array_elements_text(:jobs::jsonb)) and number is null and kind in ('job_ended', 'acted')
+order by job, id;

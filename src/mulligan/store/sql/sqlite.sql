@@ -622,3 +622,28 @@ group by c.kind;
 -- Calls that succeeded, of workflows as they were called since they were begun or restarted last.
 select coalesce(sum(j.success), 0) from jsonb_each(:keys) k
 join jobs j on j.parent_job = k.value ->> 0 and j.parent_number = k.value ->> 1 and j.epoch = k.value ->> 2;
+
+-- name: job_origins
+-- Jobs with the job at the top of all that called each other, by whose names their traces are known.
+with recursive up (job, at) as (
+    select value, value from json_each(:jobs)
+    union all
+    select u.job, j.parent_job from up u join jobs j on j.id = u.at where j.parent_job is not null)
+select j.id, j.parent_job, j.parent_number, r.id, t.namespace, t.name, r.run_id, r.created_ms, r.traceparent
+from up u join jobs r on r.id = u.at and r.parent_job is null join tasks t on t.id = r.task join jobs j on j.id = u.job;
+
+-- name: attempts_of
+-- What became of the attempts of some items, oldest first.
+select a.job, a.number, a.token, a.generation, a.attempt, a.reason, a.failure_class, a.claimed_ms, a.ended_ms, a.delay_ms
+from jsonb_each(:keys) k join attempts a on a.job = k.value ->> 0 and a.number = k.value ->> 1
+order by a.job, a.number, a.token;
+
+-- name: keys_of
+select n.job, n.number, n.key
+from jsonb_each(:keys) k join inputs n on n.job = k.value ->> 0 and n.number = k.value ->> 1;
+
+-- name: ends_of
+-- When some jobs have ended, and when somebody acted on the whole of them, in order.
+select job, kind, at_ms from events
+where job in (select value from json_each(:jobs)) and number is null and kind in ('job_ended', 'acted')
+order by job, id;

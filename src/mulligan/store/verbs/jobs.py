@@ -28,6 +28,8 @@ class NewJob(NamedTuple):
     """Whether its run id was given, so that it may be given again: then it outlives the job's details."""
     total_ms: int | None = None
     """A total_timeout given with the submission; None where that of the task's definition holds."""
+    traceparent: str | None = None
+    """The span in which it was submitted, as W3C writes it."""
 
 
 class ItemDefaults(NamedTuple):

@@ -29,6 +29,8 @@ class Assignment(NamedTuple):
     memory_bytes: int | None = None
     alone: bool = False
     """Run it in a child that runs nothing else meanwhile."""
+    traceparent: str | None = None
+    """The span that the attempt is, where traces are told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from mulligan.core.failure import Failure, Kind
 from mulligan.core.job import FailureClass
 from mulligan.core.replay import Past
 from mulligan.core.signals import Snooze, Stopped
+from mulligan.sdk.continuing import enter
 from mulligan.sdk.facts import failure_of
 from mulligan.sdk.logs import SINK
 from mulligan.telemetry import Tell, silent
@@ -209,6 +210,8 @@ class BodyExecutor:
         SINK.set(running.channel.log)
         assignment, channel = running.assignment, running.channel
         workflow = self._workflows[assignment.task]
+        if assignment.traceparent is not None:
+            enter(assignment.traceparent)  # in the context of its thread, which ends with it
         try:
             result = workflow.execute(assignment.arguments, assignment.info, channel)
         except BaseException as error:  # noqa: BLE001 - whatever users' code raises becomes the outcome

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from mulligan.core.attempt import StopCause
 from mulligan.core.signals import Stopped
+from mulligan.sdk.continuing import enter
 from mulligan.worker.executors.process import wire
 from mulligan.worker.executors.process.line import AttemptChannel, Line, Loaded, ending, listen, use_streams
 from mulligan.worker.executors.process.logs import marker
@@ -92,6 +93,8 @@ class AsyncChild:
 
     async def _execute(self, channel: AttemptChannel) -> str:
         task = self._loaded.get(channel.task)
+        if channel.traceparent is not None:
+            enter(channel.traceparent)  # in the context of its own task of the loop, which ends with it
         channel.begin()
         result = task.execute(channel.entry[2], wire.info_of(channel.entry), channel)
         return result if isinstance(result, str) else str(await result)

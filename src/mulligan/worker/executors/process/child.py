@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from mulligan.core.attempt import StopCause
 from mulligan.core.errors import Refused
 from mulligan.core.signals import Stopped
+from mulligan.sdk.continuing import enter, leave
 from mulligan.sdk.ports import AMBIENT
 from mulligan.worker.executors.process import memory, wire
 from mulligan.worker.executors.process.line import (
@@ -143,6 +144,7 @@ class ProcessChild:
         limit = attempt.memory_bytes
         if limit is not None:
             memory.limit(limit)
+        span = None if attempt.traceparent is None else enter(attempt.traceparent)
         attempt.begin()
         self._inside = True
         try:
@@ -151,6 +153,8 @@ class ProcessChild:
         finally:
             self._inside = False
             signal.setitimer(signal.ITIMER_REAL, 0)  # signal.alarm() of this attempt must not ring in the next
+            if span is not None:
+                leave(span)
             if limit is not None:
                 memory.lift()
 

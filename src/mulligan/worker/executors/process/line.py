@@ -224,8 +224,9 @@ class AttemptChannel:
         self.timeout_s: float | None = None
         self.memory_bytes: int | None = None
         self._heartbeat_s: float | None = None
+        self.traceparent: str | None = None
         if len(entry) > 3:
-            self.timeout_s, self._heartbeat_s, self.memory_bytes = entry[4:7]
+            self.timeout_s, self._heartbeat_s, self.memory_bytes, self.traceparent = entry[4:]
         self._line = line
         self._pid = os.getpid()
         self._closed = False

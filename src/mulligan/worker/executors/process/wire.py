@@ -82,9 +82,9 @@ class Inbox:
 def entry(assignment: Assignment) -> list[object]:
     """Return what a child needs of an assignment; short where nothing special is asked."""
     a = assignment
-    if a.info is None and a.timeout_s is None and a.heartbeat_s is None and a.memory_bytes is None:
+    if a.info is None and a.timeout_s is None and a.heartbeat_s is None and a.memory_bytes is None and a.traceparent is None:
         return [a.id, a.task, a.arguments]
-    return [a.id, a.task, a.arguments, a.info, a.timeout_s, a.heartbeat_s, a.memory_bytes]
+    return [a.id, a.task, a.arguments, a.info, a.timeout_s, a.heartbeat_s, a.memory_bytes, a.traceparent]
 
 
 def info_of(entry: list[Any]) -> AttemptInfo | None:

@@ -1,0 +1,1 @@
+"""Traces: jobs, work items and attempts as spans of OpenTelemetry, told by whoever ends them."""
