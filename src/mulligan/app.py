@@ -30,6 +30,7 @@ from mulligan.engine.submitting import Submitting
 from mulligan.engine.trending import Trending
 from mulligan.engine.uploading import Uploading
 from mulligan.gateway.interface import Gateway
+from mulligan.gateway.operating import StoredOperations
 from mulligan.gateway.stored import StoreGateway
 from mulligan.sdk.digest import source_digests
 from mulligan.sdk.ports import AMBIENT
@@ -119,7 +120,10 @@ class Services:
         """Return a client's gateway to the store; `source` is kept in the audit."""
         asker = partial(self.asker, source)
         reading, trending = self.reading, self.trending
-        return StoreGateway(self.engine, self.commands, self.submitting, reading, trending, self.presence, asker, self.close)
+        operations = StoredOperations(self.bulk, self.bulk_pages, asker, self.clock)
+        return StoreGateway(
+            self.engine, self.commands, self.submitting, reading, trending, operations, self.presence, asker, self.close
+        )
 
     def make_worker(
         self,

@@ -34,6 +34,23 @@ def test_work_is_submitted_to_a_server_and_listed_there(bare: Run, store: Path, 
         assert bare("submit", "add", "a=x").code == 1
 
 
+def test_a_bulk_operation_of_a_server_is_planned_begun_shown_and_aborted(
+    bare: Run, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(store) as (url, key):
+        monkeypatch.setenv("MULLIGAN_SERVER", url)
+        monkeypatch.setenv("MULLIGAN_API_KEY", key)
+        job = bare("submit", "add", "a=1", "--json").data["id"]
+        assert bare("cancel", "--job", job).code == 0
+        planned = bare("bulk", "retry", "--job", job, "--dry-run", "--json").data
+        assert (planned["matched"], planned["total"], planned["by_status"]) == (1, 1, {"REVOKED": 1})
+        made = bare("bulk", "retry", "--job", job, "--expect", "1", "--reason", "after all", "--json").data
+        assert (made["state"], made["matched"], made["reason"]) == ("RUNNING", 1, "after all")
+        assert [each["id"] for each in bare("operations", "list", "--json").data] == [made["id"]]
+        assert bare("operations", "abort", made["id"], "--json").data["state"] == "ABORTED"
+        assert "ABORTED" in bare("operations", "show", made["id"]).out
+
+
 def test_a_store_that_the_command_line_names_counts_for_more_than_a_server_that_a_variable_names(
     bare: Run, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""Bulk operations as users of Python and of the command line hold them, on a store that no worker or server looks after."""
+"""Bulk operations as users of Python and of the command line hold them: on a store that nobody looks after, and on a server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from client_tasks import add
+from client_tasks import add, even_only
 
 from mulligan.client.client import Client, connect
 from mulligan.client.operation import Operation
@@ -18,9 +18,25 @@ from mulligan.engine.bulk_pages import BulkPlan
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Iterator[Client]:
+def unattended(tmp_path: Path) -> Iterator[Client]:
     with connect(f"sqlite:///{tmp_path / 'runs.db'}", synchronous="NORMAL") as made:
         yield made
+
+
+def test_an_operation_is_carried_out_wherever_it_was_asked_for(client: Client) -> None:
+    job = client.map(even_only, [1, 3, 5]).wait(20)
+    plan = client.bulk("retry", job=job.id, dry_run=True)
+    assert isinstance(plan, BulkPlan)
+    assert (plan.matched, plan.plan.total, plan.statuses, sum(plan.classes.values())) == (3, 3, {"FAILURE": 3}, 3)
+    made = client.bulk("retry", type="restart", name="odd ones", reason="again", job=job.id, expected=3)
+    assert isinstance(made, Operation)
+    assert (made.matched, made.name, made.action) == (3, "odd ones", "retry")
+    assert (made.wait(20).state, made.done, dict(made.skipped), made.progress) == (BulkState.DONE, 3, {}, 100)
+    facts = client.operation(made.id).refresh().facts
+    assert (facts.reason, facts.mode, facts.error) == ("again", "restart", None)
+    assert facts.created_ms <= (facts.started_ms or 0) <= (facts.ended_ms or 0)
+    assert made.id in [each.id for each in client.operations()]
+    assert {each.generation for each in client.work_items(job=job.id)} == {2}
 
 
 def cancelled(client: Client, count: int = 50) -> str:
@@ -29,32 +45,32 @@ def cancelled(client: Client, count: int = 50) -> str:
     return job.id
 
 
-def test_whoever_waits_for_an_operation_does_it_where_nobody_else_does(client: Client) -> None:
-    job = cancelled(client)
-    made = client.bulk("retry", type="restart", reason="wanted after all", task="add")
+def test_whoever_waits_for_an_operation_does_it_where_nobody_else_does(unattended: Client) -> None:
+    job = cancelled(unattended)
+    made = unattended.bulk("retry", type="restart", reason="wanted after all", task="add")
     assert isinstance(made, Operation)
     assert (made.state, made.matched, made.done, made.filters) == (BulkState.RUNNING, 50, 0, {"task": "add"})
     assert made.wait("20s") is made
     assert (made.state, made.done, dict(made.skipped), made.progress) == (BulkState.DONE, 50, {}, 100)
-    assert {each.status for each in client.work_items(job=job)} == {JobStatus.PENDING}
-    assert [each.id for each in client.operations()] == [made.id]
-    assert client.operation(made.id).action == "retry"
+    assert {each.status for each in unattended.work_items(job=job)} == {JobStatus.PENDING}
+    assert [each.id for each in unattended.operations()] == [made.id]
+    assert unattended.operation(made.id).action == "retry"
     assert repr(made) == f"<operation {made.id} restart add: DONE, 50 of 50 done>"
 
 
-def test_a_plan_says_what_would_be_done_and_does_nothing(client: Client) -> None:
-    cancelled(client)
-    plan = client.bulk("retry", dry_run=True, task="add")
+def test_a_plan_says_what_would_be_done_and_does_nothing(alone: Client) -> None:
+    cancelled(alone)
+    plan = alone.bulk("retry", dry_run=True, task="add")
     assert isinstance(plan, BulkPlan)
     assert (plan.matched, plan.plan.total, plan.statuses) == (50, 50, {"REVOKED": 50})
-    assert client.operations() == []
+    assert alone.operations() == []
 
 
-def test_an_operation_that_is_aborted_does_no_more_and_waiting_for_it_ends(client: Client) -> None:
-    job = cancelled(client)
-    made = client.bulk("retry", job=job).abort("the wrong ones")
+def test_an_operation_that_is_aborted_does_no_more_and_waiting_for_it_ends(alone: Client) -> None:
+    job = cancelled(alone)
+    made = alone.bulk("retry", job=job).abort("the wrong ones")
     assert made.wait().state is BulkState.ABORTED
-    assert {each.generation for each in client.work_items(job=job)} == {1}
+    assert {each.generation for each in alone.work_items(job=job)} == {1}
 
 
 def test_waiting_ends_after_its_time(tmp_path: Path) -> None:
@@ -64,8 +80,8 @@ def test_waiting_ends_after_its_time(tmp_path: Path) -> None:
             client.bulk("retry", task="add").wait(0)
 
 
-def test_what_makes_no_sense_is_refused(client: Client) -> None:
-    job = cancelled(client)
+def test_what_makes_no_sense_is_refused(alone: Client) -> None:
+    job = cancelled(alone)
     for action, more, error, says in (
         ("again", {"job": job}, ArgumentsInvalid, "action: expected one of retry, retry-now, cancel, overwrite"),
         ("retry", {"job": job, "type": "repeat"}, ArgumentsInvalid, "type: expected 'recover' or 'restart'"),
@@ -75,11 +91,11 @@ def test_what_makes_no_sense_is_refused(client: Client) -> None:
         ("retry", {"job": job, "dry_run": "yes"}, ArgumentsInvalid, "dry_run"),
     ):
         with pytest.raises(error, match=says):
-            client.bulk(action, **more)  # type: ignore[arg-type]
-    assert client.operations() == []
+            alone.bulk(action, **more)  # type: ignore[arg-type]
+    assert alone.operations() == []
     for id in ("x", "7", -1):  # noqa: A001 - its name everywhere
         with pytest.raises(NotFound, match="there is no operation"):
-            client.operation(id)
+            alone.operation(id)
 
 
 def command(capfd: pytest.CaptureFixture[str], client: Client, *arguments: str) -> tuple[int, str]:
@@ -91,22 +107,22 @@ def command(capfd: pytest.CaptureFixture[str], client: Client, *arguments: str) 
     return code, said.out + said.err
 
 
-def test_the_command_line_plans_begins_follows_shows_and_aborts(client: Client, capfd: pytest.CaptureFixture[str]) -> None:
-    job = cancelled(client)
-    code, said = command(capfd, client, "bulk", "retry", "--job", job, "--dry-run")
+def test_the_command_line_plans_begins_follows_shows_and_aborts(unattended: Client, capfd: pytest.CaptureFixture[str]) -> None:
+    job = cancelled(unattended)
+    code, said = command(capfd, unattended, "bulk", "retry", "--job", job, "--dry-run")
     assert (code, "50 work items match: 50 REVOKED." in said, "50 work items would be retried." in said) == (0, True, True)
-    code, said = command(capfd, client, "bulk", "retry", "--job", job, "--expect", "3")
+    code, said = command(capfd, unattended, "bulk", "retry", "--job", job, "--expect", "3")
     assert (code, "more_match" in said) == (1, True)
-    code, said = command(capfd, client, "bulk", "retry", "--job", job, "--reason", "after all")
+    code, said = command(capfd, unattended, "bulk", "retry", "--job", job, "--reason", "after all")
     assert (code, "Operation 2, recover: RUNNING, 0 %." in said) == (0, True)
-    code, said = command(capfd, client, "operations", "abort", "2")
+    code, said = command(capfd, unattended, "operations", "abort", "2")
     assert (code, "ABORTED" in said) == (0, True)
-    assert command(capfd, client, "operations", "abort", "2")[0] == 1
-    code, said = command(capfd, client, "bulk", "retry", "--task", "add", "--follow", "--json")
+    assert command(capfd, unattended, "operations", "abort", "2")[0] == 1
+    code, said = command(capfd, unattended, "bulk", "retry", "--task", "add", "--follow", "--json")
     assert (code, json.loads(said)["state"], json.loads(said)["done"]) == (0, "DONE", 50)
-    code, said = command(capfd, client, "operations", "show", "3")
+    code, said = command(capfd, unattended, "operations", "show", "3")
     assert (code, "50 of 50 work items retried." in said, "For: task add" in said) == (0, True, True)
-    code, said = command(capfd, client, "operations", "list")
+    code, said = command(capfd, unattended, "operations", "list")
     assert (code, [line.split()[0] for line in said.splitlines()]) == (0, ["ID", "3", "2"])
-    assert command(capfd, client, "bulk", "retry", "--task", "add")[0] == 1, "nothing matches any more"
-    assert command(capfd, client, "bulk", "retry")[0] == 2
+    assert command(capfd, unattended, "bulk", "retry", "--task", "add")[0] == 1, "nothing matches any more"
+    assert command(capfd, unattended, "bulk", "retry")[0] == 2

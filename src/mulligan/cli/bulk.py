@@ -111,7 +111,7 @@ def list_(
         shell.say("There are no bulk operations.")
         shell.next("mulligan bulk retry --task TASK --dry-run")
         return
-    now_ms = shell.client.services.clock.now_ms()
+    now_ms = shell.client.gateway.now_ms()
     columns = (
         Column("ID", fixed=True),
         Column("NAME"),
@@ -123,7 +123,7 @@ def list_(
     )
     rows: list[list[Cell]] = []
     for each in found:
-        asked = f"{ago(each.row.created_ms, now_ms)} by {each.row.actor}"
+        asked = f"{ago(each.facts.created_ms, now_ms)} by {each.facts.actor}"
         left = f"{sum(each.skipped.values()):,}"
         rows.append([each.id, each.name, str(each.state), f"{each.done:,}", f"{each.matched:,}", left, asked])
     shell.table(columns, rows)
@@ -138,15 +138,17 @@ def show(shell: Shell, operation: Id) -> None:
     _say(shell, found)
     filters = ", ".join(f"{name} {value}" for name, value in found.filters.items())
     shell.say(f"For: {filters}")
-    shell.say(f"Asked by {found.row.actor} at {iso(found.row.created_ms)}{f': {found.row.reason}' if found.row.reason else ''}")
-    if found.row.ended_ms is None:
+    shell.say(
+        f"Asked by {found.facts.actor} at {iso(found.facts.created_ms)}{f': {found.facts.reason}' if found.facts.reason else ''}"
+    )
+    if found.facts.ended_ms is None:
         shell.next(f"mulligan operations abort {found.id}")
 
 
 def abort(shell: Shell, operation: Id, reason: Reason = "") -> int:
     """Stop a bulk operation before its next page. What was done stays done. Exit code 1 when it had ended before."""
     found = shell.client.operation(operation)
-    ended = found.row.ended_ms is not None
+    ended = found.facts.ended_ms is not None
     found.abort(reason)
     if shell.as_json:
         shell.document(_document(found))
@@ -202,27 +204,27 @@ def _told(shell: Shell, found: Operation, *, follow: bool) -> int:
         shell.document(_document(found))
     else:
         _say(shell, found)
-        if found.row.ended_ms is None:
+        if found.facts.ended_ms is None:
             shell.next(f"mulligan operations show {found.id}", f"mulligan operations abort {found.id}")
     return int(not found.matched or (follow and found.state is not BulkState.DONE))
 
 
 def _say(shell: Shell, found: Operation) -> None:
     left = "; ".join(f"{count:,} {why.removeprefix('is ')}" for why, count in found.skipped.items() if count)
-    state = str(found.state) if found.row.ended_ms is not None else f"{found.state}, {found.progress:.0f} %"
+    state = str(found.state) if found.facts.ended_ms is not None else f"{found.state}, {found.progress:.0f} %"
     shell.say(f"Operation {found.id}, {found.name}: {state}.")
-    shell.say(f"{found.done:,} of {items(found.matched)} {VERBS[found.row.action]}{f' (left alone: {left})' if left else ''}.")
+    shell.say(f"{found.done:,} of {items(found.matched)} {VERBS[found.facts.action]}{f' (left alone: {left})' if left else ''}.")
     if found.error_message:
         shell.say(f"It failed: {found.error_message}")
 
 
 def _document(found: Operation) -> dict[str, Any]:
-    row = found.row
+    facts = found.facts
     return {
         "id": found.id,
         "name": found.name,
         "action": found.action,
-        "type": row.mode,
+        "type": facts.mode,
         "filter": found.filters,
         "state": str(found.state),
         "error": found.error_message,
@@ -230,9 +232,9 @@ def _document(found: Operation) -> dict[str, Any]:
         "done": found.done,
         "left_alone": dict(found.skipped),
         "progress": round(found.progress, 1),
-        "actor": row.actor,
-        "reason": row.reason,
-        "created_at": iso(row.created_ms),
-        "started_at": iso(row.started_ms),
-        "ended_at": iso(row.ended_ms),
+        "actor": facts.actor,
+        "reason": facts.reason,
+        "created_at": iso(facts.created_ms),
+        "started_at": iso(facts.started_ms),
+        "ended_at": iso(facts.ended_ms),
     }

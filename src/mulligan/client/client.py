@@ -20,15 +20,16 @@ from mulligan.core.shown import shown
 from mulligan.core.submission import Options, Submission
 from mulligan.core.trends import Trend
 from mulligan.engine.asking import Asker
-from mulligan.engine.bulk import BulkWanted, parse_operation_id
+from mulligan.engine.bulk import parse_operation_id
 from mulligan.engine.bulk_pages import BulkPlan
-from mulligan.engine.filters import MAX_NUMBER, chosen, flag, one_of, retry_mode, text, whole
+from mulligan.engine.filters import chosen, flag, one_of, retry_mode, text, whole
 from mulligan.engine.filters import limit as checked_limit
 from mulligan.engine.ids import parse_item_id, parse_job_id
 from mulligan.engine.reading import WorkerView
 from mulligan.engine.verify import Finding, verify
 from mulligan.gateway.causes import Cause, CauseSample
 from mulligan.gateway.interface import Act, Gateway
+from mulligan.gateway.operations import BulkAsk
 from mulligan.sdk.ports import RUNNING
 from mulligan.sdk.published import named_call, named_range
 from mulligan.sdk.task import Task
@@ -181,10 +182,10 @@ class Client:
         action fits. `dry_run` returns the plan instead. With `expected`, raises MoreMatch where more match than that. Raises
         OverwriteUnsafe with the evidence, Refused for what is refused of single items, ArgumentsInvalid.
         """
-        wanted = BulkWanted(
+        ask = BulkAsk(
             action=one_of(BulkAction, action, "action"),
             filters=filters,
-            asker=self.asker(reason),
+            reason=text(reason, "reason"),
             mode=retry_mode(type),
             name=text(name, "name"),
             accept_risk=flag(accept_risk, "accept_risk"),
@@ -192,17 +193,17 @@ class Client:
             expected=None if expected is None else whole(expected, "expected"),
         )
         if flag(dry_run, "dry_run"):
-            return self.services.bulk_pages.plan(wanted)
-        return Operation(self, self.services.bulk.create(wanted))
+            return self.gateway.operations.plan(ask)
+        return Operation(self.gateway, self.gateway.operations.begin(ask))
 
     def operations(self, limit: int = 100) -> list[Operation]:
         """Return bulk operations, newest first, 500 at most."""
         count = checked_limit(limit, "there is operation(id)")
-        return [Operation(self, each) for each in self.services.bulk.all(MAX_NUMBER, count)]
+        return [Operation(self.gateway, each) for each in self.gateway.operations.all(count)]
 
     def operation(self, id: str | int) -> Operation:
         """Return a bulk operation by its id; raises NotFound."""
-        return Operation(self, self.services.bulk.find(parse_operation_id(id)))
+        return Operation(self.gateway, self.gateway.operations.find(parse_operation_id(id)))
 
     def pause(self, task: str, reason: str = "") -> bool:
         """Start nothing more of a task; returns False when it was paused already."""

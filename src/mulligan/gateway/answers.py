@@ -31,9 +31,9 @@ def job_of(said: dict[str, Any]) -> JobFacts:
         counts=counts_of(said["counts"]),
         labels=said["labels"],
         cancel_requested=said["cancel_requested"],
-        created_ms=_ms(said["created_at"]),
-        ended_ms=_maybe_ms(said["ended_at"]),
-        removed_ms=_maybe_ms(said["details_removed_at"]),
+        created_ms=ms_of(said["created_at"]),
+        ended_ms=maybe_ms_of(said["ended_at"]),
+        removed_ms=maybe_ms_of(said["details_removed_at"]),
         told=lambda: told,
     )
 
@@ -53,7 +53,7 @@ def item_of(said: dict[str, Any]) -> ItemFacts:
         id=ItemKey.of(said["id"]),
         task=said["task"],
         key=said["key"],
-        window=None if window is None else (_ms(window["start"]), _ms(window["end"])),
+        window=None if window is None else (ms_of(window["start"]), ms_of(window["end"])),
         arguments=json.dumps(said["args"]),
         status=status,
         reason=Reason(said["reason"]),
@@ -63,11 +63,11 @@ def item_of(said: dict[str, Any]) -> ItemFacts:
         cause=said["cause"],
         error_message=said["error_message"],
         result=json.dumps(said["result"]) if status is JobStatus.SUCCESS else None,
-        due_ms=_maybe_ms(said["due_at"]) or 0,
-        claimed_ms=_maybe_ms(said["claimed_at"]),
+        due_ms=maybe_ms_of(said["due_at"]) or 0,
+        claimed_ms=maybe_ms_of(said["claimed_at"]),
         worker=said["worker"],
-        created_ms=_ms(said["created_at"]),
-        ended_ms=_maybe_ms(said["ended_at"]),
+        created_ms=ms_of(said["created_at"]),
+        ended_ms=maybe_ms_of(said["ended_at"]),
         told=lambda: told,
     )
 
@@ -105,7 +105,7 @@ def attempt_of(said: dict[str, Any]) -> Attempt:
 
 def log_of(said: dict[str, Any]) -> LogPage:
     """Return pieces of a log."""
-    return LogPage([LogPiece(each["place"], _ms(each["at"]), each["text"]) for each in said["items"]], said["next"])
+    return LogPage([LogPiece(each["place"], ms_of(each["at"]), each["text"]) for each in said["items"]], said["next"])
 
 
 def plan_of(said: dict[str, Any]) -> Plan:
@@ -163,7 +163,7 @@ def trend_of(said: dict[str, Any]) -> Trend:
 
 def worker_of(said: dict[str, Any]) -> WorkerView:
     """Return a worker."""
-    started_ms, seen_ms = _ms(said["started_at"]), _ms(said["seen_at"])
+    started_ms, seen_ms = ms_of(said["started_at"]), ms_of(said["seen_at"])
     return WorkerView(int(said["id"]), said["name"], said["pid"], said["state"], started_ms, seen_ms, said["refused_writes"])
 
 
@@ -171,7 +171,7 @@ def audit_of(said: dict[str, Any]) -> AuditRow:
     """Return a line of the audit."""
     plain = {name: said[name] for name in ("actor", "source", "action", "target", "reason", "expected", "found", "changed")}
     more = {"address": said["address"] or "", "operation": said["operation"]}
-    return AuditRow(id=int(said["id"]), at_ms=_ms(said["at"]), **plain, **more)
+    return AuditRow(id=int(said["id"]), at_ms=ms_of(said["at"]), **plain, **more)
 
 
 def _class(text: str | None) -> FailureClass | None:
@@ -182,9 +182,11 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _ms(text: str) -> int:
+def ms_of(text: str) -> int:
+    """Return a moment in milliseconds since 1970 UTC."""
     return round(_time(text).timestamp() * 1000)
 
 
-def _maybe_ms(text: str | None) -> int | None:
-    return None if text is None else _ms(text)
+def maybe_ms_of(text: str | None) -> int | None:
+    """Return a moment that may be missing, in milliseconds."""
+    return None if text is None else ms_of(text)

@@ -15,6 +15,7 @@ from mulligan.core.trends import Every, Trend
 from mulligan.engine.asking import Plan
 from mulligan.engine.reading import WorkerView
 from mulligan.gateway.causes import Cause, CauseSample
+from mulligan.gateway.operations import Operations
 from mulligan.store.interface import Hints
 from mulligan.store.rows import AuditRow
 
@@ -246,6 +247,11 @@ class Gateway(Protocol):
 
     def act(self, act: Act) -> Plan:
         """Do what is asked for, or with `dry_run` say what would be done."""
+        ...
+
+    @property
+    def operations(self) -> Operations:
+        """What asks for bulk operations."""
         ...
 
     def pause(self, task: str, reason: str, *, paused: bool) -> bool:

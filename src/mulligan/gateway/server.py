@@ -22,6 +22,8 @@ from mulligan.gateway import answers
 from mulligan.gateway.bodies import act_body, chunk_body, filter_query, iso, item_chunks, items_body, whole_body
 from mulligan.gateway.causes import Cause, CauseSample
 from mulligan.gateway.interface import Act, Attempt, Ended, ItemFacts, JobFacts, LogPage
+from mulligan.gateway.operating import ServerOperations
+from mulligan.gateway.operations import Operations
 from mulligan.gateway.requests import Address, Requests
 from mulligan.store.interface import Hints
 from mulligan.store.rows import AuditRow
@@ -39,6 +41,9 @@ class ServerGateway:
 
     def __init__(self, address: Address, tell: Tell) -> None:
         self._requests = Requests(address, tell)
+        self.operations: Operations = ServerOperations(
+            self._requests, time.sleep, lambda path, limit: self._some(path, {}, limit)
+        )
 
     def close(self) -> None:
         self._requests.close()

@@ -25,6 +25,7 @@ from mulligan.engine.submitting import Submitting
 from mulligan.engine.trending import Trending
 from mulligan.gateway.causes import Cause, CauseSample, cause_of, sample_of
 from mulligan.gateway.interface import Act, Attempt, Ended, ItemFacts, ItemTold, JobFacts, JobTold, LogPage, LogPiece, at
+from mulligan.gateway.operations import Operations
 from mulligan.sdk.continuing import current_traceparent
 from mulligan.store.interface import Hints, Presence
 from mulligan.store.listing import MAX_PAGE, ItemDetail
@@ -45,6 +46,7 @@ class StoreGateway:
         submitting: Submitting,
         reading: Reading,
         trending: Trending,
+        operations: Operations,
         presence: Presence,
         asker: Callable[[str], Asker],
         close: Callable[[], None],
@@ -58,6 +60,7 @@ class StoreGateway:
         self._asker = asker
         self._trending = trending
         self._causes = CauseReading(engine)
+        self.operations: Operations = operations
         self.close = close
 
     def now_ms(self) -> int:
