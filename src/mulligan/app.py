@@ -7,7 +7,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -213,6 +213,7 @@ class Services:
             behind_proxy=settings.behind_proxy,
             root_path=settings.root_path,
             login_idle_s=settings.login_idle,
+            requests_per_second=settings.requests_per_second,
             once=once,
             listen=self.listen,
             keep_s=settings.retention,
@@ -330,6 +331,7 @@ def _open(settings: Settings, *, make: bool) -> tuple[Database, Presence, Clock]
     return file, NoPresence() if path == ":memory:" else SqlitePresence(path), SystemClock()
 
 
+@cache
 def whoami() -> str:
     """Return who runs this process, for the audit."""
     try:

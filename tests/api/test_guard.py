@@ -235,3 +235,16 @@ class TestProbes:
         assert (away.status_code, away.json()) == (503, {**well, "status": "failing", "store": "away"})
         assert api.call("GET", "/healthz", apikey="").status_code == 200
         assert api.call("GET", "/api/jobs", apikey=api.texts[Role.VIEWER]).status_code == 503
+
+
+def test_a_key_that_asks_too_often_is_told_when_to_come_again_and_others_are_answered() -> None:
+    api = Api(requests_per_second=1)  # four at once
+    mine, other = api.texts[Role.VIEWER], api.texts[Role.OPERATOR]
+    assert [api.call("GET", "/api/jobs", apikey=mine).status_code for _ in range(4)] == [200] * 4
+    refused = api.call("GET", "/api/jobs", apikey=mine)
+    assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (429, "too_many_requests", "1")
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert api.call("GET", "/api/jobs", apikey=other).status_code == 200
+    assert {api.call("GET", "/healthz", apikey="").status_code for _ in range(6)} == {200}
+    unlimited = Api(requests_per_second=0)
+    assert {unlimited.call("GET", "/api/jobs").status_code for _ in range(6)} == {200}

@@ -88,6 +88,17 @@ def test_a_task_can_be_submitted_by_its_published_name(client: Client) -> None:
     assert client.submit("add", a=1, b=2).result() == 3
 
 
+def test_a_submit_is_in_the_audit_with_who_made_it(client: Client) -> None:
+    single, many = client.submit(client_tasks.add, 1, 2), client.map(client_tasks.same, range(7))
+    client.map(client_tasks.same.options(run_id="audited once"), [1])
+    again = client.map(client_tasks.same.options(run_id="audited once"), [1])
+    for job, found, count in ((single, "submit of add", 1), (many, "map of same", 7), (again, "map of same", 1)):
+        (line,) = client.audit(f"job {job.id}")
+        assert (line.action, line.found, line.changed) == ("submit", found, count)
+        assert line.source in ("python", "rest")
+        assert line.actor != "unknown"
+
+
 def test_arguments_by_name_are_checked_without_the_task_s_code(client: Client) -> None:
     with pytest.raises(ArgumentsInvalid, match="by name"):
         client.submit("add", 1, 2)

@@ -113,6 +113,13 @@ def test_what_changes_something_carries_one_key_however_often_it_is_sent(scripte
     assert posts[4] != posts[0]
 
 
+def test_whoever_waits_goes_on_where_the_server_wants_to_be_asked_less_often(scripted: Scripted) -> None:
+    later = problem(429, "too_many_requests", "come later", **{"Retry-After": "0"})
+    scripted.answers = [(200, {}, {**JOB, "status": "STARTED"}), later, (200, {}, JOB)]
+    with scripted.client() as client:
+        assert client.job(7).wait(10).status == "SUCCESS"
+
+
 def test_a_retry_after_is_waited_for_and_one_beyond_the_time_that_is_left_is_not(scripted: Scripted) -> None:
     scripted.answers = [problem(429, "too_many_requests", "come later", **{"Retry-After": "3600"})]
     with scripted.client() as client, pytest.raises(ServerError, match="429 come later"):

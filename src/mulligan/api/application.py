@@ -78,7 +78,7 @@ def guarded(served: Served, pages: Pages | None = None) -> Guard:
     """Return the application as it is served."""
     parts = _parts(served)
     open_paths = OPEN.union(() if pages is None else pages.open_paths)
-    before = Before(parts.cookie, served.hosts, served.tls, open_paths, _anybody(served))
+    before = Before(parts.cookie, served.hosts, served.tls, open_paths, _anybody(served), served.requests_per_second)
     return Guard(_made(served, pages, parts), parts.authenticator, before, served.tell, parts.feeding.stop)
 
 

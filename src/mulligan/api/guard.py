@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import secrets
 import zlib
@@ -19,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mulligan.api.access import OPEN, Authenticator
 from mulligan.api.browsers import FORM, Form, LoginCookie, check_csrf, check_site, form_in, to_login, wants_page
 from mulligan.api.errors import RequestRefused, of_error, problem
+from mulligan.api.throttle import Throttle
 from mulligan.core.access import Principal
 from mulligan.core.errors import MulliganError, SecretInClear
 from mulligan.sdk.ports import AMBIENT
@@ -38,6 +40,8 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+AT_ONCE_S = 4
+"""What a key may ask for in so many seconds it may ask for at once."""
 HSTS = "max-age=31536000"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -54,6 +58,8 @@ class Before:
     """What needs no key: these paths, exactly."""
     anybody: Mapping[str, Principal] = field(default_factory=dict)
     """What anybody may read without a key although it declares a role: these paths, exactly, and as whom."""
+    requests_per_second: int = 0
+    """How many requests of one key are taken in a second, in the long run; 0: any number."""
 
 
 class Guard:
@@ -67,6 +73,8 @@ class Guard:
         self._before = before
         self._hosts = LOOPBACK | {each.lower() for each in before.hosts}
         self._tell = tell
+        rate = before.requests_per_second
+        self._limit = Throttle(AT_ONCE_S * rate, 1 / rate) if rate else None
         self._headers = {**HEADERS, "Strict-Transport-Security": HSTS} if before.tls else HEADERS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -154,9 +162,19 @@ class Guard:
             code, said = "login_ended", "the login session has ended, or its key was revoked: log in again"
         if principal is None:
             raise RequestRefused(401, code, said, {"WWW-Authenticate": "Bearer"})
+        self._check_rate(principal)
         scope["mulligan.principal"] = principal
         scope["mulligan.login"] = token
         return token
+
+    def _check_rate(self, principal: Principal) -> None:
+        """Refuse what one key asks for too often, so that a loop gone wild does not keep the others from being answered."""
+        wait_s = 0.0 if self._limit is None else self._limit.take(principal.id)
+        if wait_s:
+            seconds = math.ceil(wait_s)
+            rate = self._before.requests_per_second
+            said = f"this key asks too often, over {rate:,} requests a second: ask again in {seconds} s"
+            raise RequestRefused(429, "too_many_requests", said, {"Retry-After": str(seconds)})
 
 
 def _beneath(scope: Scope, root_path: str) -> str:

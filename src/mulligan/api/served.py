@@ -51,5 +51,7 @@ class Served:
     """What logs in once without a key, where this process was told to make such a thing."""
     supervisor_ticked_s: Callable[[], float | None] = lambda: None
     """When the supervisor last looked what is to be done, in seconds since 1970."""
+    requests_per_second: int = 0
+    """How many requests of one key are taken in a second; 0: any number."""
     metrics_open: bool = False
     """Whether `/metrics` needs no key; only where nobody but this machine can reach it."""

@@ -90,6 +90,8 @@ class Settings:
     """The path under which that proxy serves it, such as `/mulligan`; empty: at the root."""
     login_idle: float = 43_200.0
     """Seconds after which who is logged in by a browser, and has asked for nothing, has to log in again."""
+    requests_per_second: int = 500
+    """Requests of one key that a server takes in a second in the long run, four times as many at once; 0: any number."""
     metrics_open: bool = False
     """Whether `/metrics` is read without a key; only where the API is served to this machine alone, by no proxy."""
 
@@ -212,6 +214,7 @@ _LEAST = {
     "port": 0,
     "login_idle": 60,
     "bulk_rate": 0,
+    "requests_per_second": 0,
 }
 
 

@@ -160,6 +160,7 @@ class Submitting:
             published = self.publish(session, submission)
             defaults = self.defaults(submission, published, now_ms)
             row = self.row(submission, published, run_id, now_ms)
+            count = len(items)
             if submission.only is None:
                 job = session.jobs.add_whole(row._replace(sealed=True, input_digest=chunks.digest), items, defaults, now_ms)
                 if job is not None and not items:
@@ -169,9 +170,10 @@ class Submitting:
                 if job is not None:
                     if wanted := self._wanted(session, submission, published, items):
                         session.jobs.add_items(job, 0, wanted, defaults, now_ms)
+                    count = len(wanted)
                     self._seal(session, job, chunks.digest, None)
             if job is not None:
-                self._audit(session, asker, submission, job)
+                self._audit(session, asker, submission, job, count)
         if job is None:
             return self._joined(submission, run_id or "", chunks.digest)
         self._engine.bell.wake_workers()
@@ -198,7 +200,7 @@ class Submitting:
             added = self._add_held(submission, job, pieces, start_ms)
             with self._engine.store.write() as session:
                 self._seal(session, job, chunks.digest, due_ms if added else None)
-                self._audit(session, asker, submission, job)
+                self._audit(session, asker, submission, job, added)
         except BaseException:
             with self._engine.store.write() as session:
                 _drop(session, job)
@@ -218,14 +220,11 @@ class Submitting:
                 added += len(wanted)
         return added
 
-    def _audit(self, session: Session, asker: Asker | None, submission: Submission, job: int) -> None:
+    def _audit(self, session: Session, asker: Asker | None, submission: Submission, job: int, count: int) -> None:
         if asker is None:
             return
-        count, name = session.calls.count(job), submission.definition.name
-        now_ms = self._engine.clock.now_ms()
-        session.records.add_audit(
-            line(asker, now_ms, "submit", f"job {job}", found=f"{submission.kind} of {name}", changed=count)
-        )
+        found, now_ms = f"{submission.kind} of {submission.definition.name}", self._engine.clock.now_ms()
+        session.records.add_audit(line(asker, now_ms, "submit", f"job {job}", found=found, changed=count))
 
     def _seal(self, session: Session, job: int, digest: str, release_ms: int | None) -> None:
         now_ms = self._engine.clock.now_ms()

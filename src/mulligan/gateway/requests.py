@@ -37,6 +37,7 @@ AGAIN = Policy(
     }
 )
 """The time for all attempts is what ends them."""
+LATER = Policy({FailureClass.RATE_LIMITED: Retry(max_attempts=100_000, delay=1)})
 IN_PROGRESS = "request_in_progress"
 
 
@@ -78,8 +79,8 @@ class Requests:
         return self._sent("GET", path, AGAIN, self._patience_s, params=given)
 
     def get_once(self, path: str, within_s: float) -> Any:
-        """Read something, trying once only."""
-        return self._sent("GET", path, Policy(), min(within_s, self._patience_s))
+        """Read something, trying once only, but where the server wants to be asked less often."""
+        return self._sent("GET", path, LATER, min(within_s, self._patience_s))
 
     def post(self, path: str, body: Mapping[str, Any], query: Mapping[str, Any] | None = None) -> Any:
         """Ask for something that changes something; it is done once, however often it has to be sent."""

@@ -71,7 +71,7 @@ class StoreGateway:
             return self._engine.definitions.current(session, task)[1]
 
     def take(self, submission: Submission) -> JobFacts:
-        taken = self._submitting.take(replace(submission, traceparent=current_traceparent()))
+        taken = self._submitting.take(replace(submission, traceparent=current_traceparent()), self._asker(""))
         with self._engine.store.read() as session:
             return self._job(find_job(session, taken.job))
 
