@@ -263,7 +263,7 @@ class Job(Generic[R]):
         """Look until the job has ended; yield how long to wait for the next look at most, and what gives hints meanwhile."""
         gateway, began = self._gateway, time.monotonic()
         warn_at = began + NO_WORKER_S
-        listener = gateway.listen()
+        listener = gateway.listen(self._facts.id)
         try:
             while True:
                 self._refresh_patiently(deadline)
@@ -277,7 +277,7 @@ class Job(Generic[R]):
                         f"no worker knows task {self.task!r}: start one with `mulligan worker FILE`", stacklevel=_level()
                     )
                     warn_at = float("inf")
-                pause_s = gateway.pause_s(now - began)
+                pause_s = gateway.pause_s(now - began, listener)
                 yield pause_s if deadline is None else min(pause_s, deadline - now), listener
         finally:
             if listener is not None:

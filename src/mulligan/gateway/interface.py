@@ -286,12 +286,12 @@ class Gateway(Protocol):
         """Return whether a living worker has loaded a task."""
         ...
 
-    def listen(self) -> Hints | None:
+    def listen(self, job: int) -> Hints | None:
         """Listen for hints that a job has ended; None where there are none."""
         ...
 
-    def pause_s(self, waited_s: float) -> float:
-        """Return how long to wait for a hint before looking again, for whoever has waited so long."""
+    def pause_s(self, waited_s: float, hints: Hints | None) -> float:
+        """Return how long to wait for a hint before looking again, for whoever has waited so long and listens to these."""
         ...
 
 

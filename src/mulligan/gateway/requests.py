@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import secrets
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -38,6 +40,8 @@ AGAIN = Policy(
 )
 """The time for all attempts is what ends them."""
 LATER = Policy({FailureClass.RATE_LIMITED: Retry(max_attempts=100_000, delay=1)})
+STREAMS = 50
+"""So many answers without end a client has open: half of its connections."""
 IN_PROGRESS = "request_in_progress"
 
 
@@ -62,6 +66,7 @@ class Requests:
         self.url = address.url
         self._patience_s = address.patience_s
         self._tell = tell
+        self._streams = threading.Semaphore(STREAMS)
         # In the clear no proxy is asked, which would read the key; with TLS it cannot. No redirect is followed: the key would be.
         self._http = httpx.Client(
             headers={"Authorization": f"Bearer {address.key}", "Accept": "application/json"},
@@ -92,6 +97,20 @@ class Requests:
         if (traceparent := current_traceparent()) is not None:
             headers["traceparent"] = traceparent
         return self._sent("POST", path, AGAIN, self._patience_s, content=body.encode(), headers=headers, params=query)
+
+    @contextlib.contextmanager
+    def stream(self, path: str, query: Mapping[str, Any], silent_s: float) -> Iterator[httpx.Response | None]:
+        """Open an answer without end, which raises httpx.HTTPError when it is cut; None where enough of them are open."""
+        if not self._streams.acquire(blocking=False):
+            yield None
+            return
+        try:
+            timeout = httpx.Timeout(CONNECT_S, read=silent_s)
+            headers = {"Accept": "text/event-stream"}
+            with self._http.stream("GET", self.url + path, params=dict(query), headers=headers, timeout=timeout) as answer:
+                yield answer
+        finally:
+            self._streams.release()
 
     def _sent(self, method: str, path: str, policy: Policy, total_s: float, **request: Any) -> Any:
         waiting = _Waiting(self.url, self._patience_s, self._tell)

@@ -22,6 +22,7 @@ from mulligan.gateway import answers
 from mulligan.gateway.bodies import act_body, chunk_body, filter_query, iso, item_chunks, items_body, whole_body
 from mulligan.gateway.causes import Cause, CauseSample
 from mulligan.gateway.interface import Act, Attempt, Ended, ItemFacts, JobFacts, LogPage
+from mulligan.gateway.listening import StreamHints
 from mulligan.gateway.operating import ServerOperations
 from mulligan.gateway.operations import Operations
 from mulligan.gateway.requests import Address, Requests
@@ -32,6 +33,7 @@ from mulligan.telemetry import Tell
 PAGE = 500
 """Rows of a page, the most that a server gives."""
 QUICKEST_S, SLOWEST_S = 0.05, 1.0
+BEHIND_S = 10.0
 LOOK_S = 10.0
 """So long does whoever looks again and again wait for one answer."""
 
@@ -165,11 +167,13 @@ class ServerGateway:
             return False
         return found
 
-    def listen(self) -> Hints | None:
-        return None
+    def listen(self, job: int) -> Hints | None:
+        return StreamHints(self._requests, job)
 
-    def pause_s(self, waited_s: float) -> float:
-        """Look often at first, and then every second: what ends soon is seen soon, what takes long asks for little."""
+    def pause_s(self, waited_s: float, hints: Hints | None) -> float:
+        """Look seldom behind a stream; else often at first and then every second: what takes long asks for little."""
+        if isinstance(hints, StreamHints) and hints.is_up:
+            return BEHIND_S
         return min(SLOWEST_S, max(QUICKEST_S, waited_s / 10))
 
     def _cause(self, id: str) -> dict[str, Any]:

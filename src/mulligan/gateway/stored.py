@@ -187,10 +187,10 @@ class StoreGateway:
             row = session.tasks.find(self._engine.definitions.namespace, task)
             return row is not None and row.id in session.tasks.with_workers()
 
-    def listen(self) -> Hints | None:
+    def listen(self, job: int) -> Hints | None:  # noqa: ARG002 - a hint is for all who wait
         return self._presence.listen("waiter")
 
-    def pause_s(self, waited_s: float) -> float:  # noqa: ARG002 - hints come at once, so looking need not be frequent
+    def pause_s(self, waited_s: float, hints: Hints | None) -> float:  # noqa: ARG002 - hints come at once, so looking need not be frequent
         return POLL_S
 
     def _target(self, act: Act) -> Target:
