@@ -21,7 +21,7 @@ from mulligan.telemetry import Tell
 LOOK_S = 1.0
 """So often it looks without a hint; so often listeners are told of changes, and keys are looked at, at most."""
 GATHER_S = 0.05
-"""After a hint it waits for so long, so that many hints make one look."""
+"""The first hint makes a look at once; the next look is so long after that one, so that many hints make few."""
 LINGERS_S = 30.0
 """It goes on for so long after the last listener has left: a page that is loaded anew finds it at work."""
 
@@ -83,9 +83,10 @@ class Feeding:
                 looks = now - looked_at >= LOOK_S
                 looked_at = now if looks else looked_at
                 self._read(view if looks else None, heard)
+                read_at = time.monotonic()
                 if ready.select(max(0.0, looked_at + LOOK_S - time.monotonic())) and hints is not None:
                     hints.drain()
-                    self._stopping.wait(GATHER_S)
+                    self._stopping.wait(max(0.0, read_at + GATHER_S - time.monotonic()))
         if hints is not None:
             hints.close()
         if self._stopping.is_set():
