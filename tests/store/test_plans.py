@@ -57,6 +57,7 @@ any_tally | tallies:ALL | tallies_pkey*
 apply_at_once | | items_pkey jobs_pkey
 apply_items | items_pkey |
 asked_to_stop | items_held | items_held
+attempts_of | attempts_pkey | attempts_pkey
 beat | meta_pkey workers_pkey | meta_pkey workers_pkey
 begin_folding | - | -
 begin_bulk | bulk_operations_pkey | bulk_operations_collecting*
@@ -101,6 +102,7 @@ end_login_session | login_sessions_pkey | login_sessions_pkey
 end_reply | replies_pkey | replies_pkey
 end_upload | uploads_pkey | uploads_pkey
 ended_counts | found:ALL jobs_past | jobs_past
+ends_of | events_of_item | events_of_item
 events_end | sqlite_sequence:ALL | -
 expired | items_deadline | items_deadline
 failed_by_cause | items_pkey jobs_pkey | items_pkey jobs_pkey
@@ -143,10 +145,12 @@ is_calling | items_pkey | items_held
 is_living | workers_pkey | workers_pkey
 items_of_jobs | items_pkey | items_pkey
 job_limits | jobs_pkey | jobs_pkey
+job_origins | jobs_pkey tasks_pkey up:ALL | jobs_pkey tasks_pkey
 job_ranges | inputs_pkey jobs_pkey tasks_pkey | inputs_pkey jobs_pkey tasks_pkey
 job_results | attempts_pkey items_pkey | attempts_pkey items_pkey
 jobs_and_pipelines | jobs_pkey tasks_pkey up:ALL | jobs_pkey tasks_pkey
 keep_windows | - | -
+keys_of | inputs_pkey | inputs_pkey
 keys_there | inputs_unique | inputs_job_key_key
 last_logs | logs_pkey | logs_pkey
 later_written | inputs_window items_pkey past_windows_pkey | inputs_window items_pkey past_windows_pkey
@@ -263,6 +267,7 @@ MAY_SCAN = {
     "calls_unended": "goes through the jobs that it has found so far",
     "in_order_unsuccessful": "goes through what was put in order and has not succeeded since, for a retry that a person asks for",
     "jobs_and_pipelines": "goes through the jobs that it has found so far",
+    "job_origins": "SQLite goes through what it has found so far",
     "list_access_keys": "keys, which people make",
     "list_workers": "the newest by their ids, 500 at most",
     "newest_job": "the last row of the table",

@@ -107,7 +107,8 @@ class OverviewRoutes:
             row = session.tasks.find(served.engine.definitions.namespace, name)
             if row is None:
                 raise UnknownTask(f"no task {name!r} is published in namespace {served.engine.definitions.namespace!r}")
-            windows = session.windows.page(row.id, (first, first) if found is None else found, last, limit + 1)
+            begin = (first, first) if found is None else (found[0], found[1])
+            windows = session.windows.page(row.id, begin, last, limit + 1)
             newest = session.windows.newest(row.id, windows[0][0], windows[-1][0] + 1) if windows else {}
         page = [self._partition(each, *newest[each], tz) for each in windows[:limit] if each in newest]
         return Page(items=page, next=cursor(windows[limit - 1], filters) if len(windows) > limit else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from queue import Empty, Full, Queue
 from typing import NamedTuple, Protocol
 
@@ -74,10 +74,11 @@ class SpanWitness:
     def traceparents(self, claims: Sequence[Claim]) -> list[str]:
         """Return the span of each attempt that begins, as W3C writes it."""
         jobs = {each.item.job for each in claims}
-        if not jobs <= self._origins.keys():
+        origins = self._known(jobs)
+        if len(origins) < len(jobs):
             with self._engine.store.read() as session:
-                self._learn(session, jobs)
-        return [str(self._origins[each.item.job].attempt(each.item.key, each.item.token)) for each in claims]
+                origins = self._learn(session, jobs)
+        return [str(origins[each.item.job].attempt(each.item.key, each.item.token)) for each in claims]
 
     def close(self) -> None:
         """Tell what is left, for some seconds at most; safe to call twice."""
@@ -126,55 +127,57 @@ class SpanWitness:
             exporter.send(each)
 
     def _spans(self, session: Session, moved: Sequence[Transition], jobs: Sequence[int]) -> Iterable[Span]:
-        self._learn(session, {each.after.job for each in moved} | set(jobs))
-        moved = [each for each in moved if self._is_told(each.after.job)]
+        known = self._learn(session, {each.after.job for each in moved} | set(jobs))
+        origins = {job: origin for job, origin in known.items() if origin.sampled}
+        moved = [each for each in moved if each.after.job in origins]
         for each in moved:
             if each.attempt is not None:
-                yield attempt_span(self._task(session, each), self._origins[each.after.job], each, each.attempt)
-        yield from self._items(session, [each for each in moved if is_end(each)])
-        yield from self._jobs(session, [each for each in jobs if self._is_told(each)])
+                yield attempt_span(self._task(session, each), origins[each.after.job], each, each.attempt)
+        yield from self._items(session, origins, [each for each in moved if is_end(each)])
+        tops = [each for each in jobs if each in origins and origins[each].row.parent is None]
+        if tops:
+            ends = session.traces.ends(tops)
+            for seen in session.jobs.seen(tops):
+                yield job_span(origins[seen.job], seen, ends.get(seen.job, ()))
 
-    def _items(self, session: Session, ended: Sequence[Transition]) -> Iterable[Span]:
+    def _items(self, session: Session, origins: Mapping[int, Origin], ended: Sequence[Transition]) -> Iterable[Span]:
         if not ended:
             return
         keys = session.traces.keys([each.after.key for each in ended])
         several = [each.after.key for each in ended if each.after.attempt > 1 or each.after.generation > 1]
         attempts = session.traces.attempts(several) if several else {}
-        parents = parents_of(self._origins, ended)
+        parents = parents_of(origins, ended)
         callers = {item.key: item for item in session.items.read(parents)} if parents else {}
         for each in ended:
             key: ItemKey = each.after.key
-            origin = self._origins[key.job]
+            origin = origins[key.job]
             task, caller = self._task(session, each), caller_of(origin, callers)
             yield item_span(task, origin, each, keys.get(key), attempts.get(key, ()), caller)
-
-    def _jobs(self, session: Session, jobs: Sequence[int]) -> Iterable[Span]:
-        tops = [each for each in jobs if self._origins[each].row.parent is None]
-        if tops:
-            ends = session.traces.ends(tops)
-            for seen in session.jobs.seen(tops):
-                yield job_span(self._origins[seen.job], seen, ends.get(seen.job, ()))
 
     def _task(self, session: Session, moved: Transition) -> str:
         return self._engine.definitions.get(session, moved.after.definition).name
 
-    def _is_told(self, job: int) -> bool:
-        return job in self._origins and self._origins[job].sampled
+    def _known(self, jobs: Collection[int]) -> dict[int, Origin]:
+        with self._lock:
+            return {job: self._origins[job] for job in jobs if job in self._origins}
 
-    def _learn(self, session: Session, jobs: set[int]) -> None:
-        """Read which traces jobs belong to, where that is not known."""
-        unknown = jobs - self._origins.keys()
+    def _learn(self, session: Session, jobs: Collection[int]) -> dict[int, Origin]:
+        """Return which traces jobs belong to, reading what is not known; a job that is not there is left out."""
+        known = self._known(jobs)
+        unknown = set(jobs) - known.keys()
         if not unknown:
-            return
-        if len(self._origins) > KNOWN:
-            self._origins = {}
-            unknown = jobs
-        exporter = self._loaded()
+            return known
+        exporter, read = self._loaded(), dict[int, Origin]()
         for row in session.traces.origins(unknown):
             origin = origin_of(row, sampled=False)
             if origin.caller is None:
                 origin = origin._replace(sampled=exporter.sampled(origin.trace, f"job {row.task}"))
-            self._origins[row.job] = origin
+            read[row.job] = origin
+        with self._lock:
+            if len(self._origins) > KNOWN:
+                self._origins.clear()
+            self._origins |= read
+        return known | read
 
     def _loaded(self) -> Exporting:
         with self._lock:

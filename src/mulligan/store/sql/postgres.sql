@@ -770,10 +770,10 @@ cross join lateral (select * from jobs where id = u.job offset 0) j
 where r.parent_job is null;
 
 -- name: attempts_of
--- What became of the attempts of some items, oldest first.
+-- What became of the attempts of some items, oldest first. Each is looked up by itself, as in read_saved.
 select a.job, a.number, a.token, a.generation, a.attempt, a.reason, a.failure_class, a.claimed_ms, a.ended_ms, a.delay_ms
 from jsonb_array_elements(:keys::jsonb) k
-join attempts a on a.job = any (array[(k ->> 0)::bigint]) and a.number between (k ->> 1)::bigint and (k ->> 1)::bigint
+cross join lateral (select * from attempts where job = (k ->> 0)::bigint and number = (k ->> 1)::bigint offset 0) a
 order by a.job, a.number, a.token;
 
 -- name: keys_of
@@ -784,5 +784,6 @@ join inputs n on n.job = any (array[(k ->> 0)::bigint]) and n.number between (k 
 -- name: ends_of
 -- When some jobs have ended, and when somebody acted on the whole of them, in order.
 select job, kind, at_ms from events
-where job in (select value::bigint from jsonb_array_elements_text(:jobs::jsonb)) and number is null and kind in ('job_ended', 'acted')
+where job = any (array(select value::bigint from jsonb_array_elements_text(:jobs::jsonb))) and number is null
+    and kind in ('job_ended', 'acted')
 order by job, id;
