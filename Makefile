@@ -1,5 +1,5 @@
 # Everything a contributor or CI runs. `make demo` and `make test` need nothing but Python 3.11+, make and git.
-.PHONY: setup demo demo-postgres test check lint types contracts chaos crashes simulate museum mutants screenshots docs clean
+.PHONY: setup demo demo-postgres test check lint types contracts fuzz chaos crashes simulate museum mutants screenshots docs clean
 .PHONY: bench bench-calls bench-limits bench-profile bench-growth bench-curve bench-idle bench-workflows
 
 VENV := .venv
@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 JOBS ?= 2
 KILLS ?= 400
+EXAMPLES ?= 50
+LIVES ?= 4
 
 demo: $(VENV)/.demo        ## run the main job on real data, kill things, recover, check the result
 	@$(BIN)/mulligan demo $(ARGS)
@@ -31,6 +33,9 @@ types: $(VENV)/.dev
 
 contracts: $(VENV)/.dev
 	@$(BIN)/lint-imports
+
+fuzz: $(VENV)/.dev         ## call every operation of the API, and live every life of the engine, with many more examples: make fuzz EXAMPLES=50
+	@EXAMPLES=$(EXAMPLES) LIVES=$(LIVES) $(BIN)/python -m pytest -n $(JOBS) --timeout 3600 tests/api/test_document.py tests/engine/test_state_machine.py tests/engine/test_workflow_machine.py $(ARGS)
 
 chaos: $(VENV)/.dev        ## kill and break for long, on both stores: make chaos KILLS=500
 	@$(BIN)/python -m tests.stories.kill_loop --kills $(KILLS) $(ARGS)

@@ -7,6 +7,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 
+import known_routes
 import psycopg
 import pytest
 from hypothesis import Phase, settings
@@ -18,6 +19,7 @@ settings.register_profile("find", phases=[Phase.explicit, Phase.generate])
 """Finds what is wrong, and does not look for the shortest way there."""
 settings.register_profile("mutants", deadline=None, max_examples=30, derandomize=True, phases=[Phase.explicit, Phase.generate])
 """The same quickly, for a few thousand mutants."""
+known_routes.install()
 if "MUTANT_UNDER_TEST" in os.environ:
     settings.load_profile("mutants")
 
