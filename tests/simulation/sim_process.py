@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from sim_bodies import SimBoth
@@ -23,6 +25,7 @@ from mulligan.engine.reading import Reading
 from mulligan.engine.submitting import Submitting
 from mulligan.sdk.submitting import submission_from_json
 from mulligan.store.interface import Database, Rows
+from mulligan.store.statements import statements
 from mulligan.store.store import Store
 from mulligan.supervisor.chore import Chore
 from mulligan.supervisor.retention import retention_chore
@@ -37,6 +40,7 @@ LEASE_S = 6.0
 HINT = 7
 """The file that can be read when somebody hinted."""
 RULES = default_rules()
+_WRITES_TO = re.compile(r"\b(?:insert into|update|delete from)\s+(\w+)")
 
 
 class Killed(BaseException):
@@ -83,11 +87,19 @@ class Trap(NamedTuple):
     spring: Callable[[], None]
 
 
+@cache
+def tables_written(dialect: str) -> dict[str, frozenset[str]]:
+    """Return which tables each named statement writes to; no trigger of ours writes to another."""
+    return {name: frozenset(_WRITES_TO.findall(text)) for name, text in statements(dialect).items()}
+
+
 class Link:
     """The connection of one process to the store: where it is killed, where the store fails for it, where others come between."""
 
-    def __init__(self, database: Database, time: Time, committed: Callable[[], None]) -> None:
+    def __init__(self, database: Database, time: Time, committed: Callable[[Collection[str]], None]) -> None:
+        """`committed` is told of each commit, with the tables that it may have changed."""
         self._inner = database
+        self._written: set[str] = set()
         self._time = time
         self._committed = committed
         self.dialect, self.shown, self.at_once = database.dialect, database.shown, database.at_once
@@ -101,10 +113,11 @@ class Link:
     def write(self) -> Iterator[None]:
         """Hold a write transaction, unless the store is away or a trap is hit."""
         self._reach("begin")
+        self._written.clear()
         with self._inner.write():
             yield
             self._reach("before commit")
-        self._committed()
+        self._committed(frozenset(self._written))
         self.stale_ms = 0
         self._reach("after commit")
 
@@ -117,6 +130,7 @@ class Link:
 
     def in_writer(self, name: str, parameters: Mapping[str, Any]) -> Rows:
         """Run a named statement."""
+        self._written |= tables_written(self.dialect)[name]
         return self._inner.in_writer(name, parameters)
 
     def in_reader(self, name: str, parameters: Mapping[str, Any]) -> Rows:
@@ -283,8 +297,8 @@ class Around(NamedTuple):
     time: Time
     chance: random.Random
     ring: Callable[[], None]
-    saw: Callable[[Process], None]
-    """Is told of each commit."""
+    saw: Callable[[Process, Collection[str]], None]
+    """Is told of each commit, and of the tables that it may have changed."""
     sleep: Callable[[Process, float], None]
     locks: Locks
 
@@ -296,7 +310,7 @@ class Process:
         self.name = name
         self.time = around.time
         self.clock = SimClock(around.time, lambda seconds: around.sleep(self, seconds))
-        self.link = Link(around.database, around.time, lambda: around.saw(self))
+        self.link = Link(around.database, around.time, lambda written: around.saw(self, written))
         self.doing = ""
         """What an operator does just now: `recover`, `restart`, `overwrite`."""
         self.begun_generations = 0

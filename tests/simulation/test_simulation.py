@@ -16,7 +16,7 @@ from mulligan.store.postgres import Place
 from mulligan.store.statements import statements
 
 FOLDER = Path(__file__).parent
-SEEDS, BLOCKS = 220, 11
+SEEDS, BLOCKS = 200, 10
 ON_POSTGRES = 8
 KNOWN = [int(line.split()[0]) for line in (FOLDER / "seeds.txt").read_text("utf-8").splitlines() if line[:1].isdigit()]
 """Seeds that broke a promise once."""
