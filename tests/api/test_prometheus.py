@@ -69,7 +69,7 @@ def test_prometheus_reads_a_server_and_sees_no_counter_go_back_over_its_restart(
         worker = world.worker(ADD)
         for item in worker.claim(5):
             worker.succeed(item)
-    key, port = a_key(store, tmp_path, "viewer", "prometheus"), str(free_port())
+    key, port = a_key(store, "viewer", "prometheus"), str(free_port())
     total = 'sum(mulligan_work_items_ended_total{pipeline="add"})'
     with running(store, tmp_path, "server", port=port) as server, prometheus(tmp_path, urlsplit(server.url).netloc, key) as url:
         until(lambda: value(url, total) == 5, "what has ended")

@@ -29,7 +29,7 @@ def test_a_reader_submits_watches_and_recovers_a_job_with_curl_alone(tmp_path: P
     source = next(text for kind, text in BLOCKS if kind == "python")
     (tmp_path / "features.py").write_text(source)
     store = f"sqlite:///{tmp_path / 'runs.db'}"
-    key = a_key(store, tmp_path)
+    key = a_key(store)
     answered = 0
     with running(store, tmp_path, "dev", "features.py", processes="2") as dev:
         given = environment() | {"URL": dev.url, "KEY": key}

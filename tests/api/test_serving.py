@@ -152,7 +152,7 @@ class TestRefusals:
         refused = cli(store, tmp_path, "server", "--host", "0.0.0.0", "--behind-proxy")  # noqa: S104
         assert refused.returncode == 1
         assert "there is no key yet" in refused.stderr
-        a_key(store, tmp_path)
+        a_key(store)
         with running(store, tmp_path, "server", "--host", "0.0.0.0", "--behind-proxy") as server:  # noqa: S104
             assert server.get("/api/jobs").status_code == 401
 
@@ -202,7 +202,7 @@ def test_dev_serves_with_a_key_of_its_own_that_ends_with_it(tmp_path: Path) -> N
 
 def test_what_a_locked_store_cannot_answer_is_said_and_later_it_goes_on(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path / 'runs.db'}"
-    key = a_key(store, tmp_path)
+    key = a_key(store)
     with running(store, tmp_path, "dev", str(TASKS)) as dev:
         other = apsw.Connection(str(tmp_path / "runs.db"))
         other.execute("begin exclusive")
@@ -226,7 +226,7 @@ def test_what_does_not_serve_loads_nothing_of_it() -> None:
 
 def test_what_is_being_asked_when_a_server_is_told_to_end_is_answered_first(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path / 'runs.db'}"
-    key = a_key(store, tmp_path)
+    key = a_key(store)
     with running(store, tmp_path, "dev", str(TASKS)):
         pass  # publishes the tasks
     with running(store, tmp_path) as server:
@@ -247,7 +247,7 @@ def test_what_is_being_asked_when_a_server_is_told_to_end_is_answered_first(tmp_
 
 def test_a_server_all_of_whose_threads_wait_for_the_store_still_says_that_it_lives(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path / 'runs.db'}"
-    key = a_key(store, tmp_path)
+    key = a_key(store)
     with running(store, tmp_path, "dev", str(TASKS)):
         pass  # publishes the tasks
     with running(store, tmp_path) as server:

@@ -421,7 +421,7 @@ def test_through_kills_of_the_server_every_event_is_heard_once_and_from_the_othe
 def test_a_key_of_dev_hears_too(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path / 'runs.db'}"
     with running(store, tmp_path, "dev", str(TASKS)) as dev:
-        following = Following(dev.url, a_key(store, tmp_path))
+        following = Following(dev.url, a_key(store))
         until(lambda: following.last, "the beginning")
         own = dev.said.partition("Key:   ")[2].split()[0]
         mine = Following(dev.url, own)

@@ -81,4 +81,4 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Run
     tasks = getattr(request.module, "TASKS", TASKS)
     store = f"sqlite:///{tmp_path}/store.db"
     with running(store, tmp_path, "dev", str(tasks), "--no-browser") as made:
-        yield made, a_key(store, tmp_path)
+        yield made, a_key(store)

@@ -27,20 +27,20 @@ TASK = "from mulligan import task\n"
     ],
     ids=["one name in two files", "one name twice", "missing module", "no Python", "no task", "submits", "exits"],
 )
-def test_a_worker_refuses_sources_that_it_cannot_use(world: World, sources: dict[str, str], said: list[str]) -> None:
+def test_a_worker_refuses_sources_that_it_cannot_use(file_world: World, sources: dict[str, str], said: list[str]) -> None:
     for name, text in sources.items():
-        (world.folder / name).write_text(text)
-    worker = world.worker(*sources, wait=False)
+        (file_world.folder / name).write_text(text)
+    worker = file_world.worker(*sources, wait=False)
     assert worker.wait() not in (0, None)
     for each in said:
         assert each in worker.said
     assert "worker started" not in worker.said
     assert "mulligan/" not in worker.said, "users see their own lines, not ours"
-    assert world.client.jobs() == []
+    assert file_world.client.jobs() == []
 
 
-def test_a_file_that_is_not_there_is_named(world: World) -> None:
-    worker = world.worker("missing.py", wait=False)
+def test_a_file_that_is_not_there_is_named(file_world: World) -> None:
+    worker = file_world.worker("missing.py", wait=False)
     assert worker.wait() != 0
     assert "missing.py" in worker.said
 

@@ -16,13 +16,19 @@ RIGHT, WRONG = HERE / "right_calls.py", HERE / "wrong_calls.py"
 MARKED = {number for number, line in enumerate(WRONG.read_text().splitlines(), 1) if line.endswith("# wrong")}
 
 
-def mypy_lines(file: Path, cache: Path) -> dict[int, str]:
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={cache}", "--output=json", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=cache, check=False)
+@pytest.fixture(scope="module")
+def mypy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[int, str]]:
+    folder = tmp_path_factory.mktemp("mypy")
+    options = ["--strict", "--config-file=", f"--cache-dir={folder}", "--output=json"]
+    command = [sys.executable, "-m", "mypy", *options, str(RIGHT), str(WRONG)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=folder, check=False)
     assert done.returncode in (0, 1), done.stderr
     problems = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert bool(problems) is bool(done.returncode), done.stdout
-    return {each["line"]: each["message"] for each in problems if Path(each["file"]).name == file.name}
+    found: dict[str, dict[int, str]] = {RIGHT.name: {}, WRONG.name: {}}
+    for each in problems:
+        found.setdefault(Path(each["file"]).name, {})[each["line"]] = each["message"]
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -44,17 +50,12 @@ def pyright(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[int, str
     return found
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("mypy")
+def test_mypy_accepts_every_right_call(mypy: dict[str, dict[int, str]]) -> None:
+    assert mypy[RIGHT.name] == {}
 
 
-def test_mypy_accepts_every_right_call(cache: Path) -> None:
-    assert mypy_lines(RIGHT, cache) == {}
-
-
-def test_mypy_refuses_exactly_the_wrong_calls(cache: Path) -> None:
-    found = mypy_lines(WRONG, cache)
+def test_mypy_refuses_exactly_the_wrong_calls(mypy: dict[str, dict[int, str]]) -> None:
+    found = mypy[WRONG.name]
     assert set(found) == MARKED, differences(found)
 
 
