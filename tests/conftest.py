@@ -7,11 +7,11 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 
-import known_routes
 import psycopg
 import pytest
 from hypothesis import Phase, settings
 
+import known_routes
 from mulligan.store.postgres import Place
 from mulligan.testing.postgres import URL_VARIABLE, PostgresMissing, PostgresServer
 
@@ -22,6 +22,27 @@ settings.register_profile("mutants", deadline=None, max_examples=30, derandomize
 known_routes.install()
 if "MUTANT_UNDER_TEST" in os.environ:
     settings.load_profile("mutants")
+LONG = (
+    "api/test_server_killed",
+    "demo/test_demo_postgres",
+    "demo/test_demo_staying",
+    "demo/test_demo_whole",
+    "engine/test_state_machine",
+    "engine/test_workflow_machine",
+    "simulation/test_simulation",
+    "stories/test_kills",
+    "stories/test_nightly",
+    "stories/test_retraining",
+    "stories/test_servers",
+    "typing/test_type_checkers",
+)
+"""Modules with tests of ten seconds and more."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that no worker is left alone with it at the end; all else stays in its random order."""
+    items.sort(key=lambda each: not each.nodeid.removeprefix("tests/").startswith(LONG))
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,7 @@ def state(folder: Path) -> dict[str, Any]:
 
 
 def test_while_workers_are_killed_every_value_is_right_and_a_second_run_says_so(server: PostgresServer, tmp_path: Path) -> None:
-    folder, options = tmp_path / "demo", ["--days", "60", "--workers", "4", "--kill-every", "1.5"]
+    folder, options = tmp_path / "demo", ["--days", "42", "--workers", "4", "--kill-every", "1.5"]
     first = demo(folder, server.url, *options)
     assert first.returncode == 0, first.stdout + first.stderr
     assert re.search(r"check: all [\d,]+ values equal what the source gives in one go", first.stdout)
@@ -58,7 +58,7 @@ def test_while_workers_are_killed_every_value_is_right_and_a_second_run_says_so(
 
     with connect(server.url, schema="mulligan_demo", namespace=state(folder)["namespace"]) as client:
         assert client.verify() == []
-        assert [job.counts.success for job in client.jobs(task="flight_delays")] == [60]
+        assert [job.counts.success for job in client.jobs(task="flight_delays")] == [42]
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from choices import OUTCOMES, PICK, TASKS, VERSIONS
+from choices import LIVES, OUTCOMES, PICK, TASKS, VERSIONS
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
@@ -568,10 +568,10 @@ class Life(RuleBasedStateMachine):
 
 @pytest.mark.timeout(600)  # where it finds something, it takes its time to find the shortest way there
 class TestLife(Life.TestCase):  # type: ignore[name-defined]  # made by hypothesis
-    """Four hundred and fifty lives of up to sixty steps."""
+    """Three hundred lives of up to sixty steps; `make fuzz` has many more."""
 
     settings = settings(
-        max_examples=450, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+        max_examples=300 * LIVES, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
     )
 
 

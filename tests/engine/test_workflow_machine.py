@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from choices import PICK
+from choices import LIVES, PICK
 from flows import FLOW, LOAD, ONCE, a_call, called
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -262,10 +262,10 @@ class Flows(RuleBasedStateMachine):
 
 @pytest.mark.timeout(600)  # where it finds something, it takes its time to find the shortest way there
 class TestFlows(Flows.TestCase):  # type: ignore[name-defined]  # made by hypothesis
-    """Lives of workflows, of up to fifty steps."""
+    """Lives of workflows, of up to fifty steps; `make fuzz` has many more."""
 
     settings = settings(
-        max_examples=200, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+        max_examples=140 * LIVES, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
     )
 
 

@@ -61,7 +61,7 @@ def _look(bug: Bug, folder: str) -> Found:
         told = subprocess.run(
             [sys.executable, *command],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": paths, "HYPOTHESIS_STORAGE_DIRECTORY": f"{folder}/hypothesis"},
+            env={**os.environ, "PYTHONPATH": paths, "HYPOTHESIS_STORAGE_DIRECTORY": f"{folder}/hypothesis", "LIVES": "2"},
             capture_output=True,
             text=True,
             timeout=2 * LIMIT_S,

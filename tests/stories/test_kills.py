@@ -1,4 +1,7 @@
-"""Whatever is killed, and whenever: nothing accepted is lost, and nothing that must not start twice does."""
+"""Whatever is killed, and whenever: nothing accepted is lost, and nothing that must not start twice does.
+
+`make chaos` kills hundreds of times.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ import pytest
 from chaos import Chaos
 from story_harness import World
 
-KILLS = 18
-ON_POSTGRES = 12
+KILLS = 12
+ON_POSTGRES = 10
 
 
 @pytest.mark.parametrize(("seed", "workers"), [(1, 1), (2, 1), (3, 2)])
