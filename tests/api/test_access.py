@@ -22,6 +22,7 @@ BODIES: dict[str, Any] = {
     "/api/jobs": {"task": "add", "args": {"a": 1}},
     "/api/pipelines/work-items/retry": {"work_item_ids": []},
     "/api/work-items/bulk": {"action": "retry", "filter": {"task": "add"}},
+    "POST /api/keys": {"name": "ann", "role": "viewer"},
 }
 
 
@@ -46,8 +47,10 @@ def called_by(client: Any, route: APIRoute, headers: dict[str, str]) -> Any:
         r"\{\w+\}", lambda found: {"{name}": "add"}.get(found[0], "1-0" if "work-items" in route.path else "1"), route.path
     )
     query = {"type": "recover", "task": "features"} if "partitions" in path or "pipelines/work-items" in path else {}
+    query |= {"id": "1-0"} if path == "/api/call-counts" else {}
     query |= {"follow": "false"} if path == "/api/stream" else {}
-    given = {"json": BODIES[route.path]} if route.path in BODIES else {}
+    body = BODIES.get(f"{method} {route.path}", BODIES.get(route.path))
+    given = {} if body is None else {"json": body}
     return client.request(method, path, params=query, headers=headers, **given)
 
 

@@ -166,6 +166,26 @@ def test_a_backfill_leaves_out_what_is_there(client: Client) -> None:
     assert more.wait(20).status is JobStatus.SUCCESS
 
 
+def test_the_plan_of_a_backfill_says_what_is_missing_and_submits_nothing(client: Client) -> None:
+    client.backfill(client_tasks.offline, "2035-01-01", "2035-01-03").wait(20)
+    newest = client.jobs(limit=1)[0].id
+    for task in (client_tasks.offline, "offline"):
+        planned = client.plan_backfill(task, "2035-01-01", "2035-01-05")
+        assert (planned, planned.skipped) == (2, {"succeeded before": 2})
+        assert planned.examples == ["2035-01-03 (never submitted)", "2035-01-04 (never submitted)"]
+    assert client.plan_backfill("offline", "2035-01-01", "2035-01-03", only="all") == 2
+    assert client.jobs(limit=1)[0].id == newest
+
+
+def test_of_a_window_only_the_newest_work_item_may_be_asked_for(client: Client) -> None:
+    old = client.backfill(client_tasks.offline, "2036-01-01", "2036-01-03").wait(20)
+    new = client.backfill(client_tasks.offline, "2036-01-01", "2036-01-02", only="all", accept_risk=True).wait(20)
+    where = {"task": "offline", "window_start": "2036-01-01", "window_end": "2036-01-03"}
+    assert [each.id for each in client.work_items(latest=True, **where)] == [f"{old.id}-1", f"{new.id}-0"]
+    assert client.retry(latest=True, dry_run=True, **where) == 0
+    assert len(list(client.work_items(latest=False, **where))) == 3
+
+
 def test_a_filter_that_there_is_not_is_refused_with_those_that_there_are(client: Client) -> None:
     with pytest.raises(ArgumentsInvalid, match=r"there is no filter 'colour': use .*status"):
         list(client.work_items(colour="red"))

@@ -67,6 +67,7 @@ bulk_page | bulk_items_pkey | bulk_items_pkey
 calls_at | calls_pkey | calls_pkey
 calls_below | below:ALL jobs_calls | jobs_calls
 calls_children | jobs_calls | jobs_calls
+calls_counts | jobs_calls | jobs_calls
 calls_jobs | jobs_calls | jobs_calls
 calls_of_jobs | jobs_pkey | jobs_pkey
 calls_unended | below:ALL jobs_calls | jobs_calls
@@ -84,6 +85,7 @@ count_moves | jobs_pkey |
 count_refused | workers_pkey | workers_pkey
 count_running | items_held | items_held*
 count_unsealed | jobs_unsealed* | jobs_unsealed*
+count_windows | inputs_window past_windows_pkey | inputs_window
 count_saved | checkpoints_pkey | checkpoints_pkey
 current_definition | tasks_pkey | tasks_pkey
 drop_bulk | bulk_operations_pkey | bulk_operations_pkey
@@ -160,6 +162,7 @@ list_causes | causes_pkey tasks_unique | causes_pkey tasks_namespace_name_key
 list_tasks | definitions_pkey tasks_unique | definitions_pkey tasks_namespace_name_key
 list_workers | workers:ALL | workers_pkey*
 living_login_sessions | login_sessions_pkey | login_sessions_pkey
+lock_admin_keys | - | access_keys_pkey*
 lock_bulk | - | bulk_operations_pkey
 lock_jobs | - | jobs_pkey
 lock_ready_jobs | - |
@@ -173,6 +176,7 @@ old_workers | workers_closed | workers_closed
 open_jobs | jobs_pkey | jobs_pkey
 open_outages | - | -
 open_workers | workers_open* | workers_open*
+other_admin_key | access_keys_name* | access_keys_name*
 past_bulks | bulk_operations_past | bulk_operations_past
 past_jobs | jobs_past jobs_pkey | jobs_past jobs_pkey
 past_successes | inputs_pkey items_pkey | inputs_pkey items_pkey
@@ -245,6 +249,8 @@ unended_counts | found:ALL jobs_unended | jobs_unended
 unflag_job | jobs_pkey | jobs_pkey
 waiting_of_job | items_pkey | items_pkey
 window_rivals | inputs_pkey inputs_window items_pkey | inputs_pkey inputs_window items_pkey
+windows_beside | inputs_window past_windows_pkey | inputs_window
+windows_in_period | inputs_window items_pkey past_windows_pkey | inputs_window items_pkey
 windows_newest | inputs_window items_pkey past_windows_pkey | inputs_window items_pkey past_windows_pkey
 windows_of | inputs_pkey | inputs_pkey
 windows_page | inputs_window past_windows_pkey | inputs_window past_windows_pkey
@@ -269,6 +275,8 @@ MAY_SCAN = {
     "jobs_and_pipelines": "goes through the jobs that it has found so far",
     "job_origins": "SQLite goes through what it has found so far",
     "list_access_keys": "keys, which people make",
+    "lock_admin_keys": "keys, which people make",
+    "other_admin_key": "keys, which people make",
     "list_workers": "the newest by their ids, 500 at most",
     "newest_job": "the last row of the table",
     "next_deadline": "the first entry of the index is enough",

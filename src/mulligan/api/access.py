@@ -124,6 +124,10 @@ class Routes:
         """Register a route that changes something."""
         return self._add("PUT", path, role, _WRITES, more)
 
+    def delete(self, path: str, role: Role, **more: Any) -> Callable[[Any], Any]:
+        """Register a route that takes something away."""
+        return self._add("DELETE", path, role, _WRITES, more)
+
     def _add(self, method: str, path: str, role: Role, statuses: tuple[int, ...], more: dict[str, Any]) -> Callable[[Any], Any]:
         def needed(caller: Caller) -> None:
             if not caller.may(role):

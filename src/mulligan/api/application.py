@@ -18,6 +18,7 @@ from mulligan.api.feeding import Feeding
 from mulligan.api.guard import Before, Guard
 from mulligan.api.items import ItemRoutes
 from mulligan.api.jobs import JobRoutes
+from mulligan.api.keys import KeyRoutes
 from mulligan.api.logins import LoginRoutes
 from mulligan.api.matching import MatchingRoutes
 from mulligan.api.metrics import MetricRoutes
@@ -124,6 +125,7 @@ def _made(served: Served, pages: Pages | None, parts: _Parts) -> FastAPI:
         CauseRoutes(served),
         TrendRoutes(served),
         MetricRoutes(served),
+        KeyRoutes(served),
     ):
         each.add_to(routes)
     routes.get("/api/openapi.json", Role.VIEWER, include_in_schema=False)(lambda: document(app))

@@ -30,6 +30,10 @@ CLASSES = Annotated[FailureClass | None, Query(description="Those whose last fai
 CAUSE = Annotated[str | None, Query(max_length=64, description="Those that failed of a cause last.", examples=["3f9c01b27ad4"])]
 KEY = Annotated[str | None, Query(max_length=200, description="The one of a key within its job.")]
 WINDOW = Annotated[str | None, Query(max_length=64, description="A moment; without a zone in UTC.", examples=["2024-03-07"])]
+LATEST = Annotated[
+    bool | None,
+    Query(description="Of those for the same window of a task only the newest: one in flight, else the last that ended."),
+]
 ERROR = Annotated[str | None, Query(max_length=500, description="Those with a text in their error.")]
 Place = Annotated[int | None, Query(ge=1, le=1_000_000_000, description="The `place` of one attempt; all of them if not given.")]
 After = Annotated[
@@ -96,6 +100,7 @@ class ItemRoutes:
         window_start: WINDOW = None,
         window_end: WINDOW = None,
         error: ERROR = None,
+        latest: LATEST = None,
         limit: Limit = 100,
         after: Annotated[Cursor, Query(alias="cursor")] = None,
     ) -> Page[WorkItem]:
@@ -115,6 +120,7 @@ class ItemRoutes:
             "window_start": window_start,
             "window_end": window_end,
             "error": error,
+            "latest": latest,
         }
         seen = {} if parent is not None else self._sight.filters(caller)
         return list_items(self._served.reading, given, limit, after, seen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import BackgroundTasks, Header, Query, Request, Response
 
@@ -36,6 +36,9 @@ Traceparent = Annotated[
         examples=["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"],
     ),
 ]
+PLANNED: dict[int | str, dict[str, Any]] = {
+    200: {"model": Done, "description": "The plan of a backfill, where `dry_run` asked for it."}
+}
 
 
 class JobRoutes:
@@ -49,7 +52,8 @@ class JobRoutes:
 
     def add_to(self, routes: Routes) -> None:
         """Register the routes."""
-        routes.post("/api/jobs", Role.OPERATOR, status_code=201, response_model=Job, tags=["jobs"])(self.submit_job)
+        made = {"status_code": 201, "response_model": Job, "responses": PLANNED}
+        routes.post("/api/jobs", Role.OPERATOR, tags=["jobs"], **made)(self.submit_job)
         routes.get("/api/jobs", Role.VIEWER, response_model=Page[Job], tags=["jobs"])(self.list_jobs)
         routes.get("/api/jobs/{id}", Role.VIEWER, response_model=Job, tags=["jobs"])(self.get_job)
         routes.get("/api/jobs/{id}/work-items", Role.VIEWER, response_model=Page[WorkItem], tags=["jobs"])(self.list_job_items)
@@ -68,17 +72,20 @@ class JobRoutes:
     ) -> Response:
         """Submit a job: all of it is stored, or nothing.
 
-        The same `run_id` with the same input gives the job that is there; so does the same Idempotency-Key.
+        The same `run_id` with the same input gives the job that is there; so does the same Idempotency-Key. With
+        `dry_run` nothing is stored, and the answer is 200 with which windows of the backfill would be taken.
         """
         place = place_of(traceparent)
         served = self._served
         self._sight.task(caller, body.task)
 
-        def act(operation: str | None) -> Job:
+        def act(operation: str | None) -> Job | Done:
             with served.engine.store.read() as session:
                 definition = served.engine.definitions.current(session, body.task)[1]
             submission = submission_of(definition, body, None if operation is None else run_id_of(operation))
             submission = replace(submission, traceparent=None if place is None else str(place))
+            if body.dry_run:
+                return Done.of(served.submitting.plan(submission), dry_run=True)
             asker = asker_of(request, "", operation)
             if body.sealed:
                 taken = served.submitting.take(submission, asker)
@@ -86,7 +93,7 @@ class JobRoutes:
                 taken = served.uploading.open(submission, body.args, asker)
             return Job.of(served.reading.job(taken.job))
 
-        return self._replies.once(request, key, act, status=201)
+        return self._replies.once(request, key, act, status=200 if body.dry_run else 201)
 
     def add_job_items(self, request: Request, caller: Caller, id: str, body: Chunk, key: Key = None) -> Response:
         """Add a chunk of work items to a job that is not sealed; a chunk may be sent again, and is not added twice.

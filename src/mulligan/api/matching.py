@@ -64,7 +64,7 @@ class MatchingRoutes:
     def _plain(self, caller: Caller, asked: Matching) -> dict[str, Any]:
         given = asked.model_dump(exclude_none=True)
         empty = sorted(name for name, value in given.items() if value == [])
-        if not given or empty:
+        if not {name for name in given if given[name] is not False} - {"latest"} or empty:
             raise ArgumentsInvalid(
                 f"filter: {f'{empty[0]} is' if empty else 'it is'} empty, which would match everything or nothing"
             )

@@ -299,6 +299,22 @@ class Partition(BaseModel):
     work_item: str = Field(examples=["12-345"])
 
 
+class Calendar(BaseModel):
+    """The windows of a task, or of one job, that start in a period of the calendar; each with the newest work item for it."""
+
+    at: str | None = Field(
+        description="The year, month, day or hour; null where there are no windows.", examples=["2024", "2024-03"]
+    )
+    start: datetime | None
+    end: datetime | None
+    tz: str = Field(examples=["UTC"])
+    counts: Counts = Field(description="Windows by the status of their newest work item.")
+    earlier: str | None = Field(description="The period before it that has windows.", examples=["2023"])
+    later: str | None = Field(description="The period after it that has windows.")
+    more: bool = Field(description="Whether it has more windows than the 9,000 that are listed: only an hour may.")
+    items: list[Partition]
+
+
 class Pipeline(BaseModel):
     """A task or a workflow as it is published."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated
 
 from fastapi import Query, Request, Response
 
 from mulligan.api.access import Caller, Routes, Sight, asker_of
-from mulligan.api.models import Audited, Page, Partition, Paused, Pipeline, Worker, window_of
+from mulligan.api.models import Audited, Calendar, Counts, Page, Partition, Paused, Pipeline, Worker, window_of
 from mulligan.api.pages import Cursor, Limit, cursor, place
 from mulligan.api.replies import Key, Replies
 from mulligan.api.requests import Reasoned
@@ -15,12 +16,15 @@ from mulligan.api.served import Served
 from mulligan.core.access import Role
 from mulligan.core.errors import UnknownTask
 from mulligan.core.job import JobStatus
-from mulligan.core.schedule import FIRST_MS, LAST_MS, instant_ms
+from mulligan.core.schedule import FIRST_MS, LAST_MS, from_ms, instant_ms, zone
 from mulligan.core.shown import shown
+from mulligan.engine.calendars import read_calendar
 from mulligan.engine.filters import text
+from mulligan.engine.ids import parse_job_id
 from mulligan.engine.reading import worker_views
 
 Moment = Annotated[str | None, Query(max_length=64, examples=["2024-03-01"])]
+At = Annotated[str | None, Query(max_length=20, description="A year, month, day or hour.", examples=["2024", "2024-03"])]
 Cursored = Annotated[Cursor, Query(alias="cursor")]
 
 
@@ -41,6 +45,7 @@ class OverviewRoutes:
             path = f"/api/pipelines/{{name}}/{act.__name__.partition('_')[0]}"
             routes.post(path, Role.OPERATOR, response_model=Paused, tags=pipelines)(act)
         routes.get("/api/partitions", Role.VIEWER, response_model=Page[Partition], tags=pipelines)(self.list_partitions)
+        routes.get("/api/partitions/calendar", Role.VIEWER, response_model=Calendar, tags=pipelines)(self.get_calendar)
         routes.get("/api/workers", Role.VIEWER, response_model=Page[Worker], tags=store)(self.list_workers)
         routes.get("/api/audit", Role.OPERATOR, response_model=Page[Audited], tags=store)(self.list_audit)
 
@@ -112,6 +117,41 @@ class OverviewRoutes:
             newest = session.windows.newest(row.id, windows[0][0], windows[-1][0] + 1) if windows else {}
         page = [self._partition(each, *newest[each], tz) for each in windows[:limit] if each in newest]
         return Page(items=page, next=cursor(windows[limit - 1], filters) if len(windows) > limit else None)
+
+    def get_calendar(
+        self,
+        caller: Caller,
+        task: Annotated[str, Query(max_length=200)],
+        at: At = None,
+        job: Annotated[str | None, Query(max_length=20, description="Only the work items of a job of that task.")] = None,
+        tz: Annotated[str, Query(max_length=64, description="Whose calendar it is.")] = "UTC",
+    ) -> Calendar:
+        """Return the windows of a task that start in a period, the newest period if none is named.
+
+        A period of more than 9,000 windows gives way to the last month, day or hour in it that has no more.
+        """
+        served = self._served
+        name = self._sight.task(caller, text(task, "task"))
+        zone(tz)
+        number = None if job is None else self._sight.job(caller, parse_job_id(job)).id
+        with served.engine.store.read() as session:
+            row = session.tasks.find(served.engine.definitions.namespace, name)
+            if row is None:
+                raise UnknownTask(f"no task {name!r} is published in namespace {served.engine.definitions.namespace!r}")
+            found = read_calendar(session, row.id, number, None if at is None else text(at, "at"), tz)
+        counts = Counter(status for _, _, status in found.windows)
+        period = found.period
+        return Calendar(
+            at=None if period is None else period.name,
+            start=None if period is None else from_ms(period.start_ms, tz),
+            end=None if period is None else from_ms(period.end_ms, tz),
+            tz=tz,
+            counts=Counts(total=len(found.windows), **{each.lower(): counts[each] for each in JobStatus}),
+            earlier=found.earlier,
+            later=found.later,
+            more=found.more,
+            items=[self._partition(window, key, status, tz) for window, key, status in found.windows],
+        )
 
     def list_workers(self, caller: Caller) -> Page[Worker]:
         """List the newest 500 workers, newest first. `dead`: its process is gone, which nobody has acted on yet."""

@@ -89,6 +89,9 @@ class Matching(Body):
     error: Annotated[Text, Field(min_length=1, max_length=500)] | None = Field(
         default=None, description="Those with a text in their error."
     )
+    latest: Annotated[bool, Field(strict=True)] | None = Field(
+        default=None, description="Of those for the same window of a task only the newest. No filter by itself."
+    )
 
 
 class ActOnMatching(Action):
@@ -130,7 +133,8 @@ class BulkBody(OverwriteItem):
     filter: dict[Name, Any] = Field(
         max_length=20,
         description="Named as in the query of GET /api/work-items: status, task, failure_class, run_id, key, window_start, "
-        "window_end, error, cause, job, parent. One at least. Without a status those that the action fits.",
+        "window_end, error, cause, job, parent, latest. One besides latest at least. "
+        "Without a status those that the action fits.",
     )
     name: Annotated[Text, Field(max_length=200)] = Field(default="", description="For people; made of the action if empty.")
     expected: Annotated[int, Field(ge=0, le=2**53, strict=True)] | None = Field(
@@ -192,6 +196,9 @@ class NewJob(Body):
     backfill: Backfill | None = None
     sealed: Annotated[bool, Field(strict=True)] = Field(
         default=True, description="With false more work items follow in chunks; nothing starts before the job is sealed."
+    )
+    dry_run: Annotated[bool, Field(strict=True)] = Field(
+        default=False, description="Of a backfill: only say which windows would be taken, and which left alone and why."
     )
     run_id: Name | None = Field(default=None, description="The same id and input give the same job.")
     priority: Annotated[int, Field(ge=1, le=5, strict=True)] | None = None

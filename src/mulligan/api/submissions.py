@@ -18,6 +18,10 @@ from mulligan.sdk.window import Window
 
 def submission_of(definition: Definition, body: NewJob, run_id: str | None) -> Submission:
     """Return what a body asks for; `run_id` holds where it names none. Raises ArgumentsInvalid, ConfigError, WindowInvalid."""
+    if body.dry_run and body.backfill is None:
+        raise ArgumentsInvalid(
+            "dry_run: it is for a backfill, whose windows may be done already; what else is submitted is all taken"
+        )
     if not body.sealed:
         return _begun(definition, body, run_id)
     ways = [name for name in ("window", "items", "backfill") if getattr(body, name) is not None]

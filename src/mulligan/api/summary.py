@@ -9,7 +9,7 @@ from fastapi import Query, Response
 from fastapi.responses import PlainTextResponse
 
 from mulligan.api.access import Caller, Routes, Sight
-from mulligan.api.models import Page
+from mulligan.api.models import Counts, Page
 from mulligan.api.served import Served
 from mulligan.api.sums import Brief, Checkpoint, ClassCount, Failures, Glance
 from mulligan.core.access import Role
@@ -36,6 +36,7 @@ class SummaryRoutes:
         """Register the routes."""
         routes.get("/api/overview", Role.VIEWER, response_model=Page[Glance], tags=["pipelines"])(self.get_overview)
         routes.get("/api/briefs", Role.VIEWER, response_model=dict[str, Brief], tags=["jobs"])(self.get_briefs)
+        routes.get("/api/call-counts", Role.VIEWER, response_model=dict[str, Counts], tags=["work items"])(self.get_call_counts)
         routes.get("/api/jobs/{id}/failures", Role.VIEWER, response_model=Failures, tags=["jobs"])(self.get_failures)
         routes.get("/api/work-items/{id}/checkpoints", Role.VIEWER, response_model=Page[Checkpoint], tags=["work items"])(
             self.list_checkpoints
@@ -55,6 +56,15 @@ class SummaryRoutes:
             seen = {job: each for job, each in found.items() if caller.sees(each.task)}
             ends = session.summary.first_ends(seen)
         return {str(job): Brief.of(each, ends.get(job, [])) for job, each in seen.items()}
+
+    def get_call_counts(
+        self, caller: Caller, ids: Annotated[list[str], Query(max_length=500, description="Ids; may be repeated.", alias="id")]
+    ) -> dict[str, Counts]:
+        """Count by status what some work items have called, those that have called anything; by their ids."""
+        keys = self._sight.items(caller, [parse_item_id(each) for each in ids])
+        with self._served.engine.store.read() as session:
+            found = session.calls.counts(session.items.read(keys))
+        return {str(key): Counts.of(each) for key, each in found.items()}
 
     def get_failures(self, caller: Caller, id: str) -> Failures:
         """Count the failed work items of a job by class, the first 10,000 of them."""

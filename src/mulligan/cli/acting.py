@@ -53,6 +53,19 @@ OfCause = Annotated[
 OfError = Annotated[
     str | None, typer.Option("--error", metavar="TEXT", help="All that match: with a text in the error.", show_default=False)
 ]
+OfWindows = Annotated[
+    str | None,
+    typer.Option(
+        "--window-start", metavar="TIME", help="All that match: of windows that start then or later.", show_default=False
+    ),
+]
+OfWindowsEnd = Annotated[
+    str | None,
+    typer.Option("--window-end", metavar="TIME", help="All that match: of windows that end then or before.", show_default=False),
+]
+Latest = Annotated[
+    bool, typer.Option("--latest", help="Of those for the same window of a task only the newest.", show_default=False)
+]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the audit.", show_default=False)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 Tasks = Annotated[list[str], typer.Argument(metavar="TASK", help="Published names of tasks.")]
@@ -78,13 +91,16 @@ class Matching:
     failure_class: OfClass = None
     cause: OfCause = None
     error: OfError = None
+    window_start: OfWindows = None
+    window_end: OfWindowsEnd = None
+    latest: Latest = False
 
     def filters(self, fitting: Iterable[JobStatus]) -> dict[str, Any]:
         """Return those that were given; without a status they take what the action fits, and nothing else."""
         if self.job is not None:
             parsing.check_ids([self.job])
         found = {each.name: getattr(self, each.name) for each in fields(self)}
-        found = {name: value for name, value in found.items() if value not in (None, [])}
+        found = {name: value for name, value in found.items() if value not in (None, [], False)}
         return found | {"status": found.get("status", sorted(fitting))} if found else {}
 
 
@@ -238,7 +254,7 @@ def _act(
 
 def _finish(shell: Shell, done: Sequence[tuple[Found | None, Started]], said: _Said) -> int:
     """Tell what came of an action; exit code 1 when something that was named was left as it is."""
-    plan = _sum([each for _, each in done])
+    plan = sum_of([each for _, each in done])
     if shell.as_json:
         by_id = {found.id: each.total for found, each in done if found is not None}
         shell.document(documents.of_plan(plan, dry_run=said.dry_run) | {"by_id": by_id})
@@ -287,7 +303,7 @@ def _refuse_unsafe(shell: Shell, found: Sequence[Found], one: Callable[..., Star
     unsafe = [(each, plan) for each, plan in judged if plan.unsafe]
     if not unsafe:
         return
-    _say_unsafe(shell, _sum([plan for _, plan in unsafe]))
+    _say_unsafe(shell, sum_of([plan for _, plan in unsafe]))
     try:
         one(unsafe[0][0])
     except OverwriteUnsafe as error:
@@ -306,7 +322,7 @@ def _check_tasks(shell: Shell, tasks: Sequence[str]) -> None:
         shell.client.published(each)
 
 
-def _sum(plans: Sequence[Started]) -> Plan:
+def sum_of(plans: Sequence[Started]) -> Plan:
     total = Plan(skipped=Counter())
     for each in plans:
         total.total += each

@@ -13,6 +13,7 @@ from mulligan.cli.table import Cell, Column
 from mulligan.cli.words import ago, iso
 from mulligan.core.access import Role
 from mulligan.core.durations import seconds
+from mulligan.core.errors import Refused
 from mulligan.engine.asking import Asker
 
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the audit.", show_default=False)]
@@ -99,10 +100,17 @@ def list_(
 def revoke(
     shell: Shell,
     key: Annotated[str, typer.Argument(metavar="KEY", help="Name or id of a key.")],
+    last: Annotated[bool, typer.Option("--last", help="Also where no key of an admin is left then.")] = False,
     reason: Reason = "",
 ) -> None:
-    """Revoke a key: within a second no server takes it any more."""
-    name = shell.client.services.keys.revoke(key, _asker(reason))
+    """Revoke a key: within a second no server takes it any more.
+
+    The last key of an admin is revoked only with --last.
+    """
+    try:
+        name = shell.client.services.keys.revoke(key, _asker(reason), last=last)
+    except Refused as error:
+        raise Refused(f"{error}, or pass --last") from error
     if shell.as_json:
         shell.document({"name": name, "revoked": True})
     else:

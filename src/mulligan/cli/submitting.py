@@ -14,10 +14,12 @@ from typing import Annotated, Any
 import typer
 
 from mulligan.cli import documents, parsing
+from mulligan.cli.acting import DryRun, say_plan, sum_of
 from mulligan.cli.reading import next_of_job
 from mulligan.cli.shell import Shell, command
 from mulligan.cli.words import STYLES, counted, items
 from mulligan.client.job import Job
+from mulligan.client.started import Started
 from mulligan.core.errors import ConfigError, Refused
 from mulligan.core.job import JobStatus
 from mulligan.core.submission import Options
@@ -130,11 +132,14 @@ def backfill(
     *,
     call: Call,
     wait: Wait = False,
+    dry_run: DryRun = False,
 ) -> int:
     """Submit a work item for each window between START and END."""
     values = parsing.arguments(arg, "K=JSON")
     options = call.options(task)
     windows = {"every": every, "tz": tz, "only": only.value, "order": order.value, "accept_risk": accept_risk}
+    if dry_run:
+        return _say_plan(shell, shell.client.plan_backfill(task, start, end, args=values, **windows))
     try:
         with shell.busy("Submitting"):
             job: Job[Any] = shell.client.backfill(task, start, end, options=options, args=values, **windows)
@@ -144,6 +149,15 @@ def backfill(
     if not job.counts.total and not shell.as_json:
         shell.say("No window is left to do: all of them succeeded or are in flight (--only all takes again what succeeded).")
     return _submitted(shell, job, wait=wait)
+
+
+def _say_plan(shell: Shell, planned: Started) -> int:
+    plan = sum_of([planned])
+    if shell.as_json:
+        shell.document(documents.of_plan(plan, dry_run=True))
+    else:
+        say_plan(shell, plan, "submit", "submitted")
+    return 0
 
 
 def _read_window(name: str, values: dict[str, Any]) -> None:

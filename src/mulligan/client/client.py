@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, TypeVar, cast, overload
 
 from mulligan.app import Services, server_gateway
@@ -30,7 +30,7 @@ from mulligan.engine.verify import Finding, verify
 from mulligan.gateway.causes import Cause, CauseSample
 from mulligan.gateway.interface import Act, Gateway
 from mulligan.gateway.operations import BulkAsk
-from mulligan.sdk.ports import RUNNING
+from mulligan.sdk.ports import RUNNING, Backend
 from mulligan.sdk.published import named_call, named_range
 from mulligan.sdk.task import Task
 from mulligan.store.rows import AuditRow
@@ -90,6 +90,16 @@ class Client:
         with self._taking():
             return cast("Job[R]", cast("Any", _task(task)).backfill(start, end, **more))
 
+    def plan_backfill(self, task: Task[..., Any] | str, start: Any, end: Any, **more: Any) -> Started:
+        """Return how many windows `backfill` would take now, and which it would leave alone and why; nothing is submitted."""
+        if isinstance(task, str):
+            return self._plan(named_range(self.published(task), start, end, Options(), **more))
+        with self._taking(_Planning(self._plan)):
+            return cast("Started", cast("Any", _task(task)).backfill(start, end, **more))
+
+    def _plan(self, submission: Submission) -> Started:
+        return Started(self.gateway.plan(submission))
+
     def published(self, task: str) -> Definition:
         """Return what is known of a task by its published name; raises UnknownTask."""
         return self.gateway.published(task)
@@ -115,7 +125,8 @@ class Client:
 
         Calls of workflows are among them only by `parent`, the id of the workflow's item, or by their own ids.
         Filters: job, parent, status, task, failure_class, cause, run_id, key, window_start and window_end (dates, datetimes or
-        ISO text; in UTC without a zone), error (a piece of its text). Raises ArgumentsInvalid.
+        ISO text; in UTC without a zone), error (a piece of its text), latest=True (of those for the same window of a task
+        only the newest: one in flight, else the last that ended). Raises ArgumentsInvalid.
         """
         for each in self.gateway.all_items(filters):
             yield WorkItem(self.gateway, each)
@@ -245,9 +256,9 @@ class Client:
         return self.services.asker(self._source, reason)
 
     @contextlib.contextmanager
-    def _taking(self) -> Iterator[None]:
+    def _taking(self, taker: Backend | None = None) -> Iterator[None]:
         """Be where tasks submit to, instead of the default client."""
-        token = RUNNING.set(self)
+        token = RUNNING.set(taker or self)
         try:
             yield
         finally:
@@ -257,6 +268,13 @@ class Client:
         chosen(act.filters)
         text(act.reason, "reason")
         return Started(self.gateway.act(act))
+
+
+class _Planning:
+    """Where tasks submit to of which only the plan is wanted."""
+
+    def __init__(self, plan: Callable[[Submission], Started]) -> None:
+        self.take = plan
 
 
 def connect(url: str | None = None, api_key: str | None = None, **settings: Any) -> Client:

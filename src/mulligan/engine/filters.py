@@ -37,8 +37,8 @@ def cause_filters(filters: Mapping[str, Any]) -> dict[str, Any]:
 
 def chosen(filters: Mapping[str, Any]) -> dict[str, Any]:
     """Return filters that choose what an action is for; raises ConfigError for such as choose everything."""
-    given = {name: value for name, value in filters.items() if value is not None}
-    if not given:
+    given = {name: value for name, value in filters.items() if value is not None and value is not False}
+    if not set(given) - {"latest"}:
         raise ConfigError("give at least one filter, such as job=12 or task='features': an empty one would match everything")
     if "after" in given:
         raise ArgumentsInvalid("'after' is for going through pages: name what the action is for by other filters")
@@ -147,6 +147,10 @@ def _moment(value: Any, name: str) -> int:
     return instant_ms(value, name=name)
 
 
+def _if_set(value: Any, name: str) -> bool | None:
+    return flag(value, name) or None
+
+
 _OF_JOBS: dict[str, Callable[[Any, str], Any]] = {
     "status": _status,
     "task": text,
@@ -169,6 +173,7 @@ _OF_ITEMS: dict[str, Callable[[Any, str], Any]] = {
     "window_start": _moment,
     "window_end": _moment,
     "error": text,
+    "latest": _if_set,
     "after": _after,
     "parent": _parent,
 }

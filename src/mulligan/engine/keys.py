@@ -14,6 +14,7 @@ from mulligan.core.errors import ArgumentsInvalid, NotFound, Refused
 from mulligan.core.shown import shown
 from mulligan.engine.asking import Asker, line
 from mulligan.engine.engine import Engine
+from mulligan.engine.filters import text
 from mulligan.store.verbs.access import KeyRow
 
 _FORM = re.compile(r"mlg_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
@@ -80,24 +81,40 @@ class Keys:
         with self._engine.store.read() as session:
             return session.access.any_key(self._engine.clock.now_ms())
 
-    def revoke(self, key: str, asker: Asker) -> str:
-        """Revoke the key of an id or a name, and return its name; raises NotFound."""
+    def revoke(self, key: str, asker: Asker, *, last: bool = False) -> str:
+        """Revoke the key of an id or a name, and return its name.
+
+        Raises NotFound; Refused for the last key of an admin for all pipelines that is taken, unless `last` allows it.
+        """
+        key = text(key, "key")
         now_ms = self._engine.clock.now_ms()
         with self._engine.store.write() as session:
+            session.access.lock_admins()
             found = session.access.revoke(key, now_ms)
             if found is None:
-                raise NotFound(f"there is no key {key!r} that is not revoked")
+                raise NotFound(f"there is no key {shown(key)} that is not revoked")
+            row = session.access.key(found[0])
+            if row is not None and not last and _rules(row, now_ms) and not session.access.other_admin(found[0], now_ms):
+                raise Refused(
+                    f"{found[1]!r} is the last key of an admin: without one nobody can make keys in the console or over REST. "
+                    "Make another first"
+                )
             session.records.add_audit(line(asker, now_ms, "revoke key", f"key {found[1]}", found=found[0], changed=1))
         return found[1]
 
-    def find(self, text: str) -> Principal | None:
+    def find(self, key: str) -> Principal | None:
         """Return whose key this is, or None. What is compared takes the same time whether or not there is such a key."""
-        form = _FORM.fullmatch(text)
+        form = _FORM.fullmatch(key)
         row = None
         if form is not None:
             with self._engine.store.read() as session:
                 row = session.access.key(form[1])
-        same = hmac.compare_digest(digest_of(text), _NOBODY if row is None else row.digest)
+        same = hmac.compare_digest(digest_of(key), _NOBODY if row is None else row.digest)
         if row is None or not same or not row.works(self._engine.clock.now_ms()):
             return None
         return Principal(row.id, row.name, Role(row.role), row.pipelines)
+
+
+def _rules(row: KeyRow, now_ms: int) -> bool:
+    """Return whether a key that was just revoked was one by which others are made."""
+    return row.role == Role.ADMIN and row.pipelines is None and (row.expires_ms is None or now_ms < row.expires_ms)

@@ -14,7 +14,8 @@ from mulligan.core.job import FAR_FUTURE_MS, TERMINAL, ItemKey, JobStatus, Wait
 from mulligan.core.recovery import Verdict
 from mulligan.core.shown import shown
 from mulligan.core.submission import RUN_IDS, NewItem, Submission, is_run_id
-from mulligan.engine.asking import Asker, line
+from mulligan.engine.asking import Asker, Plan, line
+from mulligan.engine.backfilling import plan_backfill
 from mulligan.engine.definitions import Published
 from mulligan.engine.engine import Engine
 from mulligan.engine.judging import judge
@@ -76,6 +77,10 @@ class Submitting:
         if second is None:
             return self._at_once(submission, run_id, first, chunks, asker)
         return self._in_chunks(submission, run_id, itertools.chain([first, second], rest), chunks, asker)
+
+    def plan(self, submission: Submission) -> Plan:
+        """Return which windows of a backfill would be taken now, and which left alone and why. Nothing is stored."""
+        return plan_backfill(self._engine, submission)
 
     def release(self, job: int, due_ms: int) -> None:
         """Make the items of a sealed job due, a chunk at a time."""

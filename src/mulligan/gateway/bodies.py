@@ -21,9 +21,9 @@ HEAD_ROOM = 200
 """Bytes that are left for what stands around the items of a chunk."""
 
 
-def whole_body(submission: Submission) -> str | None:
+def whole_body(submission: Submission, *, dry_run: bool = False) -> str | None:
     """Return the JSON of a submission of one work item, or of a range to be cut; None where it has items of its own."""
-    head = _head(submission)
+    head = {**_head(submission), "dry_run": True} if dry_run else _head(submission)
     if submission.cut is not None:
         cut = submission.cut
         window = {"start": iso(cut.start_ms), "end": iso(cut.end_ms), "tz": submission.tz, "every": cut.every_s}
@@ -104,7 +104,7 @@ def _said(value: Any) -> Any:
         return str(value)
     if isinstance(value, list):
         return [str(each) for each in value]
-    return str(value) if isinstance(value, (int, JobStatus)) else value
+    return str(value) if isinstance(value, (int, JobStatus)) and not isinstance(value, bool) else value
 
 
 def _options(options: Options) -> dict[str, Any]:

@@ -197,6 +197,10 @@ class Gateway(Protocol):
         """Store a submission, all of it or nothing."""
         ...
 
+    def plan(self, submission: Submission) -> Plan:
+        """Say which windows of a backfill would be taken, and which left alone and why."""
+        ...
+
     def job(self, id: int) -> JobFacts:
         """Return a job that somebody submitted."""
         ...

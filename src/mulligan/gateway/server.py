@@ -68,6 +68,11 @@ class ServerGateway:
             body = items_body(submission, first)
         return answers.job_of(self._requests.post_text("/api/jobs", body))
 
+    def plan(self, submission: Submission) -> Plan:
+        body = whole_body(submission, dry_run=True)
+        assert body is not None  # noqa: S101 - a backfill is a range to be cut
+        return answers.plan_of(self._requests.post_text("/api/jobs", body))
+
     def _in_chunks(self, submission: Submission, first: list[str], chunks: Iterator[list[str]]) -> JobFacts:
         """Submit a job of more than one request: nothing of it starts before all of it is there."""
         said = self._requests.post_text("/api/jobs", items_body(submission, first, sealed=False))

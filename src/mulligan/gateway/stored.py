@@ -75,6 +75,9 @@ class StoreGateway:
         with self._engine.store.read() as session:
             return self._job(find_job(session, taken.job))
 
+    def plan(self, submission: Submission) -> Plan:
+        return self._submitting.plan(submission)
+
     def job(self, id: int) -> JobFacts:
         with self._engine.store.read() as session:
             return self._job(find_listed_job(session, id))

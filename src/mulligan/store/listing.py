@@ -38,6 +38,15 @@ _LABEL = {
 }
 _PLACE_OF = {"sqlite": "instr", "postgres": "strpos"}
 
+# The newest of a window is one in flight, else the last that ended, as in `windows_newest`; what has no window has no newer one.
+_NEVER = 9_223_372_036_854_775_807
+_LATEST = f"""not exists (select 1 from inputs o join items x on x.job = o.job and x.number = o.number
+    where o.task = n.task and o.window_start_ms = n.window_start_ms and o.window_end_ms = n.window_end_ms
+        and (coalesce(x.ended_ms, {_NEVER}), x.job, x.number) > (coalesce(i.ended_ms, {_NEVER}), i.job, i.number))
+and not exists (select 1 from past_windows p
+    where p.task = n.task and p.window_start_ms = n.window_start_ms and p.window_end_ms = n.window_end_ms
+        and (p.ended_ms, p.job, p.number) > (i.ended_ms, i.job, i.number))"""  # noqa: S608 - of the constant above
+
 JOB_FILTERS = {
     dialect: {
         "status": f"{_JOB_STATUS} in {_MEMBERS[dialect].format('status')}",
@@ -68,6 +77,7 @@ ITEM_FILTERS = {
         "window_start": "n.window_start_ms >= :window_start",
         "window_end": "n.window_end_ms <= :window_end",
         "error": f"{_PLACE_OF[dialect]}(a.error_message, :error) > 0",
+        "latest": _LATEST,
         "after": "(i.job, i.number) > (:after_job, :after_number)",
     }
     for dialect in _MEMBERS
@@ -105,7 +115,7 @@ left join workers w on w.id = i.worker
 where i.job not in (select id from jobs where pruned_to is not null)"""  # noqa: S608 - of the two constants above
 _KEYS = """select i.job, i.number, i.generation from items i{0}
 where i.job not in (select id from jobs where pruned_to is not null)"""
-_NEEDS = {"key": _INPUTS, "window_start": _INPUTS, "window_end": _INPUTS, "error": _ATTEMPTS}
+_NEEDS = {"key": _INPUTS, "window_start": _INPUTS, "window_end": _INPUTS, "latest": _INPUTS, "error": _ATTEMPTS}
 """What else must be read for a filter, where no more than the keys is asked for."""
 
 
@@ -222,7 +232,7 @@ def _bound(name: str, value: Any) -> dict[str, Any]:
             return {"ids": json.dumps([list(each) for each in value])}
         case "label":
             return {"label_name": value[0], "label_value": value[1]}
-        case "roots":
+        case "roots" | "latest":
             return {}
         case "parent":
             return {"parent_job": value[0], "parent_number": value[1]}

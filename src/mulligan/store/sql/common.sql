@@ -307,6 +307,11 @@ select id, name, role, digest, pipelines, created_ms, revoked_ms, expires_ms fro
 -- name: any_access_key
 select 1 from access_keys where revoked_ms is null and (expires_ms is null or expires_ms > :now) limit 1;
 
+-- name: other_admin_key
+-- A key of an admin for all pipelines that is taken, besides one.
+select 1 from access_keys where role = 'admin' and pipelines is null and revoked_ms is null
+    and (expires_ms is null or expires_ms > :now) and id <> :key limit 1;
+
 -- name: revoke_access_key
 update access_keys set revoked_ms = :now where (id = :key or name = :key) and revoked_ms is null returning id, name;
 
@@ -385,6 +390,45 @@ select window_start_ms, window_end_ms from (
         where task = :task and (window_start_ms, window_end_ms) > (:start, :after) and window_start_ms < :end
         order by window_start_ms, window_end_ms limit :limit) p) w
 order by window_start_ms, window_end_ms limit :limit;
+
+-- name: windows_in_period
+-- Items of the windows that start in a range, of all jobs or of one: of each window last one that is in flight, else the one that
+-- ended last. What was removed has no job any more that could be looked at.
+select window_start_ms, window_end_ms, job, number, status from (
+    select n.window_start_ms, n.window_end_ms, n.job, n.number, i.status, i.ended_ms from inputs n
+    join items i on i.job = n.job and i.number = n.number
+    where n.task = :task and n.window_start_ms >= :start and n.window_start_ms < :end
+        and (cast(:job as bigint) is null or n.job = :job)
+    union all
+    select window_start_ms, window_end_ms, job, number, 'SUCCESS', ended_ms from past_windows
+    where task = :task and window_start_ms >= :start and window_start_ms < :end and cast(:job as bigint) is null) w
+order by window_start_ms, window_end_ms, ended_ms is null, ended_ms, job, number;
+
+-- name: count_windows
+-- How many windows start in a range, of all jobs or of one; it stops to count at a limit.
+select count(*) from (
+    select window_start_ms, window_end_ms from inputs
+    where task = :task and window_start_ms >= :start and window_start_ms < :end and (cast(:job as bigint) is null or job = :job)
+    union
+    select window_start_ms, window_end_ms from past_windows
+    where task = :task and window_start_ms >= :start and window_start_ms < :end and cast(:job as bigint) is null
+    limit :limit) w;
+
+-- name: windows_beside
+-- The start of the last window before a range, and of the first one behind it.
+select
+    (select max(window_start_ms) from (
+        select max(window_start_ms) as window_start_ms from inputs
+        where task = :task and window_start_ms < :start and (cast(:job as bigint) is null or job = :job)
+        union all
+        select max(window_start_ms) from past_windows
+        where task = :task and window_start_ms < :start and cast(:job as bigint) is null) b),
+    (select min(window_start_ms) from (
+        select min(window_start_ms) as window_start_ms from inputs
+        where task = :task and window_start_ms >= :end and (cast(:job as bigint) is null or job = :job)
+        union all
+        select min(window_start_ms) from past_windows
+        where task = :task and window_start_ms >= :end and cast(:job as bigint) is null) a);
 
 -- name: later_written
 -- Later windows of the same task that were written after a moment: an older one run again would overwrite newer values. A window

@@ -3,6 +3,10 @@
 select id from jobs where id = any (array(select value::bigint from jsonb_array_elements_text(:jobs::jsonb))) order by id
 for no key update;
 
+-- name: lock_admin_keys
+-- Two that revoke each other's key at the same moment would leave none: each must see what the other has done.
+select id from access_keys where role = 'admin' and revoked_ms is null order by id for no key update;
+
 -- name: lock_task
 -- For what must be decided about a task by one at a time: its limit of concurrency, which windows are missing, a pause.
 select id from tasks where id = :task for no key update;
@@ -404,6 +408,12 @@ cross join lateral (
 -- name: calls_jobs
 -- The jobs that hold the calls of some workflows' items; keys are job, number and the generation from which on they count.
 select j.parent_job, j.parent_number, j.id
+from jsonb_array_elements(:keys::jsonb) k join jobs j on j.parent_job = (k ->> 0)::bigint and j.parent_number = (k ->> 1)::bigint
+    and j.epoch = (k ->> 2)::bigint;
+
+-- name: calls_counts
+-- How many calls of some workflows' items are in each status; keys as in calls_jobs.
+select j.parent_job, j.parent_number, j.pending, j.started, j.retry, j.success, j.failure, j.revoked
 from jsonb_array_elements(:keys::jsonb) k join jobs j on j.parent_job = (k ->> 0)::bigint and j.parent_number = (k ->> 1)::bigint
     and j.epoch = (k ->> 2)::bigint;
 

@@ -6,6 +6,10 @@ select 1 where 0 and :jobs is null;
 -- The same: what is ready stays so until the transaction ends.
 select 1 where 0 and :task + :once + :priority + :now + :limit is null;
 
+-- name: lock_admin_keys
+-- The same.
+select 1 where 0;
+
 -- name: lock_task
 -- The same.
 select 1 where 0 and :task is null;
@@ -317,6 +321,12 @@ from jsonb_each(:keys) k join past_windows p on p.job = k.value ->> 0 and p.numb
 -- name: calls_jobs
 -- The jobs that hold the calls of some workflows' items; keys are job, number and the generation from which on they count.
 select j.parent_job, j.parent_number, j.id
+from jsonb_each(:keys) k join jobs j on j.parent_job = k.value ->> 0 and j.parent_number = k.value ->> 1
+    and j.epoch = k.value ->> 2;
+
+-- name: calls_counts
+-- How many calls of some workflows' items are in each status; keys as in calls_jobs.
+select j.parent_job, j.parent_number, j.pending, j.started, j.retry, j.success, j.failure, j.revoked
 from jsonb_each(:keys) k join jobs j on j.parent_job = k.value ->> 0 and j.parent_number = k.value ->> 1
     and j.epoch = k.value ->> 2;
 

@@ -75,6 +75,14 @@ class Access:
         row = one(self._run("revoke_access_key", {"key": key, "now": now_ms}))
         return None if row is None else (row[0], row[1])
 
+    def lock_admins(self) -> None:
+        """Let nobody else revoke a key of an admin before this transaction ends."""
+        self._run("lock_admin_keys", {})
+
+    def other_admin(self, id: str, now_ms: int) -> bool:
+        """Return whether there is a key of an admin for all pipelines that is taken, besides one."""
+        return one(self._run("other_admin_key", {"key": id, "now": now_ms})) is not None
+
     def add_login(self, digest: str, key: str, now_ms: int) -> None:
         """Note that somebody has logged in with the key of an id."""
         self._run("add_login_session", {"digest": digest, "key": key, "now": now_ms})

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from mulligan.core.job import Item, ItemKey
+from mulligan.core.job import Counts, Item, ItemKey
 from mulligan.core.replay import Past
 from mulligan.store.interface import Run, one
 from mulligan.store.rows import past_of
@@ -59,6 +59,11 @@ class Calls:
         """Return the jobs that hold the calls of some workflows' items, as far as there are any."""
         keys = as_json((item.job, item.number, item.keep_from) for item in items)
         return {ItemKey(job, number): calls for job, number, calls in self._run("calls_jobs", {"keys": keys})}
+
+    def counts(self, items: Sequence[Item]) -> dict[ItemKey, Counts]:
+        """Return how many calls of some workflows' items are in each status, of those that have called anything."""
+        keys = as_json((item.job, item.number, item.keep_from) for item in items)
+        return {ItemKey(*row[:2]): Counts(*row[2:]) for row in self._run("calls_counts", {"keys": keys})}
 
     def below(self, keys: Iterable[ItemKey]) -> set[int]:
         """Return the jobs that hold the calls of some workflows, and those of the workflows among these calls, and so on."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from mulligan.core.job import ItemKey, JobStatus
-from mulligan.store.interface import Run
+from mulligan.store.interface import Run, one
 from mulligan.store.verbs.items import as_json
 
 
@@ -42,6 +42,23 @@ class Windows:
         """Return the first windows that come after one, in their order, and start before a moment."""
         where = {"task": task, "start": after[0], "after": after[1], "end": end_ms, "limit": limit}
         return [(start, end) for start, end in self._run("windows_page", where)]
+
+    def in_period(
+        self, task: int, start_ms: int, end_ms: int, job: int | None
+    ) -> dict[tuple[int, int], tuple[ItemKey, JobStatus]]:
+        """Return as `newest` does the windows starting in a range; of one job only its own items, unless that is None."""
+        rows = self._run("windows_in_period", {"task": task, "start": start_ms, "end": end_ms, "job": job})
+        return {(start, end): (ItemKey(job, number), JobStatus(status)) for start, end, job, number, status in rows}
+
+    def count(self, task: int, start_ms: int, end_ms: int, job: int | None, limit: int) -> int:
+        """Return how many windows start in a range, of one job or of all; no more than `limit` are counted."""
+        where = {"task": task, "start": start_ms, "end": end_ms, "job": job, "limit": limit}
+        return int(one(self._run("count_windows", where))[0])  # type: ignore[index]  # a count is always there
+
+    def beside(self, task: int, start_ms: int, end_ms: int, job: int | None) -> tuple[int | None, int | None]:
+        """Return the starts of the last window before a range, and of the first one that starts at its end or later."""
+        row = one(self._run("windows_beside", {"task": task, "start": start_ms, "end": end_ms, "job": job}))
+        return row[0], row[1]  # type: ignore[index]  # two numbers or nulls
 
     def of(self, keys: Iterable[ItemKey]) -> dict[ItemKey, tuple[int, int]]:
         """Return the windows of the items that have one."""
