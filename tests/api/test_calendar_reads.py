@@ -195,6 +195,6 @@ def test_calls_of_several_workflows_are_counted_at_once(both: Api) -> None:
     for item, count in ((first, 2), (second, 1)):
         worker.call(item, *(NewCall(f"add#{n}", "d", NewItem(str(n), "{}"), ADD, Options()) for n in range(count)))
     found = both.get("/api/call-counts", id=[f"{job}-{n}" for n in range(3)] + ["999-0"])
-    assert {id: each["pending"] for id, each in found.items()} == {f"{job}-0": 2, f"{job}-1": 1}
+    assert {item: each["pending"] for item, each in found.items()} == {f"{job}-0": 2, f"{job}-1": 1}
     other = both.key(Role.VIEWER, "features")
     assert both.get("/api/call-counts", apikey=other, id=f"{job}-0") == {}

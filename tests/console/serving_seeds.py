@@ -64,8 +64,8 @@ def _is_page(route: object) -> bool:
     return name == "HTMLResponse" and not getattr(route, "include_in_schema", True)
 
 
-FRAGMENTS = frozenset({"/rows"})
-"""What pages load into themselves: no page by itself."""
+FRAGMENTS = frozenset({"/rows", "/settings/keys/{key}/revoke"})
+"""What pages load into themselves: no page by itself; and what is for admins only, which stories of their own look at."""
 
 
 def _queries(seeds: Seeded, path: str) -> list[str]:
@@ -75,6 +75,8 @@ def _queries(seeds: Seeded, path: str) -> list[str]:
             return ["", "?status=FAILURE"]
         case "/work-items":
             return ["", "?status=FAILURE", "?task=imports"]
+        case "/pipelines/{name}/range/{verb}" | "/jobs/{id}/range/{verb}":
+            return ["?start=2026-01-05&end=2026-01-12"]
         case "/matching/{verb}":
             return ["?q=pipeline:embed_items"]
         case "/selected/{verb}":
@@ -104,6 +106,12 @@ def _examples(seeds: Seeded, path: str, kind: str, name: str) -> list[str]:
     match name:
         case "path":
             return ["nowhere"]
+        case "verb" if "/range/" in path:
+            return ["retry", "overwrite", "backfill"]
+        case "name" if "/range/" in path:
+            return ["user_features", "flight_delays"]
+        case "id" if "/range/" in path:
+            return [seeds.id_of("failed", kind)]
         case "verb":
             return list(seeds.verbs)
         case "id" if path.count("{") > 1:  # what is asked before an action

@@ -291,7 +291,7 @@ def test_a_pipeline_is_paused_and_goes_on(both: Pages) -> None:
 def test_what_a_page_loads_is_its_own_and_is_kept_by_the_browser(pages: Pages) -> None:
     page = pages.open("/")
     loaded = re.findall(r'(?:href|src)="(/static/[^"]+)"', page)
-    assert len(loaded) == 4
+    assert len(loaded) == 7
     for path in loaded:
         answer = pages.client("").get(path)
         assert answer.status_code == 200

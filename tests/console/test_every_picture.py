@@ -231,10 +231,10 @@ def test_a_picture_is_well_formed_without_inline_styles_or_scripts_and_has_a_nam
 
 
 def test_only_one_of_the_links_of_a_picture_is_a_stop_of_the_keyboard() -> None:
-    """The table has them all."""
+    """Of a strip it is the newest; arrows lead to the others, and the table has them all."""
     drawn = run_strip([(str(place), JobStatus.SUCCESS, NOW + timedelta(hours=place)) for place in range(30)])
     figure = ET.fromstring(html(drawn).strip())  # noqa: S314 - our own
-    assert [each.get("tabindex") for each in figure.findall("svg/a")] == [None] + ["-1"] * 29
+    assert [each.get("tabindex") for each in figure.findall("svg/a")] == ["-1"] * 29 + [None]
     assert all(each.get("tabindex") is None for each in figure.findall("details//a"))
 
 

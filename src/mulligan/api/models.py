@@ -13,10 +13,10 @@ from mulligan.core.definition import Definition
 from mulligan.core.job import WAITING, FailureClass, JobStatus, Outcome, Reason
 from mulligan.core.job import Attempt as AttemptRow
 from mulligan.core.job import Counts as CountsRow
+from mulligan.core.schedule import from_ms
 from mulligan.engine.asking import Plan
 from mulligan.engine.logs import Piece
 from mulligan.engine.reading import ItemView, JobView, WorkerView
-from mulligan.sdk.window import Window as Range
 from mulligan.store.rows import AuditRow, TaskRow
 
 T = TypeVar("T")
@@ -435,8 +435,7 @@ class Ready(BaseModel):
 
 def window_of(start_ms: int, end_ms: int, tz: str) -> Window:
     """Return a window, shown in a time zone."""
-    found = Range.of_ms(start_ms, end_ms, tz)
-    return Window(start=found.start, end=found.end, tz=tz)
+    return Window(start=from_ms(start_ms, tz), end=from_ms(end_ms, tz), tz=tz)
 
 
 def time_of(ms: int) -> datetime:

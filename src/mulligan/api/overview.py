@@ -18,13 +18,13 @@ from mulligan.core.errors import UnknownTask
 from mulligan.core.job import JobStatus
 from mulligan.core.schedule import FIRST_MS, LAST_MS, from_ms, instant_ms, zone
 from mulligan.core.shown import shown
-from mulligan.engine.calendars import read_calendar
+from mulligan.engine.calendars import EVERYTHING, read_calendar
 from mulligan.engine.filters import text
 from mulligan.engine.ids import parse_job_id
 from mulligan.engine.reading import worker_views
 
 Moment = Annotated[str | None, Query(max_length=64, examples=["2024-03-01"])]
-At = Annotated[str | None, Query(max_length=20, description="A year, month, day or hour.", examples=["2024", "2024-03"])]
+At = Annotated[str | None, Query(max_length=20, description="A year, month, day or hour; or all.", examples=["2024", "2024-03"])]
 Cursored = Annotated[Cursor, Query(alias="cursor")]
 
 
@@ -143,8 +143,8 @@ class OverviewRoutes:
         period = found.period
         return Calendar(
             at=None if period is None else period.name,
-            start=None if period is None else from_ms(period.start_ms, tz),
-            end=None if period is None else from_ms(period.end_ms, tz),
+            start=None if period in (None, EVERYTHING) else from_ms(period.start_ms, tz),
+            end=None if period in (None, EVERYTHING) else from_ms(period.end_ms, tz),
             tz=tz,
             counts=Counts(total=len(found.windows), **{each.lower(): counts[each] for each in JobStatus}),
             earlier=found.earlier,

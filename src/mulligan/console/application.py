@@ -12,12 +12,15 @@ from mulligan.api.errors import Problem
 from mulligan.api.served import Served
 from mulligan.console.desk import Desk
 from mulligan.console.pages.acting import ActingPages
+from mulligan.console.pages.calls import CallPages
 from mulligan.console.pages.causes import CausePages
 from mulligan.console.pages.item import ItemPages
 from mulligan.console.pages.jobs import JobPages
 from mulligan.console.pages.many import ManyPages
 from mulligan.console.pages.matching import MatchingPages
 from mulligan.console.pages.overview import OverviewPages
+from mulligan.console.pages.pipeline import PipelinePages
+from mulligan.console.pages.ranges import RangePages
 from mulligan.console.pages.settings import SettingsPages
 from mulligan.console.pages.store import StorePages
 from mulligan.console.pages.trends import TrendPages
@@ -29,6 +32,9 @@ PAGES = (
     OverviewPages,
     JobPages,
     ItemPages,
+    CallPages,
+    PipelinePages,
+    RangePages,
     ActingPages,
     ManyPages,
     MatchingPages,

@@ -32,6 +32,15 @@ OVERWRITE = Verb(
 CANCEL = Verb(
     "cancel", "Cancel", "Cancel", "Cancellation requested for", "Cancellation could not be requested", "Nothing was cancelled"
 )
+BACKFILL = Verb(
+    "backfill",
+    "Backfill what is missing",
+    "Backfill what is missing",
+    "Submitted",
+    "Nothing could be submitted",
+    "Nothing is missing",
+)
+"""On a range of windows only."""
 VERBS = {each.path: each for each in (RETRY, RETRY_NOW, OVERWRITE, CANCEL)}
 
 

@@ -77,4 +77,6 @@ def _within(moment: datetime) -> int:
 
 
 def _wrong(name: str) -> str:
-    return f"at: {shown(name)} is no year, month, day or hour: write it as 2024, 2024-03, 2024-03-07 or 2024-03-07T06"
+    return (
+        f"at: {shown(name)} is no year, month, day or hour, and not all: write it as 2024, 2024-03, 2024-03-07 or 2024-03-07T06"
+    )

@@ -6,11 +6,14 @@ from typing import NamedTuple
 
 from mulligan.core.job import ItemKey, JobStatus
 from mulligan.core.periods import UNITS, Period, finer, period_at, period_named
-from mulligan.core.schedule import LAST_MS
+from mulligan.core.schedule import FIRST_MS, LAST_MS
 from mulligan.store.store import Session
 
 MOST = 9_000
 """So many windows are of one period: each hour of a year is. Where there are more it is a shorter one."""
+
+EVERYTHING = Period("all", "all", FIRST_MS, LAST_MS)
+"""Of a task or job that has no more windows than that."""
 
 
 class Calendar(NamedTuple):
@@ -28,10 +31,14 @@ class Calendar(NamedTuple):
 def read_calendar(session: Session, task: int, job: int | None, at: str | None, tz: str) -> Calendar:
     """Return the windows of the period that `at` names, or of the newest one; of all jobs of a task, or of one.
 
-    A period of more than 9,000 windows gives way to the last year, month, day or hour in it that has no more.
+    `all` stands for all of them; where they are more than 9,000, for the newest. A period of more than 9,000 windows gives way to
+    the last year, month, day or hour in it that has no more.
     Raises WindowInvalid.
     """
-    asked = None if at is None else period_named(at, tz)
+    if at == EVERYTHING.name and session.windows.count(task, FIRST_MS, LAST_MS, job, MOST + 1) <= MOST:
+        found_all = session.windows.in_period(task, FIRST_MS, LAST_MS, job)
+        return Calendar(EVERYTHING if found_all else None, [(each, *found_all[each]) for each in sorted(found_all)], None, None)
+    asked = None if at in (None, EVERYTHING.name) else period_named(at or "", tz)
     last = session.windows.beside(task, LAST_MS if asked is None else asked.end_ms, LAST_MS, job)[0]
     found = asked
     if last is not None and (asked is None or last >= asked.start_ms):

@@ -10,11 +10,12 @@ from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
 from mulligan.api.access import Caller, Routes
-from mulligan.api.models import Job, Partition, WorkItem
+from mulligan.api.models import Job, WorkItem
 from mulligan.console.desk import Desk
-from mulligan.console.pictures.calendar import calendar
+from mulligan.console.pages.calls import tree_of
+from mulligan.console.pages.windows import Drawn, drawn_windows
+from mulligan.console.pictures.calendar import MAX_CELLS
 from mulligan.console.pictures.counts import counts_bar
-from mulligan.console.pictures.picture import Picture
 from mulligan.console.query import EXAMPLE, Query, parse
 from mulligan.core.access import Role
 from mulligan.core.errors import ArgumentsInvalid
@@ -23,8 +24,6 @@ from mulligan.core.job import JobStatus
 ROWS = 50
 FAILED = 10
 """So many of the work items that failed stand at the top of a job's page."""
-WINDOWS = 500
-"""So many windows of a job are drawn: a page of the API's."""
 Q = Annotated[str, Parameter(max_length=500)]
 Cursor = Annotated[str | None, Parameter(max_length=200)]
 
@@ -82,6 +81,7 @@ class JobPages:
         caller: Caller,
         id: str,
         status: Annotated[JobStatus | None, Parameter()] = None,
+        at: Annotated[str, Parameter(max_length=20)] = "",
         cursor: Cursor = None,
     ) -> Response:
         """Show a job."""
@@ -92,6 +92,7 @@ class JobPages:
         if not removed:
             asked = None if status is None else [status]
             items = desk.jobs.list_job_items(caller, id, status=asked, limit=ROWS, after=cursor)
+        brief = desk.summary.get_briefs(caller, [id]).get(id)
         return desk.page(
             request,
             caller,
@@ -100,8 +101,10 @@ class JobPages:
             items=items,
             chosen=status,
             bar=counts_bar(job.counts),
-            brief=desk.summary.get_briefs(caller, [id]).get(id),
-            calendar=None if removed else self._calendar(caller, job),
+            brief=brief,
+            drawn=None if removed or brief is None or brief.window is None else self._windows(caller, job, at),
+            at=at,
+            tree=tree_of(desk, caller, items.items) if items is not None and cursor is None and status is None else [],
             first_failed=self._first_failed(caller, job),
             failures=desk.summary.get_failures(caller, id) if job.counts.failure and not removed else None,
             first=cursor is None,
@@ -112,15 +115,11 @@ class JobPages:
             return []
         return self._desk.jobs.list_job_items(caller, job.id, status=[JobStatus.FAILURE], limit=FAILED).items
 
-    def _calendar(self, caller: Caller, job: Job) -> Picture | None:
-        """Return the windows of a backfill as a picture: its own items, not those of later jobs."""
-        if job.kind != "backfill":
+    def _windows(self, caller: Caller, job: Job, at: str) -> Drawn | None:
+        """Return windows of a job as a picture: its own items, not those of later jobs; nothing for a single one."""
+        if job.kind != "backfill" and job.counts.total == 1:
             return None
-        found = self._desk.jobs.list_job_items(caller, job.id, limit=WINDOWS).items
-        windows = [
-            Partition(window=each.window, status=each.status, work_item=each.id) for each in found if each.window is not None
-        ]
-        return calendar(windows, job.tz, lambda each: f"/work-items/{each.work_item}")
+        return drawn_windows(self._desk, caller, job.task, job.id, at or ("all" if job.counts.total <= MAX_CELLS else ""), job.tz)
 
 
 def _as_asked(query: Query) -> dict[str, Any]:

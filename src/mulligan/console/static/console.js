@@ -138,6 +138,7 @@
     }
     chosen();
     countdowns();
+    document.dispatchEvent(new CustomEvent("patched", { detail: found }));
   };
   // Rows that stand here although the list has moved on: they stay, dimmed, and tell the truth.
   const moved = async (rows) => {
