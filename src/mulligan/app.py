@@ -30,8 +30,8 @@ from mulligan.engine.submitting import Submitting
 from mulligan.engine.trending import Trending
 from mulligan.engine.uploading import Uploading
 from mulligan.gateway.interface import Gateway
-from mulligan.gateway.operating import StoredOperations
 from mulligan.gateway.stored import StoreGateway
+from mulligan.gateway.stored_operations import StoredOperations
 from mulligan.sdk.digest import source_digests
 from mulligan.sdk.ports import AMBIENT
 from mulligan.sdk.secret import hide_all

@@ -23,9 +23,9 @@ from mulligan.gateway.bodies import act_body, chunk_body, filter_query, iso, ite
 from mulligan.gateway.causes import Cause, CauseSample
 from mulligan.gateway.interface import Act, Attempt, Ended, ItemFacts, JobFacts, LogPage
 from mulligan.gateway.listening import StreamHints
-from mulligan.gateway.operating import ServerOperations
 from mulligan.gateway.operations import Operations
 from mulligan.gateway.requests import Address, Requests
+from mulligan.gateway.server_operations import ServerOperations
 from mulligan.store.interface import Hints
 from mulligan.store.rows import AuditRow
 from mulligan.telemetry import Tell
