@@ -156,6 +156,38 @@ class TestWhatIsTold:
         found = both.call("GET", "/api/stream", apikey=key, params={"task": "add"})
         assert (found.status_code, found.json()["code"]) == (403, "forbidden")
 
+    def test_the_end_of_a_bulk_operation_is_told_with_what_came_of_it(self, both: Api) -> None:
+        job = both.failed(12)
+        asked = {"action": "retry", "filter": {"task": "add", "job": str(job)}, "type": "restart", "name": "after the repair"}
+        made = both.post("/api/work-items/bulk", asked, status=202)["id"]
+        while both.harness.bulk_pages.run_due():
+            both.harness.clock.pass_(1)
+        every = told(both, after="0-0-1")[1:]
+        ended = every[-1]
+        assert ended == {
+            "id": ended["id"], "event": "operation_ended", "operation": made, "name": "after the repair", "action": "retry",
+            "type": "restart", "state": "DONE", "error": None, "matched": 12, "done": 12, "left_alone": {},
+            "actor": "the operator", "at": ended["at"],
+        }  # fmt: skip
+        assert [each["event"] for each in told(both, after=every[-2]["id"])[1:]] == ["operation_ended"]
+        assert [each["event"] for each in told(both, after=ended["id"])[1:]] == []
+        for query, heard in (({"task": "add"}, 1), ({"job": job}, 1), ({"task": "features"}, 0), ({"job": job + 1}, 0)):
+            assert len(told(both, after="0-0-1", kind="operation_ended", **query)[1:]) == heard, query
+        assert told(both, after="0-0-1", kind="job_ended")[-1]["event"] == "job_ended"
+
+    def test_a_limited_key_hears_of_the_ends_of_operations_that_it_may_look_at(self, both: Api) -> None:
+        both.failed()
+        asked = {"action": "retry", "filter": {"task": "add"}}
+        own = both.post("/api/work-items/bulk", asked, status=202, apikey=both.key(Role.OPERATOR, "add"))["id"]
+        both.post("/api/work-items/bulk", {"action": "cancel", "filter": {"task": "add"}}, status=202)
+        while both.harness.bulk_pages.run_due():
+            both.harness.clock.pass_(1)
+        for pipelines, heard in ((("add",), [own]), (("add", "features"), [own]), (("features",), [])):
+            key = both.keys.create(f"of {pipelines}", Role.VIEWER, pipelines, ASKER).text
+            found = told(both, apikey=key, after="0-0-1", kind="operation_ended")[1:]
+            assert [each["operation"] for each in found] == heard, pipelines
+        assert len(told(both, after="0-0-1", kind="operation_ended")) == 3
+
     def test_what_a_workflow_calls_is_told_as_of_its_pipeline(self, both: Api) -> None:
         from mulligan.core.submission import NewCall, NewItem, Options
         from mulligan.testing.factories import a_definition

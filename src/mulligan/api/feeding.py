@@ -12,7 +12,7 @@ from collections.abc import Callable
 from mulligan.api.listeners import Hub, News
 from mulligan.core.errors import MulliganError
 from mulligan.engine.engine import Engine
-from mulligan.engine.feed import Feed, View
+from mulligan.engine.feed import Feed, Told, View
 from mulligan.engine.watchers import Watchers
 from mulligan.store.interface import Hints
 from mulligan.store.verbs.records import EventPlace
@@ -108,7 +108,7 @@ class Feeding:
             more = True
             while more and not self._stopping.is_set():
                 told, self._place, more = self.feed.after(self._place)
-                heard |= {each.job for each in told}
+                heard |= {each.job for each in told if isinstance(each, Told)}
                 self._publish(News(told, [], [], self._place, self._engine.clock.now_ms(), (set(), set())))
             if view is not None:
                 self._look(view, heard)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from mulligan.core.access import Principal
-from mulligan.engine.feed import Moved, Told
+from mulligan.engine.feed import Moved, OperationTold, Told
 from mulligan.store.verbs.records import FIRST, EventPlace
 
 ROOM = 1_000
@@ -40,13 +40,24 @@ class Wish:
         """Return whether it is for a kind of message."""
         return not self.kinds or kind in self.kinds
 
-    def fits(self, event: Told) -> bool:
+    def fits(self, event: Told | OperationTold) -> bool:
         """Return whether it is for an event."""
+        if isinstance(event, OperationTold):
+            return self._fits_operation(event)
         return (
             self.takes(event.kind)
             and self.principal.sees(event.pipeline)
             and self.task in (None, event.pipeline, event.task)
             and self.job in (None, event.job, event.root)
+        )
+
+    def _fits_operation(self, event: OperationTold) -> bool:
+        """A limited key hears of operations that were limited to pipelines of its own, as it may look at them."""
+        return (
+            self.takes(event.kind)
+            and self.principal.sees_operation(event.operation.pipelines)
+            and (self.task is None or event.is_for("task", self.task))
+            and (self.job is None or event.is_for("job", self.job))
         )
 
     def among(self, moved: Sequence[Moved]) -> list[int]:
@@ -62,7 +73,7 @@ class Wish:
 class News(NamedTuple):
     """What has come since the last news, up to a place; `at_ms` is when that was looked for."""
 
-    told: Sequence[Told]
+    told: Sequence[Told | OperationTold]
     moved: Sequence[Moved]
     pipelines: Sequence[str]
     place: EventPlace
@@ -165,8 +176,10 @@ def message(kind: str, data: object, id: str | None = None) -> bytes:
     return (f"id: {id}\n" if id else "").encode() + f"event: {kind}\ndata: {text}\n\n".encode()
 
 
-def message_of(event: Told) -> bytes:
+def message_of(event: Told | OperationTold) -> bytes:
     """Return the message of an event."""
+    if isinstance(event, OperationTold):
+        return _of_operation(event)
     data = {
         "job": str(event.job),
         "work_item": None if event.item is None else str(event.item),
@@ -178,6 +191,24 @@ def message_of(event: Told) -> bytes:
         "reason": event.reason,
         "status": event.status,
         "label": event.label,
+        "at": moment(event.at_ms),
+    }
+    return message(event.kind, data, id_of(event.place, event.at_ms))
+
+
+def _of_operation(event: OperationTold) -> bytes:
+    row = event.operation
+    data = {
+        "operation": str(row.id),
+        "name": row.name,
+        "action": row.action,
+        "type": row.mode,
+        "state": row.state,
+        "error": row.error,
+        "matched": row.matched,
+        "done": row.done,
+        "left_alone": row.skipped,
+        "actor": row.actor,
         "at": moment(event.at_ms),
     }
     return message(event.kind, data, id_of(event.place, event.at_ms))

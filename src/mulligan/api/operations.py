@@ -62,7 +62,7 @@ class OperationRoutes:
     ) -> Page[Operation]:
         """List bulk operations, newest first."""
         found = place(after, {"list": "operations"}, 1)
-        rows = self._served.bulk.all(MOST if found is None else found[0], limit, partial(_sees, caller))
+        rows = self._served.bulk.all(MOST if found is None else found[0], limit, lambda row: caller.sees_operation(row.pipelines))
         following = cursor((rows[-1].id,), {"list": "operations"}) if len(rows) == limit else None
         return Page(items=[Operation.of(each) for each in rows], next=following)
 
@@ -101,11 +101,6 @@ class OperationRoutes:
 
     def _seen(self, caller: Principal, id: str) -> BulkRow:
         row = self._served.bulk.find(parse_operation_id(id))
-        if not _sees(caller, row):
+        if not caller.sees_operation(row.pipelines):
             raise NotFound(f"there is no operation {row.id}")
         return row
-
-
-def _sees(caller: Principal, row: BulkRow) -> bool:
-    """Return whether a key may see an operation: one that is limited, only what was limited to pipelines of its own."""
-    return caller.pipelines is None or (row.pipelines is not None and set(row.pipelines) <= set(caller.pipelines))

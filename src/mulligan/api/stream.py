@@ -20,7 +20,7 @@ from mulligan.api.listeners import Listener, Wish, id_of, message, message_of, m
 from mulligan.api.served import Served
 from mulligan.core.access import Role
 from mulligan.core.errors import ArgumentsInvalid, MulliganError
-from mulligan.engine.feed import Told
+from mulligan.engine.feed import OperationTold, Told
 from mulligan.engine.filters import text
 from mulligan.engine.keys import digest_of
 from mulligan.store.verbs.records import EventPlace
@@ -43,6 +43,7 @@ class Kind(StrEnum):
     ITEM_FAILED = "item_failed"
     JOB_ENDED = "job_ended"
     ACTED = "acted"
+    OPERATION_ENDED = "operation_ended"
     CHANGED = "changed"
 
 
@@ -78,7 +79,7 @@ class StreamRoutes:
         job: Annotated[int | None, Query(ge=1, le=2**63 - 1, description="A job, with all that it calls.")] = None,
         follow: Annotated[bool, Query(description="false: tell what there is after `after`, and end.")] = True,
     ) -> Response:
-        """Follow what happens, as server-sent events: failures, ends of jobs, actions of people, and what has changed.
+        """Follow what happens, as server-sent events: failures, ends of jobs and bulk operations, actions, and what has changed.
 
         Ids of events are places to go on from; none is skipped, and none comes twice.
         """
@@ -113,7 +114,7 @@ class StreamRoutes:
         hub = self._feeding.hub
         return id_of(max(place, hub.place), max(hub.at_ms, 1))
 
-    async def page(self, place: EventPlace) -> tuple[list[Told], EventPlace, bool]:
+    async def page(self, place: EventPlace) -> tuple[list[Told | OperationTold], EventPlace, bool]:
         """Return some of the events after a place."""
         return await to_thread.run_sync(self._feeding.feed.after, place, PAGE)
 

@@ -35,6 +35,10 @@ class Principal:
         """Return whether one of these tasks is among those it is limited to; names are equal or they are not."""
         return self.pipelines is None or any(each in self.pipelines for each in tasks)
 
+    def sees_operation(self, pipelines: Iterable[str] | None) -> bool:
+        """Return whether it may see a bulk operation that was limited to pipelines; None: to none, so it may be about all."""
+        return self.pipelines is None or (pipelines is not None and set(pipelines) <= set(self.pipelines))
+
     def among(self, tasks: Iterable[str]) -> list[str]:
         """Return those of some tasks that it may see."""
         return [each for each in tasks if self.sees(each)]

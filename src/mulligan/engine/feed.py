@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from mulligan.core.job import TERMINAL, Counts, Item, ItemKey, JobStatus, job_st
 from mulligan.core.labels import CANCELLING, PLAIN, item_label
 from mulligan.engine.engine import Engine
 from mulligan.store.store import Session
+from mulligan.store.verbs.bulk import BulkRow
 from mulligan.store.verbs.jobs import SeenJob
 from mulligan.store.verbs.records import EventPlace, EventRow
 
@@ -42,6 +44,20 @@ class Told:
     label: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class OperationTold:
+    """The end of a bulk operation, which is as it stands here; of no single job, and of no single pipeline."""
+
+    place: EventPlace
+    kind: str
+    at_ms: int
+    operation: BulkRow
+
+    def is_for(self, name: str, value: object) -> bool:
+        """Return whether its filter asked for exactly this: a task by its name, a job by its id."""
+        return str(json.loads(self.operation.filter).get(name)) == str(value)
+
+
 class Moved(NamedTuple):
     """A job whose counts have changed, or that has begun, ended, or is being cancelled."""
 
@@ -61,7 +77,7 @@ class Feed:
         with self._engine.store.read() as session:
             return session.records.events_end()
 
-    def after(self, place: EventPlace, limit: int = 500) -> tuple[list[Told], EventPlace, bool]:
+    def after(self, place: EventPlace, limit: int = 500) -> tuple[list[Told | OperationTold], EventPlace, bool]:
         """Return the events after a place, where to go on, and whether there may be more. None is skipped, none comes twice."""
         now_ms = self._engine.clock.now_ms()
         with self._engine.store.read() as session:
@@ -69,14 +85,18 @@ class Feed:
             told = self._told(session, rows, now_ms) if rows else []
         return told, rows[-1].place if rows else place, len(rows) == limit
 
-    def _told(self, session: Session, rows: Sequence[EventRow], now_ms: int) -> list[Told]:
+    def _told(self, session: Session, rows: Sequence[EventRow], now_ms: int) -> list[Told | OperationTold]:
+        ended = {row.number for row in rows if row.job is None and row.number is not None}
+        operations = {each.id: each for each in session.bulk.some(ended)} if ended else {}
         jobs = {each.job: each for each in session.jobs.seen({row.job for row in rows if row.job is not None})}
         keys = {ItemKey(row.job, row.number) for row in rows if row.job is not None and row.number is not None}
         items = {item.key: item for item in session.items.read(keys)} if keys else {}
         names = {row.id: row.name for row in session.tasks.all(self._engine.definitions.namespace)}
-        found = []
+        found: list[Told | OperationTold] = []
         for row in rows:
-            if row.job is None:  # of a bulk operation, which is looked at by itself
+            if row.job is None:
+                operation = operations.get(row.number or 0)
+                found += [] if operation is None else [OperationTold(row.place, row.kind, row.at_ms, operation)]
                 continue
             job = jobs.get(row.job)
             item = None if row.number is None else items.get(ItemKey(row.job, row.number))

@@ -584,6 +584,12 @@ select failure_class, count(*)
 from (select failure_class from items where job = :job and status = 'FAILURE' limit :limit) f
 group by failure_class order by count(*) desc, failure_class;
 
+-- name: find_bulks
+-- Some operations as they are.
+select id, name, action, mode, filter, accept_risk, forward, actor, source, reason, address, pipelines, state, error, matched,
+    place, together, done, skipped, size, due_ms, created_ms, touched_ms, started_ms, ended_ms
+from bulk_operations where id = any (array(select value::bigint from jsonb_array_elements_text(:ids::jsonb)));
+
 -- name: job_ranges
 -- The first and the last work item of some jobs: between them lie the others, in the order in which they were submitted.
 select j.id, t.name, j.tz, n.key, n.window_start_ms, n.window_end_ms

@@ -117,6 +117,10 @@ class Bulks:
         row = one(self._run("find_bulk", {"id": id}))
         return None if row is None else _row_of(row)
 
+    def some(self, ids: Iterable[int]) -> list[BulkRow]:
+        """Return some operations; what is not there is left out."""
+        return [_row_of(row) for row in self._run("find_bulks", {"ids": json.dumps(list(ids))})]
+
     def before(self, id: int, limit: int) -> list[BulkRow]:
         """Return operations older than an id, newest first."""
         return [_row_of(row) for row in self._run("list_bulk", {"before": id, "limit": limit})]
