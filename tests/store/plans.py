@@ -23,6 +23,7 @@ BATCHES = {
     "keys": [[1, 0]],
     "places": ["1"],
     "causes": ["1"],
+    "ids": [1],
     "rows": [[1, 0, 0, "x", 1]],
 }
 _INDEXES = "select indexname, indexdef from pg_indexes where schemaname = current_schema()"

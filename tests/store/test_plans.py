@@ -113,6 +113,7 @@ failed_unsealed_by_cause | items_pkey jobs_unsealed* | items_status jobs_unseale
 find_access_key | access_keys_pkey | access_keys_pkey
 find_bulk | bulk_operations_pkey | bulk_operations_pkey
 find_bulk_of_request | bulk_operations_unique | bulk_operations_request_key
+find_bulks | bulk_operations_pkey | bulk_operations_pkey
 find_calls_job | items_pkey jobs_calls | items_pkey jobs_calls
 find_definition | definitions_unique | definitions_task_digest_key
 find_job_by_run_id | jobs_run | jobs_run
