@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -22,8 +22,8 @@ from mulligan.core.job import FailureClass, ItemKey, JobStatus
 from mulligan.engine.asking import Target
 from mulligan.engine.by_ids import known_keys, retry_those_that_can
 from mulligan.engine.ids import parse_item_id
-from mulligan.engine.logs import log_page
-from mulligan.engine.reading import Reading
+from mulligan.engine.logs import log_page, log_tail
+from mulligan.engine.reading import Reading, traceback_of
 
 STATUSES = Annotated[list[JobStatus] | None, Query(max_length=6, description="Those in one of these; may be repeated.")]
 CLASSES = Annotated[FailureClass | None, Query(description="Those whose last failure was of a class.")]
@@ -39,6 +39,7 @@ Place = Annotated[int | None, Query(ge=1, le=1_000_000_000, description="The `pl
 After = Annotated[
     str | None, Query(max_length=40, pattern=r"^[0-9]+\.[0-9]+$", description="`next` of the page before.", examples=["3.0"])
 ]
+Last = Annotated[int | None, Query(ge=1, le=1_000, description="Only the newest so many.")]
 Type = Annotated[Literal["restart", "recover"], Query(description="Begin anew, or go on from the checkpoints.")]
 
 
@@ -52,6 +53,16 @@ def list_items(
     views = reading.items({**filters, **more}, limit)
     following = cursor(tuple(views[-1].detail.item.key), filters) if len(views) == limit else None
     return Page(items=[WorkItem.of(each) for each in views], next=following)
+
+
+class History(NamedTuple):
+    """A work item, its ended attempts, every decision in words, the traceback of its last failure, and the end of its log."""
+
+    item: WorkItem
+    attempts: list[Attempt]
+    explanation: list[str]
+    traceback: str
+    log: LogPage
 
 
 class ItemRoutes:
@@ -185,14 +196,31 @@ class ItemRoutes:
         with self._served.engine.store.read() as session:
             return Counts.of(self._served.reading.call_counts(session, item))
 
-    def list_log_pieces(self, caller: Caller, id: str, after: After = None) -> LogPage:
+    def list_log_pieces(self, caller: Caller, id: str, after: After = None, last: Last = None) -> LogPage:
         """Return up to a thousand pieces of what the attempts wrote: by which attempt, and when.
 
-        Go on with `after`, the `next` of the page before, until it is null; later again with the last one, to follow.
+        Go on with `after`, the `next` of the page before, until it is null; later again with the last one, to follow. `last`:
+        only the newest so many of them, to show the end of a log and what is added to it.
         """
         key = self._seen(caller, id)
         with self._served.engine.store.read() as session:
-            return LogPage.of(*log_page(session, key, after))
+            return (
+                LogPage.of(*log_page(session, key, after)) if last is None else LogPage.of(*log_tail(session, key, last, after))
+            )
+
+    def history(self, caller: Caller, id: str, last: int) -> History:
+        """Return a work item with all that is known of how it was tried, each thing read once."""
+        key = self._seen(caller, id)
+        with self._served.engine.store.read() as session:
+            found = self._served.reading.history(key)
+            tail = log_tail(session, key, last, attempts=found.attempts)
+        return History(
+            WorkItem.of(found.view),
+            [Attempt.of(place, row) for place, row in enumerate(found.attempts, 1)],
+            found.explanation.splitlines(),
+            traceback_of(found.attempts),
+            LogPage.of(*tail),
+        )
 
     def cancel_work_item(
         self, request: Request, caller: Caller, id: str, body: ActOnItem | None = None, key: Key = None

@@ -56,8 +56,8 @@ class Wish:
         return (
             self.takes(event.kind)
             and self.principal.sees_operation(event.operation.pipelines)
-            and (self.task is None or event.is_for("task", self.task))
-            and (self.job is None or event.is_for("job", self.job))
+            and (self.task is None or event.may_be_about("task", self.task))
+            and (self.job is None or event.may_be_about("job", self.job))
         )
 
     def among(self, moved: Sequence[Moved]) -> list[int]:

@@ -222,11 +222,14 @@ class LogPage(BaseModel):
 
     items: list[LogPiece]
     next: str | None = Field(examples=["3.0"])
+    skipped: bool = Field(
+        default=False, description="Whether some before these were left out, since only the `last` were wanted."
+    )
 
     @classmethod
-    def of(cls, pieces: Sequence[Piece], following: str | None) -> Self:
+    def of(cls, pieces: Sequence[Piece], following: str | None, skipped: bool = False) -> Self:
         found = [LogPiece(place=each.place, at=time_of(each.at_ms), text=each.text) for each in pieces]
-        return cls(items=found, next=following)
+        return cls(items=found, next=following, skipped=skipped)
 
 
 class Explanation(BaseModel):

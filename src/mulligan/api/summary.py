@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 from fastapi import Query, Response
@@ -16,6 +15,7 @@ from mulligan.core.access import Role
 from mulligan.core.job import ItemKey
 from mulligan.engine.finding import missing_item
 from mulligan.engine.ids import parse_item_id, parse_job_id
+from mulligan.engine.reading import traceback_of
 from mulligan.engine.summary import Glance as Sums
 
 LOOKED_AT = 10_000
@@ -94,11 +94,4 @@ class SummaryRoutes:
     def traceback(self, key: ItemKey) -> str:
         """Return the traceback of the last attempt that failed; empty where there is none."""
         with self._served.engine.store.read() as session:
-            failures = [each.failure for each in session.items.attempts(key) if each.failure is not None]
-        return str(json.loads(failures[-1] or "{}").get("traceback") or "") if failures else ""
-
-    def tail(self, caller: Caller, key: ItemKey, pieces: int) -> str:
-        """Return the last pieces of what a work item wrote."""
-        self._sight.item(caller, key)
-        with self._served.engine.store.read() as session:
-            return "".join(session.summary.last_logs(key, pieces))
+            return traceback_of(session.items.attempts(key))

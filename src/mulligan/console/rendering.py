@@ -23,7 +23,7 @@ from mulligan.core.labels import PLAIN, REASONS
 from mulligan.core.plain import one_line, without_control
 from mulligan.engine.clock import Clock
 
-STATIC = ("console.css", "pictures.css", "parts.css", "console.js", "pictures.js", "tree.js", "icon.svg")
+STATIC = ("console.css", "pictures.css", "parts.css", "console.js", "pictures.js", "tree.js", "log.js", "icon.svg")
 NAV = (
     ("/", "Overview"),
     ("/jobs", "Jobs"),

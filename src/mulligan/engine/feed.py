@@ -53,9 +53,10 @@ class OperationTold:
     at_ms: int
     operation: BulkRow
 
-    def is_for(self, name: str, value: object) -> bool:
-        """Return whether its filter asked for exactly this: a task by its name, a job by its id."""
-        return str(json.loads(self.operation.filter).get(name)) == str(value)
+    def may_be_about(self, name: str, value: object) -> bool:
+        """Return whether its filter leaves room for this: a task by its name, a job by its id."""
+        asked = json.loads(self.operation.filter).get(name)
+        return asked is None or str(asked) == str(value)
 
 
 class Moved(NamedTuple):

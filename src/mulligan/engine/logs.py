@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from mulligan.core.errors import ArgumentsInvalid
-from mulligan.core.job import ItemKey, JobStatus
+from mulligan.core.job import Attempt, ItemKey, JobStatus
 from mulligan.core.shown import shown
 from mulligan.engine.filters import MAX_NUMBER
 from mulligan.store.store import Session
@@ -17,6 +18,31 @@ class Piece(NamedTuple):
     place: int
     at_ms: int
     text: str
+
+
+class Tail(NamedTuple):
+    """The last pieces of a log, after which to go on, and whether some before them were left out."""
+
+    pieces: list[Piece]
+    next: str | None
+    skipped: bool
+
+
+def log_tail(
+    session: Session, key: ItemKey, last: int, after: str | None = None, attempts: Sequence[Attempt] | None = None
+) -> Tail:
+    """Return up to `last` of the newest pieces of what was written after a place.
+
+    `attempts` are those of the work item that have ended, where they were read before. Raises ArgumentsInvalid for what is no
+    place to go on from.
+    """
+    found = session.summary.last_logs(key, last + 1, *((0, -1) if after is None else _place(after)))
+    rows = found[-last:]
+    if not rows:
+        return Tail([], None, skipped=False)
+    places = _places(session, key, attempts)
+    pieces = [Piece(places.get(token, 0), at_ms, text) for token, _, at_ms, text in rows]
+    return Tail(pieces, f"{rows[-1][0]}.{rows[-1][1]}", skipped=len(found) > len(rows))
 
 
 def log_page(session: Session, key: ItemKey, after: str | None = None) -> tuple[list[Piece], str | None]:
@@ -31,9 +57,9 @@ def log_page(session: Session, key: ItemKey, after: str | None = None) -> tuple[
     return [Piece(places.get(token, 0), at_ms, text) for token, _, at_ms, text in rows], f"{rows[-1][0]}.{rows[-1][1]}"
 
 
-def _places(session: Session, key: ItemKey) -> dict[int, int]:
+def _places(session: Session, key: ItemKey, attempts: Sequence[Attempt] | None = None) -> dict[int, int]:
     """Return the place of each attempt by its token."""
-    tokens = [row.token for row in session.items.attempts(key)]
+    tokens = [row.token for row in (session.items.attempts(key) if attempts is None else attempts)]
     tokens += [item.token for item in session.items.read([key]) if item.status is JobStatus.STARTED and item.token not in tokens]
     return {token: place for place, token in enumerate(tokens, start=1)}
 

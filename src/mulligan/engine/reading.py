@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mulligan.core import labels
 from mulligan.core.failure import RuleSet
-from mulligan.core.job import TERMINAL, Counts, Item, ItemKey, Job, JobStatus, job_status
+from mulligan.core.job import TERMINAL, Attempt, Counts, Item, ItemKey, Job, JobStatus, job_status
 from mulligan.engine.engine import Engine
 from mulligan.engine.explain import Known, explain
 from mulligan.engine.filters import item_filters
@@ -40,6 +41,15 @@ class ItemView(NamedTuple):
     parent: ItemKey | None
     """The work item of the workflow that called it."""
     safe_to_retry: bool | None
+
+
+class History(NamedTuple):
+    """A work item, how it was tried, and why it is where it is."""
+
+    view: ItemView
+    attempts: Sequence[Attempt]
+    """Those that have ended, oldest first."""
+    explanation: str
 
 
 class WorkerView(NamedTuple):
@@ -152,6 +162,10 @@ class Reading:
 
     def explain(self, key: ItemKey) -> str:
         """Say why a work item is in the state it is in: every decision with its rule, counters and arithmetic."""
+        return self.history(key).explanation
+
+    def history(self, key: ItemKey) -> History:
+        """Return a work item, its ended attempts, and why it is in the state it is in; raises NotFound."""
         project, default = self._rules()
         with self._engine.store.read() as session:
             view = self.item(key)
@@ -168,7 +182,13 @@ class Reading:
                 now_ms=self._engine.clock.now_ms(),
                 calls=self.call_counts(session, item),
             )
-        return explain(known)
+        return History(view, known.attempts, explain(known))
+
+
+def traceback_of(attempts: Sequence[Attempt]) -> str:
+    """Return the traceback of the last of some attempts that failed; empty where there is none."""
+    failures = [each.failure for each in attempts if each.failure is not None]
+    return str(json.loads(failures[-1] or "{}").get("traceback") or "") if failures else ""
 
 
 def worker_views(session: Session, is_free: Callable[[str], bool]) -> list[WorkerView]:

@@ -74,11 +74,15 @@ class Bar:
         return [] if run is None else [each for each in saved if run.start_ms <= each.at_ms <= run.end_ms]
 
 
-def bars_of(item: WorkItem, attempts: Sequence[Attempt], now_ms: int) -> tuple[list[Bar], int]:
-    """Return the newest rows, oldest first, and how many attempts before them are left out."""
-    ordered = sorted(attempts, key=lambda each: each.place)
+def bars_of(item: WorkItem, attempts: Sequence[Attempt], now_ms: int, until: int | None = None) -> tuple[list[Bar], int]:
+    """Return the newest rows, oldest first, and how many attempts before them are left out.
+
+    `until` is the place of the last attempt that has a row; then what is under way has none.
+    """
+    ordered = sorted((each for each in attempts if until is None or each.place <= until), key=lambda each: each.place)
     standing = _standing(item)
-    under_way = list(_under_way(item, standing, ordered[-1] if ordered else None, now_ms))
+    last = ordered[-1] if ordered else None
+    under_way = list(_under_way(item, standing, last, now_ms)) if until is None else []
     near = ordered[-MAX_ROWS - 1 :]
     drawn = list(zip(near, spans_of_attempts(standing, [_tried(each) for each in near]), strict=True))
     if drawn and near[0].place > 1:  # what came before it is not known here

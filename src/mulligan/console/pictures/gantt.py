@@ -84,19 +84,26 @@ class _Plot:
         return self.top + ROW_HEIGHT * len(self.bars)
 
 
-def gantt(item: WorkItem, attempts: Sequence[Attempt], now: datetime, saved: Sequence[Saved] = ()) -> Picture:
+def gantt(
+    item: WorkItem, attempts: Sequence[Attempt], now: datetime, saved: Sequence[Saved] = (), until: int | None = None
+) -> Picture:
     """Draw the newest attempts of an item, oldest first, the one under way, and when the next one is due.
 
+    `until` is the place of the last attempt that is drawn: then what is under way is not, and neither is what came later.
     Where waits are much longer than runs they are drawn shorter, so that runs stay visible.
     """
     now_ms = ms_of(now)
-    bars, left_out = bars_of(item, attempts, now_ms)
+    bars, left_out = bars_of(item, attempts, now_ms, until)
     start_here = _recover_from(item, saved)
-    title = _title(item, len(bars), left_out, now_ms, start_here)
+    if until is None:
+        title = _title(item, len(bars), left_out, now_ms, start_here)
+    else:
+        title = f"Attempts {until - len(bars) + 1} to {until} of work item {said(item.id, 40)}"
     if not bars:
         note = Label(0, 14, "No attempt yet.", "note")
         return Picture("gantt", title, WIDTH, LINE_HEIGHT + 4, (note,), HEADERS, ())
-    plot = _plot(item, bars, saved, now_ms, start_here, TOP + (LINE_HEIGHT + 2 if left_out else 0))
+    marks = [] if until is not None else _marks(item, bars, saved, now_ms, start_here)
+    plot = _plot(bars, saved, now_ms, marks, TOP + (LINE_HEIGHT + 2 if left_out else 0))
     lines, y = _lines(plot)
     shapes: list[Shape] = [*_ground(plot, left_out), *lines]
     for place, bar in enumerate(bars):
@@ -132,7 +139,7 @@ def _deadline(item: WorkItem) -> int | None:
     return found if found < FAR_FUTURE_MS else None
 
 
-def _plot(item: WorkItem, bars: Sequence[Bar], saved: Sequence[Saved], now_ms: int, start_here: Saved | None, top: int) -> _Plot:
+def _marks(item: WorkItem, bars: Sequence[Bar], saved: Sequence[Saved], now_ms: int, start_here: Saved | None) -> list[_Mark]:
     deadline = _deadline(item)
     marks = []
     if start_here is not None and any(start_here in bar.saved(saved) for bar in bars):
@@ -141,6 +148,10 @@ def _plot(item: WorkItem, bars: Sequence[Bar], saved: Sequence[Saved], now_ms: i
         marks.append(_Mark(now_ms, "now", "present"))
     if deadline is not None:
         marks.append(_Mark(deadline, "deadline", "deadline"))
+    return marks
+
+
+def _plot(bars: Sequence[Bar], saved: Sequence[Saved], now_ms: int, marks: Sequence[_Mark], top: int) -> _Plot:
     times = [ms for bar in bars for span in bar.spans for ms in (span.start_ms, span.end_ms)] + [each.at_ms for each in marks]
     start, end = min(times), max(times)
     ghost_ms = _ghost(bars, end - start)

@@ -476,8 +476,10 @@ with found as materialized (
 select task, count(*), sum(success), sum(failure), sum(revoked) from found where parent_job is null group by task;
 
 -- name: last_logs
--- The last pieces of an item's log, newest first.
-select token, part, at_ms, text from logs where job = :job and number = :number order by token desc, part desc limit :limit;
+-- The last pieces of an item's log after one of them, newest first.
+select token, part, at_ms, text from logs
+where job = :job and number = :number and (token > :token or (token = :token and part > :part))
+order by token desc, part desc limit :limit;
 
 -- name: failed_unsealed_by_cause
 -- The same of what a submission that was never completed leaves behind.

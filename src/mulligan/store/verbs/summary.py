@@ -94,10 +94,10 @@ class Summary:
         rows = self._run("failed_by_class", {"job": job, "limit": limit})
         return [(name and FailureClass(name), count) for name, count in rows]
 
-    def last_logs(self, key: ItemKey, limit: int) -> list[str]:
-        """Return the texts of the last pieces of an item's log, in the order in which they were written."""
-        rows = self._run("last_logs", {"job": key.job, "number": key.number, "limit": limit})
-        return [row[3] for row in rows][::-1]
+    def last_logs(self, key: ItemKey, limit: int, token: int = 0, part: int = -1) -> list[tuple[int, int, int, str]]:
+        """Return the last pieces of an item's log after (token, part), oldest first: token, part, time in ms, text."""
+        where = {"job": key.job, "number": key.number, "token": token, "part": part, "limit": limit}
+        return [tuple(row) for row in self._run("last_logs", where)][::-1]
 
 
 def _ends(rows: list[Row]) -> Ends:
