@@ -15,9 +15,11 @@ from api_harness import ADD, FEATURES
 from console_harness import Pages, forms, words
 
 from mulligan.core.access import Role
-from mulligan.core.job import FailureClass, JobStatus
+from mulligan.core.job import FailureClass, ItemKey, JobStatus
 from mulligan.core.submission import NewItem
+from mulligan.engine.exchanging import Notes
 from mulligan.store.postgres import PostgresDatabase
+from mulligan.store.verbs.items import Items
 from mulligan.testing.factories import a_definition, daily
 
 HOSTILE = "<script>alert(1)</script> \x1b[31mred\x1b[0m \x07 & \"quoted\" 'too'"
@@ -325,3 +327,100 @@ def test_every_state_has_a_shape_and_a_word_besides_its_colour(pages: Pages) -> 
 
     assert set(SHAPES) == set(NAMES) == set(JobStatus)
     assert len(set(SHAPES.values())) == len(JobStatus)
+
+
+class TestAttempts:
+    def test_those_of_an_item_with_hundreds_are_read_once_and_shown_by_pages(
+        self, both: Pages, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        job, count = tried_often(both, 510)
+        read = Items.attempts
+        reads: list[ItemKey] = []
+        monkeypatch.setattr(Items, "attempts", lambda items, key: reads.append(key) or read(items, key))
+        page = both.open(f"/work-items/{job}-0")
+        assert len(reads) == 1
+        assert "486 earlier attempts are not drawn" in words(page)
+        assert f'href="/work-items/{job}-0/attempts">All 510 attempts' in page
+        assert len(page) < 200_000
+        found: list[int] = []
+        path: str | None = f"/work-items/{job}-0/attempts"
+        while path:
+            page = both.open(path)
+            found += [int(each) for each in re.findall(r'data-key="attempt-(\d+)"', page)]
+            assert page.count('class="row-name"') <= 25
+            following = re.search(r'rel="next" href="([^"]+)"', page)
+            path = following[1].replace("&amp;", "&") if following else None
+        assert found == list(range(count, 0, -1))
+
+    def test_a_page_before_an_attempt_that_is_not_there_is_not_found(self, pages: Pages) -> None:
+        job = pages.failed()
+        assert "has 1 ended attempts" in words(pages.open(f"/work-items/{job}-0/attempts?before=9", status=404))
+        assert "None has ended." in words(pages.open(f"/work-items/{pages.harness.submit(ADD, 1)}-0/attempts"))
+
+
+def tried_often(pages: Pages, count: int) -> tuple[int, int]:
+    stubborn = a_definition("stubborn", retries=(count + 5, 0))
+    pages.harness.publish(stubborn)
+    job = pages.harness.submit(stubborn, 1)
+    worker = pages.worker(stubborn)
+    for _ in range(count):
+        worker.fail(worker.take(), FailureClass.TRANSIENT, error_type="SlowDown", error_message="503", failure=None)
+    return job, count
+
+
+class TestLog:
+    def test_what_was_written_after_a_place_is_told_harmless_and_by_attempt(self, both: Pages) -> None:
+        job = both.harness.submit(ADD, 1)
+        worker = both.worker(ADD)
+        item = worker.take()
+        worker.exchange(notes=Notes(logs=[(item.job, item.number, item.token, 0, HOSTILE)]))
+        page = both.open(f"/work-items/{job}-0")
+        assert "&lt;script&gt;alert(1)" in page
+        place = re.search(r'data-next="([^"]*)"', page)
+        assert place is not None
+        path = f"/work-items/{job}-0/log?after={place[1]}"
+        assert both.browser.get(path).json() == {"parts": [], "next": None, "skipped": False}
+        worker.exchange(notes=Notes(logs=[(item.job, item.number, item.token, 1, "\x1b[31mmore\x1b[0m\n")]))
+        found = both.browser.get(path).json()
+        assert found["parts"] == [{"attempt": 1, "text": "more\n"}]
+        assert found["next"] == f"{item.token}.1"
+
+    def test_a_key_for_other_pipelines_may_not_read_it(self, pages: Pages) -> None:
+        job = pages.failed()
+        pages.texts[Role.OPERATOR] = pages.key(Role.OPERATOR, "features")
+        assert pages.login(Role.OPERATOR).get(f"/work-items/{job}-0/log").status_code == 404
+
+
+class TestSecondPerson:
+    def test_one_who_comes_second_is_told_who_was_first_and_what_moved_on_is_left_alone(self, both: Pages) -> None:
+        job = backfill(both)
+        path = f"/work-items/{job}-3/retry"
+        late = next(each for each in forms(both.open(path)) if each["action"] == path)["fields"]
+        other = both.login(Role.ADMIN)
+        fields = next(each for each in forms(other.get(path).text) if each["action"] == path)["fields"]
+        other.post(path, data=fields)
+        both.harness.clock.pass_(12)
+        worker = both.worker(FEATURES)
+        worker.fail(worker.take(), FailureClass.PERMANENT, error_message="again", failure=None)
+        said = words(both.browser.post(path, data=late).text)
+        assert "Nothing was retried: features day-000003." in said
+        assert "It was already retried (recover) by the admin, 12 s ago." in said
+        assert both.harness.item(job, 3).generation == 2
+
+    def test_who_may_not_see_the_audit_is_told_that_nothing_was_left(self, pages: Pages) -> None:
+        job = pages.failed(task=FEATURES)
+        pages.texts[Role.OPERATOR] = pages.key(Role.OPERATOR, "features")
+        pages.browser = pages.login(Role.OPERATOR)
+        pages.send(f"/jobs/{job}/cancel")
+        said = words(pages.send(f"/jobs/{job}/cancel").text)
+        assert "Nothing was cancelled" in said
+        assert "It was already" not in said
+
+
+def test_a_filter_of_work_items_offers_what_fits_all_that_match(pages: Pages) -> None:
+    backfill(pages)
+    assert 'href="/matching/' not in pages.open("/work-items")
+    for query, verbs in (("state:failed", ["retry"]), ("state:success", ["overwrite"]), ("state:retrying", [])):
+        assert re.findall(r'href="/matching/([\w-]+)', pages.open(f"/work-items?q={query}")) == verbs, query
+    every = re.findall(r'href="/matching/([\w-]+)', pages.open("/work-items?q=pipeline:features"))
+    assert every == ["retry", "retry-now", "overwrite", "cancel"]

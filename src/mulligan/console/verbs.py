@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 
-from mulligan.api.models import Done, Job, WorkItem
+from mulligan.api.models import Audited, Done, Job, WorkItem
+from mulligan.core.bulk import FITTING, BulkAction
+from mulligan.core.durations import words
 from mulligan.core.job import JobStatus
 
 
@@ -70,6 +74,11 @@ def possible(of: Job | WorkItem) -> tuple[Verb, ...]:
     return (RETRY,)
 
 
+def fitting(statuses: Collection[str]) -> tuple[Verb, ...]:
+    """Return what can be done to all that match a filter of some statuses; none: of any."""
+    return tuple(verb for path, verb in VERBS.items() if not statuses or set(FITTING[BulkAction(path)]) & set(statuses))
+
+
 def at_once(of: Job | WorkItem, verb: Verb) -> bool:
     """Return whether an action needs no question: it can do no harm, and is what people do most."""
     if verb is RETRY_NOW:
@@ -77,11 +86,29 @@ def at_once(of: Job | WorkItem, verb: Verb) -> bool:
     return verb is RETRY and isinstance(of, WorkItem) and of.safe_to_retry is True
 
 
-def said(verb: Verb, done: Done, what: str, job: str, mode: str = "") -> Toast:
-    """Say what an action did."""
+DID = {
+    "recover": "retried (recover)",
+    "restart": "retried (restart)",
+    "retry now": "made due",
+    "overwrite": "set to run again",
+    "cancel": "cancelled",
+}
+"""What the audit's actions have done."""
+
+
+def already(before: Audited | None, now: datetime) -> str:
+    """Say what was done to something before, by whom and how long ago; empty where nothing is known of it."""
+    if before is None or before.action not in DID:
+        return ""
+    seconds = max(0, round((now - before.at).total_seconds()))
+    return f"It was already {DID[before.action]} by {before.actor}, {words(seconds)} ago."
+
+
+def said(verb: Verb, done: Done, what: str, job: str, mode: str = "", before: str = "") -> Toast:
+    """Say what an action did; `before` is what somebody else did, where nothing was left to do."""
     skipped = tuple(f"{count:,} left alone: {why}" for why, count in done.left_alone.items())
     if not done.total:
-        return Toast(f"{verb.nothing}: {what}.", job, (*skipped, *done.warnings))
+        return Toast(f"{verb.nothing}: {what}.", job, (*((before,) if before else ()), *skipped, *done.warnings))
     how = f" ({mode})" if mode else ""
     count = f", {done.total:,} work items" if done.total > 1 else ""
     return Toast(f"{verb.done} {what}{count}{how}. Job ID {job}.", job, (*skipped, *done.warnings))

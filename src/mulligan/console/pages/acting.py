@@ -13,10 +13,10 @@ from pydantic import BaseModel, ValidationError
 
 from mulligan.api.access import Caller, Routes
 from mulligan.api.browsers import form_of
-from mulligan.api.models import Done, Job, WorkItem
+from mulligan.api.models import Audited, Done, Job, WorkItem
 from mulligan.api.requests import Action, ActOnItem, Overwrite, OverwriteAny, OverwriteItem, Reasoned
 from mulligan.console.desk import Desk
-from mulligan.console.verbs import CANCEL, RETRY, RETRY_NOW, VERBS, Toast, Verb, said
+from mulligan.console.verbs import CANCEL, RETRY, RETRY_NOW, VERBS, Toast, Verb, already, said
 from mulligan.core.access import Principal, Role
 from mulligan.core.errors import ArgumentsInvalid, MulliganError, NotFound, OverwriteUnsafe
 from mulligan.engine.ids import parse_item_id, parse_job_id
@@ -101,7 +101,17 @@ class ActingPages:
             return self._calling.after(request, caller, _failed(verb, job, error), back)
         except MulliganError as error:
             return self._calling.after(request, caller, _failed(verb, job, error), back)
-        return self._calling.after(request, caller, said(verb, done, _what(of), job, mode), back)
+        before = None if done.total else self._before(caller, kind, id, job)
+        now = self._desk.rendering.now()
+        return self._calling.after(request, caller, said(verb, done, _what(of), job, mode, already(before, now)), back)
+
+    def _before(self, caller: Principal, kind: str, id: str, job: str) -> Audited | None:
+        """Return what was done last to it, for whoever comes second; nothing where the caller may not look at the audit."""
+        if not self._desk.may_see(caller, "/audit"):
+            return None
+        targets = [f"job {job}", *([] if kind == "jobs" else [f"item {id}"])]
+        found = [each for target in targets for each in self._desk.overview.list_audit(caller, target, limit=20).items]
+        return max((each for each in found if each.changed), key=lambda each: (each.at, int(each.id)), default=None)
 
     def _of(self, caller: Principal, kind: str, id: str) -> Job | WorkItem:
         if kind == "jobs":
@@ -121,7 +131,10 @@ class Calling:
         one = "job" if kind == "jobs" else "work_item"
         operation = field(request, "operation")
         key = f"{operation}-{id}" if operation and not dry_run else None
-        shared = {"reason": field(request, "reason"), "dry_run": dry_run}
+        shared: dict[str, Any] = {"reason": field(request, "reason"), "dry_run": dry_run}
+        seen = field(request, "generation")
+        if kind != "jobs" and seen.isdigit() and not dry_run:  # one that somebody has set going since is left alone
+            shared["generation"] = int(seen)
         asked = Action if kind == "jobs" else ActOnItem
         if verb is RETRY:
             if mode not in MODES:

@@ -17,6 +17,7 @@ from mulligan.console.pages.windows import Drawn, drawn_windows
 from mulligan.console.pictures.calendar import MAX_CELLS
 from mulligan.console.pictures.counts import counts_bar
 from mulligan.console.query import EXAMPLE, Query, parse
+from mulligan.console.verbs import fitting
 from mulligan.core.access import Role
 from mulligan.core.errors import ArgumentsInvalid
 from mulligan.core.job import JobStatus
@@ -73,7 +74,18 @@ class JobPages:
         except ArgumentsInvalid as error:
             wrong = str(error)
         page = desk.items.list_work_items(caller, limit=ROWS, after=cursor, **query.filters)
-        return desk.page(request, caller, "work_items.html", page=page, q=q, wrong=wrong, example=EXAMPLE, first=cursor is None)
+        matching = fitting(query.filters.get("status") or ()) if query.filters and page.items else ()
+        return desk.page(
+            request,
+            caller,
+            "work_items.html",
+            page=page,
+            q=q,
+            wrong=wrong,
+            example=EXAMPLE,
+            first=cursor is None,
+            matching=matching,
+        )
 
     def job(
         self,

@@ -4,7 +4,8 @@
   const meta = (name) => document.querySelector(`meta[name="${name}"]`)?.content ?? "";
   const root = meta("root");
   const $ = (id) => document.getElementById(id);
-  let ahead = Date.parse(meta("now")) - Date.now(); // the server's clock, by ours
+  // The server's clock by one that nobody sets, so that neither skew nor a change of the browser's clock matters.
+  let ahead = Date.parse(meta("now")) - performance.now();
   let paused = false;
 
   // ---- Toasts -------------------------------------------------------------------------------------------------------------
@@ -34,14 +35,20 @@
     close.addEventListener("click", () => made.remove());
     buttons.append(close);
     made.append(buttons);
-    $(wrong ? "alarms" : "toasts").append(made);
+    // Beside an open dialog nothing can be pressed, so what went wrong is said in it.
+    if (wrong && dialog?.open) {
+      made.setAttribute("role", "alert");
+      dialog.querySelectorAll(".toast").forEach((each) => each.remove());
+      dialog.prepend(made);
+    } else $(wrong ? "alarms" : "toasts").append(made);
     if (!wrong) setTimeout(() => made.matches(":hover, :focus-within") || made.remove(), 6000);
   };
 
   // ---- Actions ------------------------------------------------------------------------------------------------------------
   const dialog = $("dialog");
-  const page = async (address) => {
+  const page = async (address, whole = false) => {
     const answer = await fetch(address, { headers: { "X-Partial": "1", Accept: "text/html" }, redirect: "error" });
+    if (whole && !answer.ok) throw new Error(`${answer.status}`); // a page about a problem is no news of this one
     return new DOMParser().parseFromString(await answer.text(), "text/html");
   };
   const ask = async (address, opener) => {
@@ -93,23 +100,28 @@
 
   // ---- Live updates: the page as it is now, patched in by the keys of its parts ---------------------------------------------
   const live = document.querySelector("[data-live]");
-  let asked = false, pending = false, last = 0;
+  let fetching = false, again = "", timer = 0, last = -Infinity;
+  // However much happens: one request at a time, and a second of rest after each but for what somebody asked for.
   const refresh = (now = false) => {
-    if (!live || asked) { pending = true; return; }
-    if (!now && (paused || document.hidden)) { pending = true; return; }
-    const wait = now ? 0 : Math.max(0, last + 1000 - Date.now());
-    asked = true;
-    setTimeout(async () => {
-      pending = false;
-      last = Date.now();
-      try {
-        patch(await page(location.href));
-      } catch { /* the next event, or the next look, tries again */ }
-      asked = false;
-      if (pending) refresh();
-    }, wait);
+    if (!live) return;
+    again = now ? "now" : again || "later";
+    if (fetching || (!now && (paused || document.hidden))) return;
+    if (now) { clearTimeout(timer); timer = 0; }
+    timer ||= setTimeout(update, now ? 0 : Math.max(0, last + 1000 - performance.now()), now);
   };
-  const swap = (old, fresh) => {
+  const update = async (now) => {
+    timer = 0;
+    if (!now && (paused || document.hidden)) return;
+    fetching = true;
+    again = "";
+    try {
+      patch(await page(location.href, true), now);
+    } catch { /* the next event, or the next look, tries again */ }
+    fetching = false;
+    last = performance.now();
+    if (again) refresh(again === "now");
+  };
+  const swap = (old, fresh, now = false) => {
     if (old.isEqualNode(fresh) || old.matches(":active") || old.querySelector("input:not([type=checkbox]):focus")) return;
     const kept = new Map([...old.querySelectorAll("input[type=checkbox]")].map((each) => [each.value, each.checked]));
     const open = [...old.querySelectorAll("details")].map((each) => each.open);
@@ -118,27 +130,63 @@
     fresh.querySelectorAll("input[type=checkbox]").forEach((each) => { each.checked = kept.get(each.value) ?? false; });
     fresh.querySelectorAll("details").forEach((each, place) => { each.open = open[place] ?? each.open; });
     if (status !== fresh.querySelector(".status")?.textContent) fresh.classList.add("changed");
+    // A button that the pointer is on does not become another one before it is pressed.
+    const under = now ? null : old.querySelector(":is(button, .button):hover")?.closest(".actions");
+    if (under && fresh.querySelectorAll(".actions").length === 1) {
+      fresh.querySelector(".actions").replaceWith(under);
+      under.addEventListener("pointerleave", () => refresh(), { once: true });
+    }
+    const scrolled = [...old.querySelectorAll(".scroll, pre")].map((each) => [each.scrollLeft, each.scrollTop]);
     old.replaceWith(fresh);
-    if (focus) [...fresh.querySelectorAll("a, button")].find((each) => each.getAttribute("href") === focus || each.dataset.verb === focus)?.focus();
+    fresh.querySelectorAll(".scroll, pre").forEach((each, place) => scrolled[place] && each.scrollTo(...scrolled[place]));
+    if (focus) [...fresh.querySelectorAll("a, button")].find((each) => each.getAttribute("href") === focus || each.dataset.verb === focus)?.focus({ preventScroll: true });
   };
-  const patch = (found) => {
-    ahead = Date.parse(found.querySelector('meta[name="now"]')?.content ?? "") - Date.now() || ahead;
+  // What the pointer is on, else what has the focus, else what stands at the top, does not move when something above it grows.
+  const parts = () => [...live.querySelectorAll("[data-key]")];
+  const steady = (change) => {
+    const top = (each) => each.getBoundingClientRect().top;
+    const held = parts().findLast((each) => each.matches(":hover")) ?? parts().findLast((each) => each.contains(document.activeElement)) ?? parts().find((each) => top(each) >= 0);
+    const before = held && top(held);
+    change();
+    const after = held && parts().find((each) => each.dataset.key === held.dataset.key);
+    if (after) scrollBy({ top: top(after) - before, behavior: "instant" });
+  };
+  const blocks = (of) => [...of.children].filter((each) => each.dataset.key);
+  // Whole parts of a page come and go: an error that is new, what was called.
+  const rearrange = (other) => {
+    const there = new Set(blocks(other).map((each) => each.dataset.key));
+    blocks(live).forEach((each) => there.has(each.dataset.key) || each.remove());
+    let before = live.firstElementChild;
+    for (const each of [...other.children]) {
+      const here = each.dataset.key ? blocks(live).find((one) => one.dataset.key === each.dataset.key) : [...live.children].find((one) => each.id && one.id === each.id);
+      if (here) before = here;
+      else if (each.dataset.key) { before.after(each); before = each; }
+    }
+  };
+  const patch = (found, now) => {
+    const other = found.querySelector("[data-live]");
+    if (!other) return;
+    ahead = Date.parse(found.querySelector('meta[name="now"]')?.content ?? "") - performance.now() || ahead;
+    steady(() => put(other, now));
+    chosen();
+    countdowns();
+    document.dispatchEvent(new CustomEvent("patched", { detail: found }));
+  };
+  const put = (found, now) => {
     const fresh = new Map([...found.querySelectorAll("[data-key]")].map((each) => [each.dataset.key, each]));
-    const here = new Map([...live.querySelectorAll("[data-key]")].map((each) => [each.dataset.key, each]));
+    const here = new Map(parts().map((each) => [each.dataset.key, each]));
     for (const [key, old] of here) {
       if (old.parentElement.closest("[data-key]")) continue; // it goes with the part that it is in
-      if (fresh.has(key)) swap(old, fresh.get(key));
+      if (fresh.has(key)) swap(old, fresh.get(key).cloneNode(true), now);
     }
-    moved([...here.values()].filter((each) => each.matches("tr[data-item], tr[data-job]") && !fresh.has(each.dataset.key)));
+    moved([...here.values()].filter((each) => each.isConnected && each.matches("tr[data-item], tr[data-job]") && !fresh.has(each.dataset.key) && !each.parentElement.closest("[data-key]")));
+    rearrange(found);
     const list = live.querySelector("[data-list] tbody"), other = found.querySelector("[data-list] tbody");
     if (list && other) {
       const added = [...other.querySelectorAll(":scope > [data-key]")].filter((each) => !here.has(each.dataset.key));
       if (added.length && !list.querySelector("[data-key]")) list.replaceChildren(...other.childNodes);
       else announce(list, added.length);
     }
-    chosen();
-    countdowns();
-    document.dispatchEvent(new CustomEvent("patched", { detail: found }));
   };
   // Rows that stand here although the list has moved on: they stay, dimmed, and tell the truth.
   const moved = async (rows) => {
@@ -167,17 +215,47 @@
     $("live-text").textContent = text;
     $("live").classList.toggle("lost", lost);
   };
+  // The last event that was heard, so that a page which is opened next goes on there.
+  const heard = (id) => {
+    try {
+      if (id) sessionStorage.setItem("heard", `${id} ${Date.now()}`);
+      const [last, at] = (sessionStorage.getItem("heard") ?? "").split(" ");
+      return Math.abs(Date.now() - at) < 60000 ? last : "";
+    } catch { return ""; } // where nothing may be stored
+  };
+  const DID = { retry: "retried", "retry-now": "made due", overwrite: "set to run again", cancel: "cancelled" };
+  const ended = ({ operation, name, action, state, error, matched, done, left_alone: left, actor }) => {
+    if (actor !== meta("caller")) return;
+    const count = (number) => number.toLocaleString("en");
+    const text = state === "DONE" ? `${count(done)} ${DID[action]}.` : `${state === "ABORTED" ? "Aborted" : "It failed"}: ${count(done)} of ${count(matched)} ${DID[action]}.`;
+    const others = Object.entries(left).map(([why, number]) => `${count(number)} left alone: ${why}`);
+    toast({ text, details: [name, ...(error ? [error] : []), ...others], view: `/operations/${operation}`, went_wrong: state === "FAILED" });
+  };
   let stream, poll;
   const listen = () => {
-    const job = live.dataset.job;
-    stream = new EventSource(`${root}/api/stream${job ? `?job=${job}` : ""}`);
+    stream?.close();
+    const query = new URLSearchParams(live.dataset.job ? { job: live.dataset.job } : {}), after = heard();
+    if (after) query.set("after", after);
+    stream = new EventSource(`${root}/api/stream?${query}`);
     stream.onopen = () => { clearInterval(poll); poll = undefined; lively(paused ? "Paused" : "Live", false); refresh(); };
     stream.onerror = () => {
-      lively("Away", true);
+      lively("Disconnected", true);
       poll ??= setInterval(() => refresh(), 5000);
-      if (stream.readyState === EventSource.CLOSED) setTimeout(() => document.hidden || listen(), 5000);
+      if (stream.readyState === EventSource.CLOSED) refused();
     };
-    for (const kind of ["changed", "item_failed", "job_ended", "acted", "reset"]) stream.addEventListener(kind, () => refresh());
+    for (const kind of ["changed", "item_failed", "job_ended", "acted", "operation_ended", "reset", "ready"]) {
+      stream.addEventListener(kind, (event) => {
+        heard(event.lastEventId);
+        if (kind === "operation_ended") ended(JSON.parse(event.data));
+        if (kind !== "ready") refresh();
+      });
+    }
+  };
+  // An answer that is no stream: who is logged out is led to the login, and back; a server that has no room is asked again.
+  const refused = async () => {
+    const answer = await fetch(location.href, { redirect: "manual" }).catch(() => null);
+    if (answer?.type === "opaqueredirect" && !document.querySelector("dialog[open]")) location.reload();
+    else setTimeout(() => document.hidden || listen(), 5000);
   };
   if (live && window.EventSource) {
     $("live").hidden = false;
@@ -194,12 +272,15 @@
   const pause = () => {
     paused = !paused;
     $("pause").setAttribute("aria-pressed", String(paused));
-    lively(paused ? "Paused" : "Live", false);
+    const lost = stream?.readyState !== EventSource.OPEN;
+    lively(lost ? "Disconnected" : paused ? "Paused" : "Live", lost);
     if (!paused) refresh(true);
   };
   $("pause")?.addEventListener("click", pause);
   const countdowns = () => document.querySelectorAll("[data-due]").forEach((each) => {
-    const minutes = Math.max(0, Math.ceil((Date.parse(each.dataset.due) - Date.now() - ahead) / 60000));
+    const minutes = Math.max(0, Math.ceil((Date.parse(each.dataset.due) - performance.now() - ahead) / 60000));
+    if (!minutes && !each.dataset.over) refresh();
+    each.dataset.over = minutes ? "" : "1";
     each.textContent = `Retrying (in ${minutes} minute${minutes === 1 ? "" : "s"})`;
   });
   setInterval(countdowns, 5000);
