@@ -21,6 +21,6 @@ def api() -> Iterator[Api]:
 @pytest.fixture(params=["sqlite", "postgres"])
 def both(request: pytest.FixtureRequest) -> Iterator[Api]:
     """The API on a store of each kind."""
-    made = Api(PostgresDatabase(request.getfixturevalue("a_place")()) if request.param == "postgres" else None)
+    made = Api(PostgresDatabase(request.getfixturevalue("an_empty_place")()) if request.param == "postgres" else None)
     yield made
     made.harness.store.close()

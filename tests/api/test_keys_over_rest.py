@@ -73,7 +73,7 @@ def test_the_last_key_of_an_admin_is_not_revoked_by_accident(both: Api) -> None:
 
 
 def test_two_who_revoke_each_others_key_at_one_moment_leave_one(request: pytest.FixtureRequest) -> None:
-    api = Api(PostgresDatabase(request.getfixturevalue("a_place")()))
+    api = Api(PostgresDatabase(request.getfixturevalue("an_empty_place")()))
     api.keys.create("second", Role.ADMIN, None, ASKER)
     ready, refused = threading.Barrier(2), list[str]()
 

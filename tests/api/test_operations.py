@@ -145,7 +145,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str,
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'runs.db'}", {}
         return
-    place: Place = request.getfixturevalue("a_place")()
+    place: Place = request.getfixturevalue("an_empty_place")()
     yield place.url, {"schema": place.schema}
 
 

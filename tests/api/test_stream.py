@@ -210,7 +210,7 @@ class TestWhatIsTold:
     def test_an_id_that_is_too_old_or_of_elsewhere_is_told_and_it_begins_now(
         self, kind: str, request: pytest.FixtureRequest
     ) -> None:
-        database = PostgresDatabase(request.getfixturevalue("a_place")()) if kind == "postgres" else None
+        database = PostgresDatabase(request.getfixturevalue("an_empty_place")()) if kind == "postgres" else None
         api = Api(database, keep_s=3_600.0)
         api.failed()
         last = told(api, after="0-0-1700000000000")[-1]["id"]
@@ -380,7 +380,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str,
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'runs.db'}", {}
         return
-    place: Place = request.getfixturevalue("a_place")()
+    place: Place = request.getfixturevalue("an_empty_place")()
     yield place.url, {"schema": place.schema}
 
 

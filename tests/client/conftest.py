@@ -29,7 +29,7 @@ def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(params=KINDS)
 def alone(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
     """A client of a store that has no work, with nobody else there; of a server, of one whose tasks are published."""
-    with _connected(request, tmp_path, "a_place") as (_, made):
+    with _connected(request, tmp_path, "an_empty_place") as (_, made):
         yield made
 
 

@@ -42,7 +42,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("console")
     store = f"sqlite:///{folder}/store.db"
     with running(store, folder, "dev", str(TASKS), "--no-browser", grace="5", bulk_rate="0") as made:
-        yield Place(made, a_key(store, folder, name="ann"), a_key(store, folder, name="bob"), folder)
+        yield Place(made, a_key(store, name="ann"), a_key(store, name="bob"), folder)
 
 
 def head(page: Page) -> object:

@@ -44,7 +44,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("live")
     store = f"sqlite:///{folder}/store.db"
     with running(store, folder, "dev", str(TASKS), "--no-browser") as made:
-        yield Place(made, a_key(store, folder), folder)
+        yield Place(made, a_key(store), folder)
 
 
 class Talk:
@@ -229,7 +229,7 @@ def test_a_page_survives_its_server_and_loses_nothing(tmp_path: Path, open_as: V
         worker = subprocess.Popen([*MULLIGAN, "worker", str(TASKS)], env=made, cwd=tmp_path, stdout=log, stderr=log)
     try:
         with running(store, tmp_path, "server", ends=None, port=str(port)) as server:
-            key = a_key(store, tmp_path)
+            key = a_key(store)
             until(lambda: "worker started" in (tmp_path / "worker.log").read_text(), "the worker")
             place = Place(server, key, tmp_path)
             talk = Talk(place, "told")

@@ -36,7 +36,7 @@ FLOW = a_definition("flow", executor="workflow")
 @pytest.fixture(params=["sqlite", "postgres"])
 def both(request: pytest.FixtureRequest) -> Iterator[Pages]:
     """The console on a store of each kind."""
-    made = Pages(PostgresDatabase(request.getfixturevalue("a_place")()) if request.param == "postgres" else None)
+    made = Pages(PostgresDatabase(request.getfixturevalue("an_empty_place")()) if request.param == "postgres" else None)
     yield made
     made.harness.store.close()
 

@@ -15,7 +15,7 @@ from mulligan.testing.postgres import empty
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def world(request: pytest.FixtureRequest) -> Iterator[Harness]:
-    database = PostgresDatabase(request.getfixturevalue("a_place")()) if request.param == "postgres" else None
+    database = PostgresDatabase(request.getfixturevalue("an_empty_place")()) if request.param == "postgres" else None
     with Harness(database=database) as harness:
         yield harness
         assert harness.verify() == []
@@ -24,7 +24,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[Harness]:
 @pytest.fixture(params=["sqlite", "postgres"])
 def join(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Harness]]:
     """Makes harnesses that all work on one store, as so many processes would."""
-    place = request.getfixturevalue("a_place")() if request.param == "postgres" else None
+    place = request.getfixturevalue("an_empty_place")() if request.param == "postgres" else None
     path = str(tmp_path / "store.db")
     with contextlib.ExitStack() as stack:
 

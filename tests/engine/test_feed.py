@@ -27,7 +27,9 @@ ADD = a_definition("add")
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def both(request: pytest.FixtureRequest) -> Iterator[Harness]:
-    made = Harness(database=PostgresDatabase(request.getfixturevalue("a_place")()) if request.param == "postgres" else None)
+    made = Harness(
+        database=PostgresDatabase(request.getfixturevalue("an_empty_place")()) if request.param == "postgres" else None
+    )
     made.publish(ADD)
     yield made
     made.store.close()
@@ -98,7 +100,7 @@ def test_other_namespaces_are_told_nothing(both: Harness) -> None:
 
 
 def test_who_commits_late_is_not_skipped(request: pytest.FixtureRequest) -> None:
-    place = request.getfixturevalue("a_place")()
+    place = request.getfixturevalue("an_empty_place")()
     harness = Harness(database=PostgresDatabase(place))
     harness.publish(ADD)
     job = failed(harness)

@@ -58,8 +58,8 @@ class Ordered:
 
 
 @pytest.fixture
-def ordered(a_place: Callable[[], Place]) -> Iterator[Ordered]:
-    found = Ordered(a_place())
+def ordered(an_empty_place: Callable[[], Place]) -> Iterator[Ordered]:
+    found = Ordered(an_empty_place())
     with found.world:
         yield found
         assert found.world.verify() == []

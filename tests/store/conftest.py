@@ -17,7 +17,7 @@ from mulligan.store.store import Store
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     database: Database
     if request.param == "postgres":
-        database = PostgresDatabase(request.getfixturevalue("a_place")())
+        database = PostgresDatabase(request.getfixturevalue("an_empty_place")())
     else:
         path = ":memory:" if request.param == "memory" else str(tmp_path / "store.db")
         database = SqliteDatabase(path, synchronous="NORMAL")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import psycopg
 import pytest
 from plans import Read, conditions, reads, reads_of
-from psycopg import sql
 from shelf import work_in_every_state
 
 from mulligan.store.interface import Database
@@ -15,6 +13,7 @@ from mulligan.store.listing import Listing
 from mulligan.store.postgres import Place, PostgresDatabase
 from mulligan.store.statements import statements
 from mulligan.testing.harness import Harness
+from mulligan.testing.postgres import leave_alone
 
 # Statement, and what each store reads: "_pkey" by the primary key, "_unique" by a unique constraint, else by the index of that
 # name; with a star all of the index, with ":ALL" all of the table; "place" where rows were found before; "-" for nothing; empty
@@ -308,23 +307,13 @@ def world(request: pytest.FixtureRequest) -> Iterator[Harness]:
     """A store of each kind with work in every state, and no statistics yet: the statements must not need any."""
     database: Database | None = None
     if request.param == "postgres":
-        make: Callable[[], Place] = request.getfixturevalue("a_place")
-        place = make()
-        database = PostgresDatabase(place)
-        _gather_no_statistics(place)
+        database = PostgresDatabase(request.getfixturevalue("a_place")())
+        leave_alone(database)
     with Harness(database=database) if database else Harness() as made:
         work_in_every_state(made)
         yield made
     if database:
         database.close()
-
-
-def _gather_no_statistics(place: Place) -> None:
-    """Keep the server from looking at the tables by itself, a minute later, when they are nearly empty."""
-    with psycopg.connect(place.url, autocommit=True) as connection:
-        for (table,) in connection.execute("select tablename from pg_tables where schemaname = %s", [place.schema]).fetchall():
-            name = sql.Identifier(place.schema, table)
-            connection.execute(sql.SQL("alter table {} set (autovacuum_enabled = false)").format(name))
 
 
 def written(found: set[Read]) -> str:

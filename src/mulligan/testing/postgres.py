@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 URL_VARIABLE = "MULLIGAN_TEST_POSTGRES_URL"
 BIN_VARIABLE = "MULLIGAN_TEST_POSTGRES_BIN"
+MANY_BYTES = 1_000_000
+_LAST = ("workers", "definitions", "tasks")
+"""Tables that others refer to, in the order in which they can be emptied."""
 FAST = ("fsync=off", "full_page_writes=off")
 START_S = 30.0
 PREFIX, OWNER = "mulligan-postgres-", "owner"
@@ -46,15 +49,31 @@ def find_binaries() -> Path:
 
 
 def empty(database: PostgresDatabase) -> None:
-    """Forget all that is in a store: quicker than a new schema for tests that want hundreds of empty ones."""
+    """Forget all that is in a store: quicker than a new schema for tests that want hundreds of empty ones.
+
+    Rows are deleted, which takes a tenth of the time of a truncation, unless there are many of them.
+    """
+    with database.connect() as connection, connection.transaction():
+        found = connection.execute(
+            "select tablename, pg_relation_size(format('%I.%I', schemaname, tablename)::regclass) from pg_tables "
+            "where schemaname = current_schema() and tablename <> 'meta'"
+        ).fetchall()
+        names = sorted((name for name, _ in found), key=lambda name: (_LAST.index(name) if name in _LAST else -1, name))
+        connection.execute("alter table audit disable trigger user")
+        if max(size for _, size in found) > MANY_BYTES:
+            connection.execute(f"truncate {', '.join(names)} cascade".encode())
+        else:
+            connection.execute("; ".join(f"delete from {name}" for name in names).encode())  # noqa: S608 - names of our tables
+        connection.execute("select setval(format('%I.%I', schemaname, sequencename)::regclass, 1, false) from pg_sequences "
+                           "where schemaname = current_schema() and last_value is not null")  # fmt: skip
+        connection.execute("alter table audit enable trigger user")
+
+
+def leave_alone(database: PostgresDatabase) -> None:
+    """Keep the server from gathering statistics of a store by itself, at a moment that nobody knows."""
     with database.connect() as connection:
-        names = connection.execute(
-            "select string_agg(tablename, ', ') from pg_tables where schemaname = current_schema() and tablename <> 'meta'"
-        ).fetchone()
-        assert names is not None  # noqa: S101 - an aggregate has a row
-        connection.execute("alter table audit disable trigger all")
-        connection.execute(f"truncate {names[0]} restart identity cascade".encode())
-        connection.execute("alter table audit enable trigger all")
+        names = connection.execute("select tablename from pg_tables where schemaname = current_schema()").fetchall()
+        connection.execute("; ".join(f"alter table {name} set (autovacuum_enabled = false)" for (name,) in names).encode())
 
 
 def _of_the_system() -> list[Path]:
