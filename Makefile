@@ -1,6 +1,6 @@
 # Everything a contributor or CI runs. `make demo` and `make test` need nothing but Python 3.11+, make and git.
 .PHONY: setup demo demo-postgres test check lint types contracts fuzz chaos crashes simulate museum mutants screenshots docs clean
-.PHONY: bench bench-calls bench-limits bench-profile bench-growth bench-curve bench-idle bench-workflows
+.PHONY: bench bench-calls bench-limits bench-profile bench-growth bench-curve bench-idle bench-workflows bench-serving
 
 VENV := .venv
 PEERS := .venv-peers
@@ -65,7 +65,7 @@ bench: $(VENV)/.dev $(PEERS)/.done   ## measure, side by side with peers; the pa
 bench-calls: $(VENV)/.dev $(PEERS)/.done   ## what a call in process costs, side by side with peers
 	@$(BIN)/python -m bench.calls $(ARGS)
 
-bench-limits bench-profile bench-growth bench-curve bench-idle bench-workflows: bench-%: $(VENV)/.dev   ## the other parts of docs/performance.md
+bench-limits bench-profile bench-growth bench-curve bench-idle bench-workflows bench-serving: bench-%: $(VENV)/.dev   ## the other parts of docs/performance.md
 	@$(BIN)/python -m bench.$* $(ARGS)
 
 screenshots: $(VENV)/.dev  ## take pictures of every page of the console: make screenshots ARGS='--folder build/screenshots'

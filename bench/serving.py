@@ -97,10 +97,11 @@ def _fill(url: str, count: int) -> list[str]:
     api = ["/jobs", "/jobs?limit=500", "/jobs?status=FAILURE", f"/jobs/{finished}", f"/jobs/{finished}/work-items",
            f"/jobs/{failed}/failures", "/work-items?status=FAILURE", f"/work-items?cause={template.CAUSE}",
            f"/work-items/{failed}-7", "/causes", f"/causes/{template.CAUSE}", "/overview", "/pipelines", "/trends", "/workers",
-           "/operations", f"/partitions?task=grid&from={BEGIN:%Y-%m-%dT%H:%M:%SZ}&limit=500"]  # fmt: skip
+           "/operations", f"/partitions?task=grid&from={BEGIN:%Y-%m-%dT%H:%M:%SZ}&limit=500",
+           "/partitions/calendar?task=grid", f"/work-items?job={failed}&latest=true"]  # fmt: skip
     pages = ["/", "/jobs", "/jobs?q=state:failed", f"/jobs/{finished}", f"/jobs/{failed}", f"/work-items/{failed}-7",
              f"/work-items?job={failed}", f"/work-items?cause={template.CAUSE}", "/causes", f"/causes/{template.CAUSE}",
-             "/pipelines", "/trends", "/workers", "/operations", "/settings"]  # fmt: skip
+             "/pipelines", "/pipelines/grid", "/trends", "/workers", "/operations", "/settings"]  # fmt: skip
     return ["/metrics", *(f"/api{each}" for each in api), *pages]
 
 
