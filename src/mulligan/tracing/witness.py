@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -53,6 +54,7 @@ class SpanWitness:
         """Hears of what was left out."""
         self._lock = threading.Lock()
         self._exporter: Exporting | None = None
+        self._unfit = False
         self._origins: dict[int, Origin] = {}
         self._batches: Queue[Batch | None] = Queue(MOST)
         self._thread: threading.Thread | None = None
@@ -71,8 +73,10 @@ class SpanWitness:
         except Full:
             self._left_out += len(moved)
 
-    def traceparents(self, claims: Sequence[Claim]) -> list[str]:
-        """Return the span of each attempt that begins, as W3C writes it."""
+    def traceparents(self, claims: Sequence[Claim]) -> list[str | None]:
+        """Return the span of each attempt that begins, as W3C writes it; None where no traces can be told."""
+        if self._loaded() is None:
+            return [None for _ in claims]
         jobs = {each.item.job for each in claims}
         origins = self._known(jobs)
         if len(origins) < len(jobs):
@@ -86,7 +90,8 @@ class SpanWitness:
             return
         self._closed.set()
         if self._thread is not None:
-            self._batches.put(None)
+            with contextlib.suppress(Full):
+                self._batches.put(None, timeout=CLOSING_S)
             self._thread.join(CLOSING_S)
         if self._exporter is not None:
             self._exporter.close()
@@ -112,19 +117,19 @@ class SpanWitness:
         return found
 
     def _tell_of(self, moved: Sequence[Transition], jobs: Sequence[int]) -> None:
-        until = time.monotonic() + CLOSING_S
-        while True:
+        exporter, until = self._loaded(), time.monotonic() + CLOSING_S
+        while exporter is not None:
             try:
                 with self._engine.store.read() as session:
                     spans = list(self._spans(session, moved, jobs))
-                break
             except StoreError as error:
                 if time.monotonic() > until or self._closed.wait(AGAIN_S):
                     self.tell("spans left out", moves=len(moved), error=str(error))
                     return
-        exporter = self._loaded()
-        for each in spans:
-            exporter.send(each)
+                continue
+            for each in spans:
+                exporter.send(each)
+            return
 
     def _spans(self, session: Session, moved: Sequence[Transition], jobs: Sequence[int]) -> Iterable[Span]:
         known = self._learn(session, {each.after.job for each in moved} | set(jobs))
@@ -170,7 +175,7 @@ class SpanWitness:
         exporter, read = self._loaded(), dict[int, Origin]()
         for row in session.traces.origins(unknown):
             origin = origin_of(row, sampled=False)
-            if origin.caller is None:
+            if origin.caller is None and exporter is not None:
                 origin = origin._replace(sampled=exporter.sampled(origin.trace, f"job {row.task}"))
             read[row.job] = origin
         with self._lock:
@@ -179,8 +184,13 @@ class SpanWitness:
             self._origins |= read
         return known | read
 
-    def _loaded(self) -> Exporting:
+    def _loaded(self) -> Exporting | None:
+        """Return the exporter; None where it cannot be made of what its variables say, which is told once."""
         with self._lock:
-            if self._exporter is None:
-                self._exporter = self._make()
+            if self._exporter is None and not self._unfit:
+                try:
+                    self._exporter = self._make()
+                except Exception as error:  # noqa: BLE001 - the SDK raises as it likes, and no work fails for want of traces
+                    self._unfit = True
+                    self.tell("no traces are told", why=f"what OTEL_ variables say cannot be: {error}")
             return self._exporter

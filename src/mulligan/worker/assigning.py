@@ -11,8 +11,10 @@ from mulligan.engine.exchanging import Claim
 from mulligan.worker.executors.interface import Assignment
 
 
-def assignment_of(id: int, claim: Claim, loaded: Definition, now_ms: int, calls: tuple[Past, ...] = ()) -> Assignment:
-    """Return the assignment for a claim; `loaded` is the task as it is loaded here."""
+def assignment_of(
+    id: int, claim: Claim, loaded: Definition, now_ms: int, calls: tuple[Past, ...] = (), traceparent: str | None = None
+) -> Assignment:
+    """Return the assignment for a claim; `loaded` is the task as it is loaded here, `traceparent` the span that it is."""
     item, definition = claim.item, claim.definition
     timeout_s, cutoff = time_limit(definition.timeout_s, item.cutoff_ms, now_ms)
     return Assignment(
@@ -25,16 +27,15 @@ def assignment_of(id: int, claim: Claim, loaded: Definition, now_ms: int, calls:
         heartbeat_s=definition.heartbeat_timeout_s,
         memory_bytes=definition.memory_bytes,
         alone=item.crashes > 0,
+        traceparent=traceparent,
     )
 
 
-def in_traces(
-    batch: Sequence[Assignment], claims: Sequence[Claim], traceparents: Callable[[Sequence[Claim]], Sequence[str]] | None
-) -> Sequence[Assignment]:
-    """Return assignments that know which spans they are, where traces are told."""
-    if traceparents is None:
-        return batch
-    return [each._replace(traceparent=place) for each, place in zip(batch, traceparents(claims), strict=True)]
+def places_of(
+    claims: Sequence[Claim], traceparents: Callable[[Sequence[Claim]], Sequence[str | None]] | None
+) -> Sequence[str | None]:
+    """Return which spans the attempts are that begin, where traces are told."""
+    return [None] * len(claims) if traceparents is None or not claims else traceparents(claims)
 
 
 def _info(claim: Claim, calls: tuple[Past, ...]) -> AttemptInfo:

@@ -55,5 +55,5 @@ class Parts:
     tell: Tell
     name: str
     lease_s: float
-    traceparents: Callable[[Sequence[Claim]], Sequence[str]] | None = None
+    traceparents: Callable[[Sequence[Claim]], Sequence[str | None]] | None = None
     """Says which span each attempt is, where traces are told."""

@@ -13,7 +13,7 @@ from mulligan.core.events import AttemptEvent
 from mulligan.core.job import Item, ItemKey
 from mulligan.engine.definitions import Published
 from mulligan.engine.exchanging import Checkpoint, Claim, Exchange, NewWorker, Notes, Wanted
-from mulligan.worker.assigning import assignment_of, in_traces
+from mulligan.worker.assigning import assignment_of, places_of
 from mulligan.worker.bodies import Bodies
 from mulligan.worker.executors.interface import (
     Call,
@@ -377,18 +377,19 @@ class Worker:
         self._look_at = self._clock.monotonic() + min(wait_s, IDLE_S)
 
     def _dispatch(self, claims: Sequence[Claim]) -> None:
+        # What is read comes before these are in hand: where the store cannot be read they are given back, and not held for ever.
         histories = self._engine.calling.histories(claims)
         batch, now_ms = [], self._clock.now_ms()
-        for claim in claims:
+        for claim, place in zip(claims, places_of(claims, self._parts.traceparents), strict=True):
             self._serial += 1
             loaded = self._loaded[self._names[claim.item.task]]
             self._running[self._serial] = Running(claim, self._published[loaded.name].definition)
             if loaded.workflow:
                 self._bodies.add(claim.item.key, self._serial, self._executor)
-            batch.append(assignment_of(self._serial, claim, loaded, now_ms, histories.get(claim.item.key, ())))
+            batch.append(assignment_of(self._serial, claim, loaded, now_ms, histories.get(claim.item.key, ()), place))
         if batch:
             self._used = True
-            self._executor.start(in_traces(batch, claims, self._parts.traceparents))
+            self._executor.start(batch)
 
     def _stop_cancelled(self) -> None:
         assert self._worker is not None  # noqa: S101 - enlisted before the first step
