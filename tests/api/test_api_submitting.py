@@ -29,6 +29,10 @@ class TestSubmitting:
         assert args_of(both, job["id"]) == [{"a": 1}]
         assert both.harness.item(int(job["id"])).priority == 1
 
+    @pytest.mark.parametrize("place", ["garbage", f"00-{'0' * 32}-{'0' * 16}-01", f"cc-{'1' * 32}-{'2' * 16}-01-{'x' * 1_000}"])
+    def test_a_traceparent_that_is_none_is_ignored(self, both: Api, place: str) -> None:
+        both.post("/api/jobs", {"task": "add", "args": {"a": 1}}, status=201, headers={"traceparent": place})
+
     def test_several_work_items_share_arguments_and_have_keys(self, both: Api) -> None:
         items = [{"key": "one", "args": {"a": 1}}, {"args": {"a": 2, "b": 9}}]
         job = both.post("/api/jobs", {"task": "add", "items": items, "args": {"b": 5}}, status=201)

@@ -53,7 +53,11 @@ def test_a_gap_is_refused_and_says_where_to_go_on(both: Api) -> None:
     gap = both.post(f"/api/jobs/{job}/work-items", {"first": 3, "items": items(3, 1)}, status=409)
     assert gap["code"] == "chunk_gap"
     assert "begins at 2, not at 3" in gap["detail"]
-    assert refused(both, f"/api/jobs/{job}/seal", {"total": 3}) == "chunk_gap"
+    short = both.post(f"/api/jobs/{job}/seal", {"total": 3}, status=409)
+    assert short["code"] == "chunk_gap"
+    assert short["detail"].endswith("send what is missing, from 2 on")
+    over = both.post(f"/api/jobs/{job}/seal", {"total": 1}, status=409)
+    assert "missing" not in over["detail"]
     assert not both.get(f"/api/jobs/{job}")["sealed"]
 
 

@@ -131,7 +131,7 @@ class Routes:
     def _add(self, method: str, path: str, role: Role, statuses: tuple[int, ...], more: dict[str, Any]) -> Callable[[Any], Any]:
         def needed(caller: Caller) -> None:
             if not caller.may(role):
-                raise Forbidden(f"this takes the role {role}; the key {caller.name!r} is of a {caller.role}")
+                raise Forbidden(f"this takes the role {role}; the key {caller.name!r} has the role {caller.role}")
 
         extra = {**more.pop("openapi_extra", {}), "security": SECURITY, "x-role": str(role)}
         responses = {**problems(*statuses), **more.pop("responses", {})}

@@ -31,7 +31,6 @@ Label = Annotated[str | None, Query(max_length=401, description="Those with a la
 Traceparent = Annotated[
     str | None,
     Header(
-        max_length=512,
         description="The span that submits, as W3C writes it: the job continues its trace. What is none is ignored.",
         examples=["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"],
     ),

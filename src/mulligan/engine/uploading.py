@@ -106,7 +106,8 @@ class Uploading:
             row = self._read(session, job)
             count = session.calls.count(job)
             if total is not None and total != count:
-                raise ChunkGap(f"job {job} has {count} work items and not {total}: send what is missing, from {count} on")
+                what = f"send what is missing, from {count} on" if count < total else "what is there cannot be taken out of it"
+                raise ChunkGap(f"job {job} has {count} work items and not {total}: {what}")
             if row.sealed:
                 return Sealed(job, None)
             release_ms = self._upload(session, job).due_ms if count else None
