@@ -72,6 +72,14 @@ def test_the_last_key_of_an_admin_is_not_revoked_by_accident(both: Api) -> None:
     assert as_admin(both, "DELETE", "/api/keys/the%20admin?last=true")["name"] == "the admin"
 
 
+def test_a_key_that_is_named_as_the_id_of_another_does_not_end_with_it(both: Api) -> None:
+    first = both.keys.create("first", Role.VIEWER, None, ASKER).principal
+    both.keys.create(first.id, Role.VIEWER, None, ASKER)
+    assert both.keys.revoke(first.id, ASKER) == "first"
+    assert {row.name for row in both.keys.all() if row.revoked_ms is not None} == {"first"}
+    assert both.keys.revoke(first.id, ASKER) == first.id, "by its name, now that no key has that id"
+
+
 def test_two_who_revoke_each_others_key_at_one_moment_leave_one(request: pytest.FixtureRequest) -> None:
     api = Api(PostgresDatabase(request.getfixturevalue("an_empty_place")()))
     api.keys.create("second", Role.ADMIN, None, ASKER)

@@ -131,12 +131,14 @@ def test_a_retry_after_is_waited_for_and_one_beyond_the_time_that_is_left_is_not
 
 
 def test_whoever_has_to_wait_is_told_once(scripted: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
-    scripted.answers = [problem(503, "store_busy")] * 3
+    scripted.answers = [problem(429, "too_many_requests", "this key asks too often")] * 3
     with scripted.client() as client:
         assert client.job("7").id == "7"
     said = capsys.readouterr().err
     assert said.count("waiting for the server") == 1
     assert scripted.url in said
+    assert "this key asks too often" in said
+    assert "developer.mozilla.org" not in said
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,8 @@ class Requests:
                 f"the server at {self.url} answers that it is elsewhere, at {answer.headers.get('location', '')}: the key is "
                 "not sent there by itself; connect to that address"
             )
-        answer.raise_for_status()
+        if not answer.is_success:  # in the server's own words, which whoever waits is told
+            raise httpx.HTTPStatusError(str(error_of(answer, self.url)), request=answer.request, response=answer)
         return answer
 
 

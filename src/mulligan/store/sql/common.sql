@@ -313,7 +313,9 @@ select 1 from access_keys where role = 'admin' and pipelines is null and revoked
     and (expires_ms is null or expires_ms > :now) and id <> :key limit 1;
 
 -- name: revoke_access_key
-update access_keys set revoked_ms = :now where (id = :key or name = :key) and revoked_ms is null returning id, name;
+-- One key: by its id, and by its name only where no key that is taken has that for an id.
+update access_keys set revoked_ms = :now where revoked_ms is null and (id = :key
+    or name = :key and not exists (select 1 from access_keys k where k.id = :key and k.revoked_ms is null)) returning id, name;
 
 -- name: add_login_session
 insert into login_sessions (digest, key, created_ms, seen_ms) values (:digest, :key, :now, :now);
