@@ -225,7 +225,7 @@ release_items | items_pkey | items_pkey
 released_job | jobs_pkey | jobs_pkey
 releasing_jobs | jobs_releasing* | jobs_releasing*
 reopen_calls | jobs_calls jobs_pkey | jobs_calls jobs_pkey
-revoke_access_key | access_keys_name* | access_keys_name*
+revoke_access_key | access_keys_name* access_keys_pkey | access_keys_name* access_keys_pkey
 rows_written | attempts_pkey | attempts_pkey
 running_of_job | items_held | items_held*
 save_checkpoint | items_pkey | items_held

@@ -94,10 +94,10 @@ class Keys:
             if found is None:
                 raise NotFound(f"there is no key {shown(key)} that is not revoked")
             row = session.access.key(found[0])
-            if row is not None and not last and _rules(row, now_ms) and not session.access.other_admin(found[0], now_ms):
+            if row is not None and not last and _rules(row, now_ms) and not session.access.other_admin(found[0]):
                 raise Refused(
                     f"{found[1]!r} is the last key of an admin: without one nobody can make keys in the console or over REST. "
-                    "Make another first"
+                    "Make another first, one that does not expire; or say that it is the last (`--last`, over REST `last=true`)"
                 )
             session.records.add_audit(line(asker, now_ms, "revoke key", f"key {found[1]}", found=found[0], changed=1))
         return found[1]

@@ -308,9 +308,9 @@ select id, name, role, digest, pipelines, created_ms, revoked_ms, expires_ms fro
 select 1 from access_keys where revoked_ms is null and (expires_ms is null or expires_ms > :now) limit 1;
 
 -- name: other_admin_key
--- A key of an admin for all pipelines that is taken, besides one.
-select 1 from access_keys where role = 'admin' and pipelines is null and revoked_ms is null
-    and (expires_ms is null or expires_ms > :now) and id <> :key limit 1;
+-- A key of an admin for all pipelines that is taken and stays so, besides one.
+select 1 from access_keys where role = 'admin' and pipelines is null and revoked_ms is null and expires_ms is null
+    and id <> :key limit 1;
 
 -- name: revoke_access_key
 -- One key: by its id, and by its name only where no key that is taken has that for an id.

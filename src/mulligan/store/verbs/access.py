@@ -79,9 +79,9 @@ class Access:
         """Let nobody else revoke a key of an admin before this transaction ends."""
         self._run("lock_admin_keys", {})
 
-    def other_admin(self, id: str, now_ms: int) -> bool:
+    def other_admin(self, id: str) -> bool:
         """Return whether there is a key of an admin for all pipelines that is taken, besides one."""
-        return one(self._run("other_admin_key", {"key": id, "now": now_ms})) is not None
+        return one(self._run("other_admin_key", {"key": id})) is not None
 
     def add_login(self, digest: str, key: str, now_ms: int) -> None:
         """Note that somebody has logged in with the key of an id."""
