@@ -62,3 +62,38 @@ def test_who_is_not_logged_in_logs_in_with_a_key_and_comes_to_where_he_was_going
     page.get_by_role("button", name=re.compile("Log in")).click()
     expect(page).to_have_url(re.compile(r"/jobs\?q="))
     expect(page.locator("h1")).to_contain_text("Jobs")
+
+
+def test_whose_session_has_ended_is_told_so_and_comes_back_after_the_login(
+    server: tuple[Running, str], open_as: Visiting, tmp_path: Path
+) -> None:
+    running, key = server
+    job = a_failed_job(running, key, tmp_path / "the-column")
+    visit = open_as(running.url, key)
+    page = visit.go(f"/jobs/{job}")
+    page.locator(".head").get_by_role("link", name="Retry").first.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Recover")
+    visit.context.clear_cookies()
+    dialog.locator("button.primary").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("You are no longer logged in. Nothing was done.")
+    expect(dialog.get_by_role("alert")).not_to_contain_text("Contact support")
+    dialog.get_by_role("link", name="Log in").click()
+    page.get_by_label(re.compile("key", re.IGNORECASE)).first.fill(key)
+    page.get_by_role("button", name=re.compile("Log in")).click()
+    expect(page).to_have_url(re.compile(rf"/jobs/{job}$"))
+    visit.expect_trouble("401", "ERR_FAILED")
+
+
+def test_a_page_whose_session_has_ended_goes_to_the_login_by_itself(
+    server: tuple[Running, str], open_as: Visiting, tmp_path: Path
+) -> None:
+    running, key = server
+    job = a_failed_job(running, key, tmp_path / "the-column")
+    visit = open_as(running.url, key)
+    page = visit.go(f"/jobs/{job}")
+    expect(page.locator("#live-text")).to_have_text("Live")
+    visit.context.clear_cookies()
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # the stream is asked for anew
+    expect(page).to_have_url(re.compile(r"/login\?next="))
+    visit.expect_trouble("401", "ERR_FAILED")

@@ -15,16 +15,21 @@
     if (kind) made.className = kind;
     return made;
   };
-  const toast = ({ text, job, details = [], went_wrong: wrong = false, view: place = "" }) => {
+  const toast = ({ text, job, details = [], went_wrong: wrong = false, view: place = "", login = false }) => {
     const made = element("div", "", `toast${wrong ? " wrong" : ""}`);
     made.append(element("strong", text));
     details.slice(0, 4).forEach((each) => made.append(element("p", each)));
-    if (wrong) made.append(element("p", "Contact support with this id."));
+    if (wrong && job) made.append(element("p", "Contact support with this id."));
     const buttons = element("div", "", "buttons");
     if (job || place) {
       const view = element("a", "View", "button");
       view.href = root + (place || `/jobs/${job}`);
       buttons.append(view);
+    }
+    if (login) {
+      const link = element("a", "Log in", "button");
+      link.href = location.href; // leads to the login, and back here
+      buttons.append(link);
     }
     if (wrong && job) {
       const copy = element("button", "Copy ID");
@@ -66,7 +71,8 @@
       const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json", "X-CSRF-Token": meta("csrf") } });
       const kind = answer.headers.get("content-type") ?? "";
       const said = kind.includes("json") ? await answer.json() : {};
-      if (said.text) toast(said);
+      if (answer.status === 401) toast({ text: "You are no longer logged in. Nothing was done.", went_wrong: true, login: true });
+      else if (said.text) toast(said);
       else toast({ text: said.detail ?? `It did not work: ${answer.status}.`, went_wrong: true, details: [] });
       if (answer.ok && dialog.contains(form)) dialog.close();
     } catch {
@@ -253,7 +259,7 @@
   };
   // An answer that is no stream: who is logged out is led to the login, and back; a server that has no room is asked again.
   const refused = async () => {
-    const answer = await fetch(location.href, { redirect: "manual" }).catch(() => null);
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "manual" }).catch(() => null);
     if (answer?.type === "opaqueredirect" && !document.querySelector("dialog[open]")) location.reload();
     else setTimeout(() => document.hidden || listen(), 5000);
   };
