@@ -168,6 +168,20 @@ class TestOverwrite:
         assert answer.status_code == 409
         assert both.harness.job(job).counts.success == 10
 
+    def test_what_comes_along_with_the_later_windows_is_counted_before_it_is_asked_for(self, both: Pages) -> None:
+        job = both.harness.submit(FEATURES, list(daily(10)), kind="backfill")
+        worker = both.worker(FEATURES)
+        for item in worker.claim(10):
+            both.harness.clock.pass_(1)
+            worker.succeed(item, "3", 812)
+        page = words(both.open(f"/work-items/{job}-9/overwrite"))
+        assert "Also run the later windows that were written since, in order: there are none now." in page
+        page = words(both.open(f"/work-items/{job}-2/overwrite"))
+        assert "1 work item would be run again" in page
+        assert "in order: 8 work items in all would be run again." in page
+        answer = both.send(f"/work-items/{job}-2/overwrite", {"accept_risk": "1", "forward": "1"})
+        assert "8 work items" in words(answer.text)
+
     def test_with_consent_it_is_run_again_and_the_audit_keeps_that(self, both: Pages) -> None:
         job = backfill(both, ())
         answer = both.send(f"/work-items/{job}-2/overwrite", {"accept_risk": "1"})

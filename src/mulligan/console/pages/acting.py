@@ -16,7 +16,7 @@ from mulligan.api.browsers import form_of
 from mulligan.api.models import Audited, Done, Job, WorkItem
 from mulligan.api.requests import Action, ActOnItem, Overwrite, OverwriteAny, OverwriteItem, Reasoned
 from mulligan.console.desk import Desk
-from mulligan.console.verbs import CANCEL, RETRY, RETRY_NOW, VERBS, Toast, Verb, already, said
+from mulligan.console.verbs import CANCEL, OVERWRITE, RETRY, RETRY_NOW, VERBS, Toast, Verb, already, said
 from mulligan.core.access import Principal, Role
 from mulligan.core.errors import ArgumentsInvalid, MulliganError, NotFound, OverwriteUnsafe
 from mulligan.engine.ids import parse_item_id, parse_job_id
@@ -71,6 +71,12 @@ class ActingPages:
                 plans[mode] = self._calling.call(request, caller, kind, id, verb, mode, dry_run=True)
             except MulliganError as error:
                 plans[mode] = str(error)
+        forward: Done | str = ""
+        if verb is OVERWRITE and isinstance(of, WorkItem) and of.window:
+            try:
+                forward = self._calling.call(request, caller, kind, id, verb, "", dry_run=True, forward=True)
+            except MulliganError as error:
+                forward = str(error)
         saved = [] if isinstance(of, Job) else self._desk.summary.list_checkpoints(caller, id).items
         return self._desk.page(
             request,
@@ -82,6 +88,7 @@ class ActingPages:
             kind=kind,
             what=_what(of),
             plans=plans,
+            forward=forward,
             kept=[each for each in saved if each.counts],
             operation=secrets.token_urlsafe(18),
             wrong=wrong,
@@ -125,8 +132,19 @@ class Calling:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    def call(self, request: Request, caller: Principal, kind: str, id: str, verb: Verb, mode: str, *, dry_run: bool) -> Done:
-        """Call the API's function for an action, and return what it did or would do."""
+    def call(
+        self,
+        request: Request,
+        caller: Principal,
+        kind: str,
+        id: str,
+        verb: Verb,
+        mode: str,
+        *,
+        dry_run: bool,
+        forward: bool = False,
+    ) -> Done:
+        """Call the API's function for an action, and return what it did or would do; `forward`: as if that were asked for."""
         routes: Any = self._desk.jobs if kind == "jobs" else self._desk.items
         one = "job" if kind == "jobs" else "work_item"
         operation = field(request, "operation")
@@ -145,12 +163,12 @@ class Calling:
         elif verb is CANCEL:
             answer = getattr(routes, f"cancel_{one}")(request, caller, id, body_of(asked, **shared), key)
         else:
-            body = self._overwrite(request, kind, shared)
+            body = self._overwrite(request, kind, shared, forward=forward)
             answer = getattr(routes, f"overwrite_{one}")(request, caller, id, body, key)
         return Done.model_validate_json(bytes(answer.body))
 
-    def _overwrite(self, request: Request, kind: str, shared: dict[str, Any]) -> OverwriteAny:
-        risks = {name: bool(field(request, name)) for name in ("accept_risk", "forward")}
+    def _overwrite(self, request: Request, kind: str, shared: dict[str, Any], *, forward: bool) -> OverwriteAny:
+        risks = {"accept_risk": bool(field(request, "accept_risk")), "forward": forward or bool(field(request, "forward"))}
         if kind != "jobs":
             return body_of(OverwriteItem, **shared, **risks)
         times = {name: field(request, name) or None for name in ("start", "end")}

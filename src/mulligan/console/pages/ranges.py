@@ -110,6 +110,7 @@ class RangePages:
         else:
             for mode in MODES if verb is RETRY else ("",):
                 plans[mode] = self._planned(lambda mode=mode: self._plan(request, caller, of, verb, mode))  # type: ignore[misc]
+        forward = self._planned(lambda: self._plan(request, caller, of, verb, "", forward=True)) if verb is OVERWRITE else ""
         matched = max((each.matched for each in plans.values() if isinstance(each, BulkPlan)), default=0)
         states, more = self._states(caller, of)
         return self._desk.page(
@@ -120,6 +121,7 @@ class RangePages:
             verb=verb,
             of=of,
             plans=plans,
+            forward=forward if isinstance(forward, str) else forward.plan,
             matched=matched,
             states=states,
             more=more,
@@ -166,8 +168,9 @@ class RangePages:
         windows = f"{made.counts.total:,} window{'' if made.counts.total == 1 else 's'}"
         return Toast(f"{BACKFILL.done} {windows} of {of.task}. Job ID {made.id}.", made.id, view=f"/jobs/{made.id}")
 
-    def _plan(self, request: Request, caller: Principal, of: Range, verb: Verb, mode: str) -> BulkPlan:
-        answer = self._operations.start_bulk(request, caller, _bulk(request, of, verb, mode, dry_run=True))
+    def _plan(self, request: Request, caller: Principal, of: Range, verb: Verb, mode: str, *, forward: bool = False) -> BulkPlan:
+        body = _bulk(request, of, verb, mode, dry_run=True)
+        answer = self._operations.start_bulk(request, caller, body.model_copy(update={"forward": forward or body.forward}))
         return BulkPlan.model_validate_json(bytes(answer.body))
 
     def _plan_backfill(self, request: Request, caller: Principal, body: NewJob | None) -> BulkPlan:
