@@ -60,6 +60,14 @@ def test_the_overview_says_what_failed_and_offers_to_retry_it(both: Pages) -> No
     assert f'href="/jobs/{job}/retry"' in page
 
 
+def test_what_succeeded_is_counted_still_while_some_of_its_job_is_retried(both: Pages) -> None:
+    job = backfill(both)
+    assert "9 succeeded in 24 h" in words(both.open("/"))
+    both.send(f"/jobs/{job}/retry")
+    both.harness.clock.pass_(3)  # the overview may be two seconds old
+    assert "9 succeeded in 24 h" in words(both.open("/"))
+
+
 def test_pipelines_with_trouble_come_first(pages: Pages) -> None:
     pages.succeeded(ADD)
     backfill(pages)
@@ -195,6 +203,21 @@ class TestOverwrite:
         answer = pages.send(f"/jobs/{job}/overwrite", fields)
         assert "2 work items" in words(answer.text)
         assert pages.harness.job(job).counts.pending == 2
+
+
+def test_a_problem_in_a_dialog_leads_back_to_the_page_below(pages: Pages) -> None:
+    job = backfill(pages)
+    path = f"/jobs/{job}/range/overwrite?start=2023-11-18&end=2023-11-15"
+    page = pages.browser.get(path, headers={"Accept": "text/html", "X-Partial": "1"})
+    assert page.status_code == 422
+    assert "Close" in words(page.text)
+    assert "Overview" in words(pages.open(path, 422))
+
+
+def test_of_a_job_of_which_nothing_had_ended_nothing_is_left_alone(pages: Pages) -> None:
+    job = pages.harness.submit(ADD, [NewItem("0", "{}")])
+    assert "left alone" not in words(pages.open(f"/jobs/{job}/cancel"))
+    assert "left alone" not in words(pages.send(f"/jobs/{job}/cancel").text)
 
 
 def test_a_running_item_reads_cancellation_requested_at_once_and_offers_nothing_more(both: Pages) -> None:

@@ -93,8 +93,8 @@ class Glance(BaseModel):
     has_worker: bool
     unended_jobs: int
     unended: Counts = Field(description="Work items of jobs that have not ended.")
-    succeeded_last_day: int = Field(description="Work items of jobs that ended in the last 24 hours.")
-    failed_last_day: int = Field(description="The same, and those of jobs that have not ended.")
+    succeeded_last_day: int = Field(description="Work items of jobs that ended in the last 24 hours, or have not ended.")
+    failed_last_day: int = Field(description="The same, of those that failed.")
     runs: list[Run] = Field(description="The newest 30, the last of them last.")
 
     @classmethod
@@ -106,7 +106,7 @@ class Glance(BaseModel):
             has_worker=view.has_worker,
             unended_jobs=view.unended.jobs,
             unended=Counts.of(view.unended.counts),
-            succeeded_last_day=view.ended.success,
+            succeeded_last_day=view.succeeded,
             failed_last_day=view.failed,
             runs=[Run(id=str(each.id), created_at=time_of(each.created_ms), status=each.status) for each in view.runs],
         )

@@ -131,7 +131,8 @@ class Commands:
             if row is None:
                 raise NotFound(f"there is no job {job}")
             plan.total = row.counts.total - row.counts.ended
-            plan.skipped["ended already"] = row.counts.ended
+            if row.counts.ended:
+                plan.skipped["ended already"] = row.counts.ended
             if dry_run:
                 return
             if session.jobs.flag_cancel(job, now_ms):

@@ -43,6 +43,11 @@ class PipelineView(NamedTuple):
         return (-self.failed, -self.unended.counts.retry, -int(bool(waits)), -int(self.paused), -self.unended.counts.started)
 
     @property
+    def succeeded(self) -> int:
+        """Work items that succeeded in the last day, or of jobs that have not ended: one that runs again hides nothing."""
+        return self.ended.success + self.unended.counts.success
+
+    @property
     def failed(self) -> int:
         """Work items that failed in the last day, or of jobs that have not ended."""
         return self.ended.failure + self.unended.counts.failure
