@@ -175,7 +175,10 @@ async def _rush(address: str, key: str, clients: int, turn: int) -> tuple[list[f
                 began = time.perf_counter()
                 made = await http.post("/api/jobs", json=body)
                 submits.append((time.perf_counter() - began) * 1000)
-                wrong += made.status_code != 201
+                if made.status_code != 201:
+                    wrong += 1
+                    print(made.status_code, made.text[:300], file=sys.stderr)
+                    continue
                 for path in ("/api/jobs?limit=20", f"/api/jobs/{made.json()['id']}"):
                     began = time.perf_counter()
                     found = await http.get(path)

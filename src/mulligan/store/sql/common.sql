@@ -409,11 +409,15 @@ order by window_start_ms, window_end_ms, ended_ms is null, ended_ms, job, number
 -- name: count_windows
 -- How many windows start in a range, of all jobs or of one; it stops to count at a limit.
 select count(*) from (
-    select window_start_ms, window_end_ms from inputs
-    where task = :task and window_start_ms >= :start and window_start_ms < :end and (cast(:job as bigint) is null or job = :job)
+    select window_start_ms, window_end_ms from (
+        select distinct window_start_ms, window_end_ms from inputs
+        where task = :task and window_start_ms >= :start and window_start_ms < :end and (cast(:job as bigint) is null or job = :job)
+        order by window_start_ms, window_end_ms limit :limit) n
     union
-    select window_start_ms, window_end_ms from past_windows
-    where task = :task and window_start_ms >= :start and window_start_ms < :end and cast(:job as bigint) is null
+    select window_start_ms, window_end_ms from (
+        select window_start_ms, window_end_ms from past_windows
+        where task = :task and window_start_ms >= :start and window_start_ms < :end and cast(:job as bigint) is null
+        order by window_start_ms, window_end_ms limit :limit) p
     limit :limit) w;
 
 -- name: windows_beside
