@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -322,6 +323,36 @@ def test_a_page_that_is_not_there_and_an_id_that_is_none_are_said_in_words(pages
 
 def test_a_pipeline_is_paused_and_goes_on(both: Pages) -> None:
     assert "add is paused" in words(both.send("/pipelines/add/pause", form="/pipelines").text)
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/work-items?q=from:yesterday", "from: 'yesterday' is not a date or time"),
+        ("/work-items?q=until:soon", "until: 'soon' is not a date or time"),
+        ("/work-items?q=%00", "text '\\x00': holds a NUL character"),
+        ("/work-items?q=job:abc", "there is no job 'abc'"),
+        ("/jobs?q=from:yesterday", None),
+        ("/jobs?q=pipeline:a%00", "pipeline 'a\\x00': holds a NUL character"),
+        ("/jobs?q=run:%00", "run '\\x00': holds a NUL character"),
+        ("/jobs?q=label:team", "label: "),
+    ],
+)
+def test_a_value_that_no_list_takes_is_said_beside_the_bar_with_the_word_that_was_typed(
+    pages: Pages, path: str, said: str | None
+) -> None:
+    backfill(pages)
+    if said is None:
+        path = pages.browser.get(path).headers["location"]
+        said = "from: 'yesterday'"
+    page = pages.open(path)
+    wrong = re.search(r'id="wrong" role="alert">([^<]*)', page)
+    assert wrong is not None
+    assert words(wrong[1]).startswith(said)
+    assert "features" in page, "the list stays"
+    typed = re.search(r'name="q" type="search" value="([^"]+)"', page)
+    assert typed is not None
+    assert typed[1] == unquote(path.partition("q=")[2])
+
+
     both.harness.clock.pass_(3)  # the overview may be two seconds old
     assert "paused" in words(both.open("/"))
     assert "add goes on" in words(both.send("/pipelines/add/resume", form="/pipelines").text)

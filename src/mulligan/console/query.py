@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass, field
 from typing import Any
 
-from mulligan.core.errors import ArgumentsInvalid
+from mulligan.core.errors import ArgumentsInvalid, MulliganError
 from mulligan.core.job import FailureClass, JobStatus
 from mulligan.core.shown import shown
 
@@ -50,6 +51,8 @@ class Query:
 
     text: str = ""
     filters: dict[str, Any] = field(default_factory=dict)
+    typed: dict[str, str] = field(default_factory=dict)
+    """The words that stand for them in the text."""
 
     @property
     def of_jobs(self) -> bool:
@@ -61,10 +64,19 @@ class Query:
         """Whether a list of work items can answer it."""
         return set(self.filters) <= OF_ITEMS
 
+    def wrong(self, error: MulliganError) -> str:
+        """Say what the API refused of it, with the word that was typed."""
+        said = str(error)
+        for name, typed in self.typed.items():
+            if re.match(rf"{name}\b", said):
+                return typed + said.removeprefix(name)
+        return said
+
 
 def parse(text: str) -> Query:
     """Read a query; raises ArgumentsInvalid, which says which word is wrong and what there is."""
     found: dict[str, Any] = {}
+    typed: dict[str, str] = {}
     for word in _words(text):
         name, colon, value = word.partition(":")
         if not colon:
@@ -74,7 +86,8 @@ def parse(text: str) -> Query:
         if not value:
             raise ArgumentsInvalid(f"{name}: write what it should be, such as {EXAMPLE}")
         _add(found, WORDS[name.lower()], value)
-    return Query(" ".join(text.split()), found)
+        typed[WORDS[name.lower()]] = name.lower()
+    return Query(" ".join(text.split()), found, typed)
 
 
 def _words(text: str) -> list[str]:

@@ -19,7 +19,7 @@ from mulligan.console.pictures.counts import counts_bar
 from mulligan.console.query import EXAMPLE, Query, parse
 from mulligan.console.verbs import fitting
 from mulligan.core.access import Role
-from mulligan.core.errors import ArgumentsInvalid
+from mulligan.core.errors import ArgumentsInvalid, NotFound
 from mulligan.core.job import JobStatus
 
 ROWS = 50
@@ -50,7 +50,12 @@ class JobPages:
                 return _elsewhere(request, "/work-items", q)
         except ArgumentsInvalid as error:
             wrong = str(error)
-        page = desk.jobs.list_jobs(caller, limit=ROWS, after=cursor, **_as_asked(query))
+        try:
+            page = desk.jobs.list_jobs(caller, limit=ROWS, after=cursor, **_as_asked(query))
+        except (ArgumentsInvalid, NotFound) as error:
+            if cursor is not None:
+                raise
+            page, wrong = desk.jobs.list_jobs(caller, limit=ROWS), query.wrong(error)
         briefs = desk.summary.get_briefs(caller, [each.id for each in page.items]) if page.items else {}
         return desk.page(
             request,
@@ -73,7 +78,12 @@ class JobPages:
                 return _elsewhere(request, "/jobs", q)
         except ArgumentsInvalid as error:
             wrong = str(error)
-        page = desk.items.list_work_items(caller, limit=ROWS, after=cursor, **query.filters)
+        try:
+            page = desk.items.list_work_items(caller, limit=ROWS, after=cursor, **query.filters)
+        except (ArgumentsInvalid, NotFound) as error:
+            if cursor is not None:
+                raise
+            page, wrong, query = desk.items.list_work_items(caller, limit=ROWS), query.wrong(error), Query(q)
         matching = fitting(query.filters.get("status") or ()) if query.filters and page.items else ()
         return desk.page(
             request,
