@@ -492,3 +492,18 @@ def test_a_filter_of_work_items_offers_what_fits_all_that_match(pages: Pages) ->
         assert re.findall(r'href="/matching/([\w-]+)', pages.open(f"/work-items?q={query}")) == verbs, query
     every = re.findall(r'href="/matching/([\w-]+)', pages.open("/work-items?q=pipeline:features"))
     assert every == ["retry", "retry-now", "overwrite", "cancel"]
+
+
+def test_an_empty_log_is_said_to_be_that_and_no_more(pages: Pages) -> None:
+    page = pages.open(f"/work-items/{pages.succeeded(ADD)}-0")
+    assert "It wrote nothing." in words(page)
+    assert '<span id="log-whole" hidden>The end of it.' in page
+
+
+def test_what_was_saved_stands_in_a_table_that_scrolls(pages: Pages) -> None:
+    job = pages.harness.submit(ADD, [NewItem("0", "{}")])
+    worker = pages.worker(ADD)
+    item = worker.take()
+    worker.save(item, "step", "download", "1")
+    page = pages.open(f"/work-items/{job}-0")
+    assert re.search(r'(?s)Saved on the way</h2>\s*<div class="scroll"[^>]*><table', page)

@@ -30,6 +30,7 @@
     if (!waiting.length) return;
     text.hidden = false;
     $("log-none").hidden = true;
+    $("log-whole").hidden = false;
     text.append(...waiting);
     waiting = [];
     lines = 0;
