@@ -129,7 +129,7 @@ class TestRetry:
         assert said == {
             "text": f"Retry scheduled for features (restart). Job ID {job}.",
             "job": str(job),
-            "details": ["9 left alone: is SUCCESS"],
+            "details": ["9 left alone: Success"],
             "went_wrong": False,
             "view": "",
         }
@@ -150,7 +150,7 @@ class TestRetry:
         pages.send(path)
         said = words(other.post(path, data=fields).text)
         assert "Nothing was retried: features." in said
-        assert "1 left alone: is PENDING" in said
+        assert "1 left alone: Pending" in said
 
     def test_what_is_declared_safe_needs_no_question(self, pages: Pages) -> None:
         assert 'data-ask data-verb="retry"' in pages.open(f"/work-items/{backfill(pages)}-3")
@@ -204,6 +204,26 @@ class TestOverwrite:
         answer = pages.send(f"/jobs/{job}/overwrite", fields)
         assert "2 work items" in words(answer.text)
         assert pages.harness.job(job).counts.pending == 2
+
+
+def test_a_plan_says_states_and_risks_in_words_for_people(pages: Pages) -> None:
+    job = backfill(pages)
+    assert "recover day-000003 (Failed)" in words(pages.open(f"/work-items/{job}-3/retry")).replace(f"{job}-3", "day-000003")
+    said = words(pages.open(f"/jobs/{job}/overwrite"))
+    assert "1 left alone: Failed." in said
+    assert "Not known to be safe" in said
+    for machine in ("SUCCESS", "FAILURE", "UNKNOWN", "UNSAFE", "=True"):
+        assert machine not in said
+
+
+@pytest.mark.parametrize(
+    "asked", ["/jobs/{}/retry", "/work-items/{}-2/retry", "/selected/retry?item={}-2", "/matching/retry?q=job:{}"]
+)
+def test_where_there_is_nothing_to_do_that_is_said_and_nothing_can_be_sent(pages: Pages, asked: str) -> None:
+    page = pages.open(asked.format(backfill(pages, ())))
+    assert words(page).count("There is nothing to run again.") == 2
+    assert "data-primary" not in page
+    assert "Not now" in page
 
 
 def test_a_problem_in_a_dialog_leads_back_to_the_page_below(pages: Pages) -> None:
@@ -303,26 +323,6 @@ def test_a_wrong_filter_is_said_beside_the_bar_and_the_list_stays(pages: Pages) 
     assert 'value="colour:red"' in page
 
 
-def test_pages_of_a_list_lose_and_repeat_nothing(pages: Pages) -> None:
-    jobs = [pages.succeeded(ADD) for _ in range(60)]
-    found: list[str] = []
-    path: str | None = "/jobs"
-    while path:
-        page = pages.open(path)
-        found += re.findall(r'data-key="job-(\d+)"', page)
-        following = re.search(r'rel="next" href="([^"]+)"', page)
-        path = following[1].replace("&amp;", "&") if following else None
-    assert found == [str(each) for each in reversed(jobs)]
-
-
-def test_a_page_that_is_not_there_and_an_id_that_is_none_are_said_in_words(pages: Pages) -> None:
-    assert "no_such_route" in words(pages.open("/nowhere", status=404))
-    assert "there is no job 99" in words(pages.open("/jobs/99", status=404))
-    pages.open("/work-items/seven", status=404)
-
-
-def test_a_pipeline_is_paused_and_goes_on(both: Pages) -> None:
-    assert "add is paused" in words(both.send("/pipelines/add/pause", form="/pipelines").text)
 @pytest.mark.parametrize(
     ("path", "said"),
     [
@@ -353,6 +353,26 @@ def test_a_value_that_no_list_takes_is_said_beside_the_bar_with_the_word_that_wa
     assert typed[1] == unquote(path.partition("q=")[2])
 
 
+def test_pages_of_a_list_lose_and_repeat_nothing(pages: Pages) -> None:
+    jobs = [pages.succeeded(ADD) for _ in range(60)]
+    found: list[str] = []
+    path: str | None = "/jobs"
+    while path:
+        page = pages.open(path)
+        found += re.findall(r'data-key="job-(\d+)"', page)
+        following = re.search(r'rel="next" href="([^"]+)"', page)
+        path = following[1].replace("&amp;", "&") if following else None
+    assert found == [str(each) for each in reversed(jobs)]
+
+
+def test_a_page_that_is_not_there_and_an_id_that_is_none_are_said_in_words(pages: Pages) -> None:
+    assert "no_such_route" in words(pages.open("/nowhere", status=404))
+    assert "there is no job 99" in words(pages.open("/jobs/99", status=404))
+    pages.open("/work-items/seven", status=404)
+
+
+def test_a_pipeline_is_paused_and_goes_on(both: Pages) -> None:
+    assert "add is paused" in words(both.send("/pipelines/add/pause", form="/pipelines").text)
     both.harness.clock.pass_(3)  # the overview may be two seconds old
     assert "paused" in words(both.open("/"))
     assert "add goes on" in words(both.send("/pipelines/add/resume", form="/pipelines").text)
@@ -391,7 +411,8 @@ def test_under_a_prefix_every_link_has_it() -> None:
 
 
 def test_every_state_has_a_shape_and_a_word_besides_its_colour(pages: Pages) -> None:
-    from mulligan.console.rendering import NAMES, SHAPES
+    from mulligan.console.rendering import SHAPES
+    from mulligan.console.words import NAMES
 
     assert set(SHAPES) == set(NAMES) == set(JobStatus)
     assert len(set(SHAPES.values())) == len(JobStatus)

@@ -102,6 +102,20 @@ def test_a_range_of_a_job_is_retried_and_nothing_outside_of_it(both: Pages) -> N
     assert both.audited()[0]["reason"] == "mended"
 
 
+@pytest.mark.parametrize("verb", ["retry", "overwrite"])
+def test_a_range_outside_of_the_job_names_the_one_that_it_has_and_offers_nothing(pages: Pages, verb: str) -> None:
+    base = f"/jobs/{done(pages, days('2024-01-01', 6), fails=(2,))}"
+    page = pages.open(asked(base, verb, "2023-01-01", "2023-02-01"))
+    said = words(page)
+    assert "No window of the job lies in this range: it has those from 2024-01-01 00:00 until 2024-01-07 00:00 UTC." in said
+    assert "There is nothing to run again." in said
+    assert "data-primary" not in page
+    page = pages.open(asked(base, "retry", "2024-01-04", "2024-01-06"))
+    assert "There is nothing to run again." in words(page)
+    assert "data-primary" not in page
+    assert "data-primary" in pages.open(asked(base, "retry"))
+
+
 def test_moments_are_those_of_the_jobs_own_time_zone(pages: Pages) -> None:
     job = done(pages, days("2024-01-01", 3, ZURICH), fails=(0, 1, 2), tz=ZURICH)
     page = pages.open(asked(f"/jobs/{job}", "retry", "2024-01-02", "2024-01-03"))
@@ -127,7 +141,7 @@ def test_what_is_missing_in_a_range_is_submitted_as_a_job_of_its_own(both: Pages
     job = both.harness.submit(WITH_A, days("2024-01-04", 1), kind="backfill")
     base = f"/jobs/{job}"
     said = words(both.open(asked(base, "backfill", "2024-01-01", "2024-01-07")))
-    assert "4 work items would be submitted : 2024-01-01 (never submitted), 2024-01-03 (FAILURE)" in said
+    assert "4 work items would be submitted : 2024-01-01 (never submitted), 2024-01-03 (Failed)" in said
     assert "1 left alone: succeeded before" in said
     assert "1 left alone: in flight" in said
     assert 'windows of 1 day, with the arguments of this job: { "a": 7 }' in said.replace("&quot;", '"')
@@ -140,7 +154,7 @@ def test_what_is_missing_in_a_range_is_submitted_as_a_job_of_its_own(both: Pages
     keys = [each["key"] for each in both.get(f"/api/jobs/{made[0]}/work-items")["items"]]
     assert keys == ["2024-01-01", "2024-01-03", "2024-01-05", "2024-01-06"]
     said = words(both.open(form))
-    assert "0 work items would be submitted" in said
+    assert "There is nothing to submit." in said
 
 
 def test_over_a_pipeline_each_window_stands_for_its_newest_work_item(both: Pages) -> None:

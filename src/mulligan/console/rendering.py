@@ -17,9 +17,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mulligan.api.models import Window
 from mulligan.console.verbs import at_once, possible
+from mulligan.console.words import NAMES, VERDICTS, plainly
 from mulligan.core.durations import words
 from mulligan.core.job import JobStatus
-from mulligan.core.labels import PLAIN, REASONS
+from mulligan.core.labels import REASONS
 from mulligan.core.plain import one_line, without_control
 from mulligan.engine.clock import Clock
 
@@ -44,7 +45,6 @@ SHAPES = {
     JobStatus.REVOKED: "⊘",
 }
 """A shape for each status, so that none is told by its colour alone."""
-NAMES = {**PLAIN, JobStatus.RETRY: "Retrying"}
 
 
 class Rendering:
@@ -70,8 +70,10 @@ class Rendering:
             quoted=quoted,
             when=when,
             window=window,
+            plainly=plainly,
         )
-        made.globals.update(names=NAMES, why=REASONS, possible=possible, at_once=at_once, token=lambda: secrets.token_urlsafe(18))
+        made.globals.update(names=NAMES, verdicts=VERDICTS, why=REASONS, possible=possible, at_once=at_once)
+        made.globals.update(token=lambda: secrets.token_urlsafe(18))
         self._environment = made
 
     def now(self) -> datetime:

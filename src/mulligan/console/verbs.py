@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mulligan.api.models import Audited, Done, Job, WorkItem
+from mulligan.console.words import left_alone
 from mulligan.core.bulk import FITTING, BulkAction
 from mulligan.core.durations import words
 from mulligan.core.job import JobStatus
@@ -106,7 +107,7 @@ def already(before: Audited | None, now: datetime) -> str:
 
 def said(verb: Verb, done: Done, what: str, job: str, mode: str = "", before: str = "") -> Toast:
     """Say what an action did; `before` is what somebody else did, where nothing was left to do."""
-    skipped = tuple(f"{count:,} left alone: {why}" for why, count in done.left_alone.items())
+    skipped = left_alone(done)
     if not done.total:
         return Toast(f"{verb.nothing}: {what}.", job, (*((before,) if before else ()), *skipped, *done.warnings))
     how = f" ({mode})" if mode else ""

@@ -17,6 +17,7 @@ from mulligan.api.models import Audited, Done, Job, WorkItem
 from mulligan.api.requests import Action, ActOnItem, Overwrite, OverwriteAny, OverwriteItem, Reasoned
 from mulligan.console.desk import Desk
 from mulligan.console.verbs import CANCEL, OVERWRITE, RETRY, RETRY_NOW, VERBS, Toast, Verb, already, said
+from mulligan.console.words import plainly
 from mulligan.core.access import Principal, Role
 from mulligan.core.errors import ArgumentsInvalid, MulliganError, NotFound, OverwriteUnsafe
 from mulligan.engine.ids import parse_item_id, parse_job_id
@@ -190,7 +191,7 @@ def verb_of(path: str) -> Verb:
 
 
 def _failed(verb: Verb, job: str, error: MulliganError) -> Toast:
-    return Toast(f"{verb.failed}. Job ID {job}.", job, (str(error),), went_wrong=True)
+    return Toast(f"{verb.failed}. Job ID {job}.", job, (plainly(str(error)),), went_wrong=True)
 
 
 def _what(of: Job | WorkItem) -> str:

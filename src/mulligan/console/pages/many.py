@@ -15,6 +15,7 @@ from mulligan.api.models import Done
 from mulligan.console.desk import Desk
 from mulligan.console.pages.acting import MODES, Calling, field, verb_of
 from mulligan.console.verbs import RETRY, Toast, Verb
+from mulligan.console.words import left_alone
 from mulligan.core.access import Principal, Role
 from mulligan.core.errors import ArgumentsInvalid, MulliganError
 
@@ -66,9 +67,8 @@ class ManyPages:
             if done.total
             else f"{asked.nothing}: {what}."
         )
-        skipped = tuple(f"{count:,} left alone: {why}" for why, count in done.left_alone.items())
         return self._calling.after(
-            request, caller, Toast(text, "", (*skipped, *done.warnings), went_wrong=not done.total), f"/{kind}"
+            request, caller, Toast(text, "", (*left_alone(done), *done.warnings), went_wrong=not done.total), f"/{kind}"
         )
 
     def _each(

@@ -17,6 +17,7 @@ from mulligan.console.desk import Desk
 from mulligan.console.pages.acting import MODES, Calling, body_of, field, verb_of
 from mulligan.console.query import parse
 from mulligan.console.verbs import RETRY, Toast, Verb
+from mulligan.console.words import plainly
 from mulligan.core.access import Principal, Role
 from mulligan.core.bulk import BulkState
 from mulligan.core.errors import ArgumentsInvalid, MulliganError
@@ -76,7 +77,7 @@ class MatchingPages:
             answer = self._routes.start_bulk(request, caller, body, field(request, "operation") or None)
         except MulliganError as error:
             return self._calling.after(
-                request, caller, Toast(f"{asked.failed}.", "", (str(error),), went_wrong=True), "/work-items"
+                request, caller, Toast(f"{asked.failed}.", "", (plainly(str(error)),), went_wrong=True), "/work-items"
             )
         made = Operation.model_validate_json(bytes(answer.body))
         text = f"{asked.title} of {made.matched:,} work items has begun. Operation {made.id}."

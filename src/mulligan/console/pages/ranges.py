@@ -15,7 +15,7 @@ from fastapi import Request, Response
 
 from mulligan.api.access import Caller, Routes
 from mulligan.api.bulk_models import BulkPlan, Operation
-from mulligan.api.models import Done, Job
+from mulligan.api.models import Done, Job, Window
 from mulligan.api.operations import OperationRoutes
 from mulligan.api.requests import BulkBody, NewJob
 from mulligan.console.desk import Desk
@@ -23,6 +23,7 @@ from mulligan.console.pages.acting import MODES, Calling, body_of, field, verb_o
 from mulligan.console.pages.matching import NAMED
 from mulligan.console.pages.windows import length_of, lengths, newest_zone
 from mulligan.console.verbs import BACKFILL, OVERWRITE, RETRY, Toast, Verb
+from mulligan.console.words import plainly
 from mulligan.core.access import Principal, Role
 from mulligan.core.errors import ArgumentsInvalid, MulliganError, NotFound, WindowInvalid
 from mulligan.core.schedule import from_ms, instant_ms
@@ -132,6 +133,7 @@ class RangePages:
             end=from_ms(of.end_ms, of.tz),
             operation=secrets.token_urlsafe(18),
             wrong=wrong,
+            has=None if of.job is None else self._windows_of(caller, of.job),
         )
 
     def _do(self, request: Request, caller: Principal, of: Range, verb: Verb) -> Response:
@@ -148,7 +150,7 @@ class RangePages:
             )
         except MulliganError as error:
             job = "" if of.job is None else of.job.id
-            toast = Toast(f"{verb.failed}.", job, (str(error),), went_wrong=True)
+            toast = Toast(f"{verb.failed}.", job, (plainly(str(error)),), went_wrong=True)
         return self._calling.after(request, caller, toast, toast.view or of.base)
 
     def _start(self, request: Request, caller: Principal, of: Range, verb: Verb, expected: int | None) -> Toast:
@@ -191,6 +193,10 @@ class RangePages:
         windows = {"start": _iso(of.start_ms), "end": _iso(of.end_ms), "tz": of.tz, "every": every, "only": "missing"}
         labels = {} if of.job is None else of.job.labels
         return body_of(NewJob, task=of.task, args=args, backfill=windows, labels=labels)
+
+    def _windows_of(self, caller: Principal, job: Job) -> Window | None:
+        brief = self._desk.summary.get_briefs(caller, [job.id]).get(job.id)
+        return None if brief is None else brief.window
 
     def _states(self, caller: Principal, of: Range) -> tuple[list[tuple[str, int]], bool]:
         """Count how the windows of the range stand, and say whether there are more than are counted."""

@@ -230,11 +230,12 @@
     } catch { return ""; } // where nothing may be stored
   };
   const DID = { retry: "retried", "retry-now": "made due", overwrite: "set to run again", cancel: "cancelled" };
+  const STATES = { PENDING: "Pending", STARTED: "Running", RETRY: "Retrying", SUCCESS: "Success", FAILURE: "Failed", REVOKED: "Manually Cancelled" };
   const ended = ({ operation, name, action, state, error, matched, done, left_alone: left, actor }) => {
     if (actor !== meta("caller")) return;
     const count = (number) => number.toLocaleString("en");
     const text = state === "DONE" ? `${count(done)} ${DID[action]}.` : `${state === "ABORTED" ? "Aborted" : "It failed"}: ${count(done)} of ${count(matched)} ${DID[action]}.`;
-    const others = Object.entries(left).map(([why, number]) => `${count(number)} left alone: ${why}`);
+    const others = Object.entries(left).map(([why, number]) => `${count(number)} left alone: ${STATES[why.replace(/^is /, "")] ?? why}`);
     toast({ text, details: [name, ...(error ? [error] : []), ...others], view: `/operations/${operation}`, went_wrong: state === "FAILED" });
   };
   let stream, poll;
