@@ -21,6 +21,7 @@ from mulligan.console.pages.matching import MatchingPages
 from mulligan.console.pages.overview import OverviewPages
 from mulligan.console.pages.pipeline import PipelinePages
 from mulligan.console.pages.ranges import RangePages
+from mulligan.console.pages.running import RunPages
 from mulligan.console.pages.settings import SettingsPages
 from mulligan.console.pages.store import StorePages
 from mulligan.console.pages.trends import TrendPages
@@ -35,6 +36,7 @@ PAGES = (
     CallPages,
     PipelinePages,
     RangePages,
+    RunPages,
     ActingPages,
     ManyPages,
     MatchingPages,

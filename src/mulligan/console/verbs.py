@@ -46,6 +46,8 @@ BACKFILL = Verb(
     "Nothing is missing",
 )
 """On a range of windows only."""
+RUN = Verb("run", "Run", "Run", "Scheduled", "it could not be scheduled", "Nothing is missing")
+"""Of a pipeline."""
 VERBS = {each.path: each for each in (RETRY, RETRY_NOW, OVERWRITE, CANCEL)}
 
 

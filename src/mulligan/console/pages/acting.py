@@ -104,7 +104,7 @@ class ActingPages:
         try:
             done = self._calling.call(request, caller, kind, id, verb, mode, dry_run=False)
         except OverwriteUnsafe as error:
-            if not _wants_json(request):
+            if not wants_json(request):
                 return self._ask(request, caller, kind, id, verb, str(error))
             return self._calling.after(request, caller, _failed(verb, job, error), back)
         except MulliganError as error:
@@ -178,7 +178,7 @@ class Calling:
     def after(self, request: Request, caller: Principal, toast: Toast, back: str) -> Response:
         """Say what was done: to the page's script, or as a page of its own."""
         status = 409 if toast.went_wrong else 200
-        if _wants_json(request):
+        if wants_json(request):
             return JSONResponse(asdict(toast), status)
         return self._desk.page(request, caller, "done.html", status, toast=toast, back=back)
 
@@ -214,5 +214,6 @@ def body_of(kind: type[B], **values: Any) -> B:
         raise ArgumentsInvalid(f"{'.'.join(str(each) for each in first['loc'])}: {first['msg']}") from None
 
 
-def _wants_json(request: Request) -> bool:
+def wants_json(request: Request) -> bool:
+    """Return whether it is the page's script that asks."""
     return "application/json" in request.headers.get("accept", "")
