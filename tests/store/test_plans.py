@@ -250,8 +250,7 @@ unflag_job | jobs_pkey | jobs_pkey
 waiting_of_job | items_pkey | items_pkey
 window_rivals | inputs_pkey inputs_window items_pkey | inputs_pkey inputs_window items_pkey
 windows_beside | inputs_window past_windows_pkey | inputs_window
-windows_in_period | inputs_window items_pkey past_windows_pkey | inputs_window items_pkey
-windows_newest | inputs_window items_pkey past_windows_pkey | inputs_window items_pkey past_windows_pkey
+windows_newest | inputs_window items_pkey past_windows_pkey | inputs_window items_pkey
 windows_of | inputs_pkey | inputs_pkey
 windows_page | inputs_window past_windows_pkey | inputs_window past_windows_pkey
 windows_past | past_windows_unique | past_windows_job_number_key

@@ -13,7 +13,6 @@ from mulligan.cli.table import Cell, Column
 from mulligan.cli.words import ago, iso
 from mulligan.core.access import Role
 from mulligan.core.durations import seconds
-from mulligan.core.errors import Refused
 from mulligan.engine.asking import Asker
 
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the audit.", show_default=False)]
@@ -107,10 +106,7 @@ def revoke(
 
     The last key of an admin is revoked only with --last.
     """
-    try:
-        name = shell.client.services.keys.revoke(key, _asker(reason), last=last)
-    except Refused as error:
-        raise Refused(f"{error}, or pass --last") from error
+    name = shell.client.services.keys.revoke(key, _asker(reason), last=last)
     if shell.as_json:
         shell.document({"name": name, "revoked": True})
     else:

@@ -13,7 +13,8 @@ from mulligan.engine.engine import Engine
 from mulligan.engine.judging import judge
 from mulligan.store.store import Session
 
-CHUNK = 5_000
+WINDOWS = 5_000
+"""So many are looked at in one snapshot."""
 NEVER = "never submitted"
 Newest = dict[tuple[int, int], tuple[ItemKey, JobStatus]]
 
@@ -22,7 +23,7 @@ def plan_backfill(engine: Engine, submission: Submission) -> Plan:
     """Return what a backfill would do if it were submitted now, with the verdicts where windows would be overwritten."""
     plan = Plan()
     items = iter(submission.items)
-    while chunk := list(itertools.islice(items, CHUNK)):
+    while chunk := list(itertools.islice(items, WINDOWS)):
         with engine.store.read() as session:
             _add(plan, engine, session, submission, chunk)
     return plan

@@ -36,7 +36,7 @@ def read_calendar(session: Session, task: int, job: int | None, at: str | None, 
     Raises WindowInvalid.
     """
     if at == EVERYTHING.name and session.windows.count(task, FIRST_MS, LAST_MS, job, MOST + 1) <= MOST:
-        found_all = session.windows.in_period(task, FIRST_MS, LAST_MS, job)
+        found_all = session.windows.newest(task, FIRST_MS, LAST_MS, job)
         return Calendar(EVERYTHING if found_all else None, [(each, *found_all[each]) for each in sorted(found_all)], None, None)
     asked = None if at in (None, EVERYTHING.name) else period_named(at or "", tz)
     last = session.windows.beside(task, LAST_MS if asked is None else asked.end_ms, LAST_MS, job)[0]
@@ -45,7 +45,7 @@ def read_calendar(session: Session, task: int, job: int | None, at: str | None, 
         found = _small(session, task, job, last, UNITS[0] if asked is None else asked.unit, tz)
     if found is None:
         return Calendar(None, [], None, None)
-    windows = session.windows.in_period(task, found.start_ms, found.end_ms, job) if last is not None else {}
+    windows = session.windows.newest(task, found.start_ms, found.end_ms, job) if last is not None else {}
     before, after = session.windows.beside(task, found.start_ms, found.end_ms, job)
     earlier, later = (None if each is None else period_at(each, found.unit, tz).name for each in (before, after))
     listed = [(window, *windows[window]) for window in sorted(windows)]

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from mulligan.core.errors import ArgumentsInvalid, OverwriteUnsafe, Refused, RunIdConflict
-from mulligan.core.job import FAR_FUTURE_MS, TERMINAL, ItemKey, JobStatus, Wait
+from mulligan.core.job import FAR_FUTURE_MS, TERMINAL, JobStatus, Wait
 from mulligan.core.recovery import Verdict
 from mulligan.core.shown import shown
 from mulligan.core.submission import RUN_IDS, NewItem, Submission, is_run_id
 from mulligan.engine.asking import Asker, Plan, line
-from mulligan.engine.backfilling import plan_backfill
+from mulligan.engine.backfilling import Newest, plan_backfill
 from mulligan.engine.definitions import Published
 from mulligan.engine.engine import Engine
 from mulligan.engine.judging import judge
@@ -36,9 +36,6 @@ UPLOAD_FORGOTTEN_MS = 86_400_000
 NOBODY = Asker("mulligan", "chore", "nobody added to it for a day")
 IN_CHUNKS = "in chunks"
 """In place of the digest of a job's input, where it came in chunks: these are compared one by one."""
-
-
-Newest = dict[tuple[int, int], tuple[ItemKey, JobStatus]]
 
 
 class Taken(NamedTuple):

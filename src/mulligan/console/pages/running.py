@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from fastapi import Request, Response
 
@@ -56,7 +57,7 @@ class RunPages:
             if not wants_json(request):
                 return self._page(request, caller, of, str(error))
             toast = Toast(f"{of.name}: {RUN.failed}.", "", (plainly(str(error)),), went_wrong=True)
-            return self._calling.after(request, caller, toast, f"/pipelines/{of.name}")
+            return self._calling.after(request, caller, toast, f"/pipelines/{quote(of.name, safe='')}")
         made = Job.model_validate_json(bytes(answer.body))
         text = f"{RUN.done} {of.name}. Job ID {made.id}."
         if not made.counts.total:

@@ -368,15 +368,16 @@ select window_start_ms, window_end_ms from past_windows
 where task = :task and window_start_ms >= :start and window_start_ms < :end;
 
 -- name: windows_newest
--- All items of the windows in a range, those that were removed among them: of each window last one that is in flight, else the
--- one that ended last.
+-- Items of the windows that start in a range, of all jobs or of one: of each window last one that is in flight, else the one that
+-- ended last. What was removed has no job any more that could be looked at.
 select window_start_ms, window_end_ms, job, number, status from (
     select n.window_start_ms, n.window_end_ms, n.job, n.number, i.status, i.ended_ms from inputs n
     join items i on i.job = n.job and i.number = n.number
     where n.task = :task and n.window_start_ms >= :start and n.window_start_ms < :end
+        and (cast(:job as bigint) is null or n.job = :job)
     union all
     select window_start_ms, window_end_ms, job, number, 'SUCCESS', ended_ms from past_windows
-    where task = :task and window_start_ms >= :start and window_start_ms < :end) w
+    where task = :task and window_start_ms >= :start and window_start_ms < :end and cast(:job as bigint) is null) w
 order by window_start_ms, window_end_ms, ended_ms is null, ended_ms, job, number;
 
 -- name: windows_page
@@ -392,19 +393,6 @@ select window_start_ms, window_end_ms from (
         where task = :task and (window_start_ms, window_end_ms) > (:start, :after) and window_start_ms < :end
         order by window_start_ms, window_end_ms limit :limit) p) w
 order by window_start_ms, window_end_ms limit :limit;
-
--- name: windows_in_period
--- Items of the windows that start in a range, of all jobs or of one: of each window last one that is in flight, else the one that
--- ended last. What was removed has no job any more that could be looked at.
-select window_start_ms, window_end_ms, job, number, status from (
-    select n.window_start_ms, n.window_end_ms, n.job, n.number, i.status, i.ended_ms from inputs n
-    join items i on i.job = n.job and i.number = n.number
-    where n.task = :task and n.window_start_ms >= :start and n.window_start_ms < :end
-        and (cast(:job as bigint) is null or n.job = :job)
-    union all
-    select window_start_ms, window_end_ms, job, number, 'SUCCESS', ended_ms from past_windows
-    where task = :task and window_start_ms >= :start and window_start_ms < :end and cast(:job as bigint) is null) w
-order by window_start_ms, window_end_ms, ended_ms is null, ended_ms, job, number;
 
 -- name: count_windows
 -- How many windows start in a range, of all jobs or of one; it stops to count at a limit.

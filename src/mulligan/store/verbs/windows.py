@@ -29,26 +29,20 @@ class Windows:
         where = {"task": task, "start": start_ms, "end": end_ms}
         return {(start, end) for start, end in self._run("windows_taken", where)}
 
-    def newest(self, task: int, start_ms: int, end_ms: int) -> dict[tuple[int, int], tuple[ItemKey, JobStatus]]:
-        """Return the newest item of each window starting in a range, also a removed one, with its status.
+    def newest(
+        self, task: int, start_ms: int, end_ms: int, job: int | None = None
+    ) -> dict[tuple[int, int], tuple[ItemKey, JobStatus]]:
+        """Return the newest item of each window starting in a range, also a removed one, with its status; of a job its own.
 
         The newest is one that is in flight, else the last that ended.
         """
-        where = {"task": task, "start": start_ms, "end": end_ms}
-        rows = self._run("windows_newest", where)
+        rows = self._run("windows_newest", {"task": task, "start": start_ms, "end": end_ms, "job": job})
         return {(start, end): (ItemKey(job, number), JobStatus(status)) for start, end, job, number, status in rows}
 
     def page(self, task: int, after: tuple[int, int], end_ms: int, limit: int) -> list[tuple[int, int]]:
         """Return the first windows that come after one, in their order, and start before a moment."""
         where = {"task": task, "start": after[0], "after": after[1], "end": end_ms, "limit": limit}
         return [(start, end) for start, end in self._run("windows_page", where)]
-
-    def in_period(
-        self, task: int, start_ms: int, end_ms: int, job: int | None
-    ) -> dict[tuple[int, int], tuple[ItemKey, JobStatus]]:
-        """Return as `newest` does the windows starting in a range; of one job only its own items, unless that is None."""
-        rows = self._run("windows_in_period", {"task": task, "start": start_ms, "end": end_ms, "job": job})
-        return {(start, end): (ItemKey(job, number), JobStatus(status)) for start, end, job, number, status in rows}
 
     def count(self, task: int, start_ms: int, end_ms: int, job: int | None, limit: int) -> int:
         """Return how many windows start in a range, of one job or of all; no more than `limit` are counted."""
