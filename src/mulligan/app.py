@@ -31,6 +31,7 @@ from mulligan.engine.trending import Trending
 from mulligan.engine.uploading import Uploading
 from mulligan.gateway.interface import Gateway
 from mulligan.gateway.stored import StoreGateway
+from mulligan.gateway.stored_keys import StoredKeys
 from mulligan.gateway.stored_operations import StoredOperations
 from mulligan.sdk.digest import source_digests
 from mulligan.sdk.ports import AMBIENT
@@ -121,8 +122,9 @@ class Services:
         asker = partial(self.asker, source)
         reading, trending = self.reading, self.trending
         operations = StoredOperations(self.bulk, self.bulk_pages, asker, self.clock)
+        keys, presence = StoredKeys(self.keys, asker), self.presence
         return StoreGateway(
-            self.engine, self.commands, self.submitting, reading, trending, operations, self.presence, asker, self.close
+            self.engine, self.commands, self.submitting, reading, trending, operations, keys, presence, asker, self.close
         )
 
     def make_worker(

@@ -87,8 +87,8 @@ def checked(store: Path, *arguments: str, code: int = 0) -> str:
 
 
 @contextmanager
-def serving(store: Path) -> Iterator[tuple[str, str]]:
-    """Have a server run on a store, in a thread of this process; gives its URL and a key."""
+def serving(store: Path, role: str = "operator") -> Iterator[tuple[str, str]]:
+    """Have a server run on a store, in a thread of this process; gives its URL and a key of that role."""
     from mulligan.app import Services
     from mulligan.config.settings import load_settings
     from mulligan.core.access import Role
@@ -96,7 +96,7 @@ def serving(store: Path) -> Iterator[tuple[str, str]]:
     from mulligan.telemetry import silent
 
     services = Services(load_settings(database=f"sqlite:///{store}", port=0))
-    own = random_key("tester", Role.OPERATOR)
+    own = random_key("tester", Role(role))
     supervisor = services.make_supervisor()
     api = services.make_api(silent, supervisor, own)
     api.start()

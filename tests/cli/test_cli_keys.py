@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cli_harness import Run
+import pytest
+from cli_harness import Run, serving
 
 
 def test_a_key_is_shown_once_listed_without_itself_and_revoked(bare: Run, outside: Path) -> None:
@@ -47,3 +48,38 @@ def test_what_cannot_be_done_about_keys_is_said(bare: Run, outside: Path) -> Non
     gone = bare("keys", "revoke", "bob", *on)
     assert (gone.code, "(not_found)" in gone.err) == (1, True)
     assert bare("keys", "create", "--name", "x", "--role", "king", *on).code == 2
+
+
+def test_an_admin_makes_lists_and_revokes_keys_of_a_server(bare: Run, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(store, "admin") as (url, key):
+        monkeypatch.setenv("MULLIGAN_SERVER", url)
+        monkeypatch.setenv("MULLIGAN_API_KEY", key)
+        given = ["--name", "eve of ads", "--role", "viewer", "--pipeline", "add", "--expires", "90d", "--reason", "she asked"]
+        made = bare("keys", "create", *given, "--json").data
+        assert (made["name"], made["role"], made["pipelines"]) == ("eve of ads", "viewer", ["add"])
+        twice = bare("keys", "create", "--name", "eve of ads", "--role", "admin")
+        assert (twice.code, "revoke it first" in twice.err) == (1, True)
+        (row,) = bare("keys", "list", "--json").data
+        assert (row["id"], row["role"], row["pipelines"], row["revoked_at"]) == (made["id"], "viewer", ["add"], None)
+        assert row["expires_at"] > row["created_at"]
+        assert "eve of ads" in bare("keys", "list").out
+        last = bare("keys", "create", "--name", "root", "--role", "admin")
+        assert (last.code, last.out.startswith("mlg_")) == (0, True)
+        assert "last key of an admin" in bare("keys", "revoke", "root").err
+        assert bare("keys", "revoke", "root", "--last").code == 0
+        assert "The key of eve of ads is revoked" in bare("keys", "revoke", "eve of ads", "--reason", "she left").out
+        assert bare("keys", "list", "--json").data == []
+        assert [each["name"] for each in bare("keys", "list", "--all", "--json").data] == ["eve of ads", "root"]
+        told = bare("audit", "--limit", "1", "--json").data[0]
+        assert [told[name] for name in ("actor", "source", "action", "reason")] == ["tester", "rest", "revoke key", "she left"]
+        gone = bare("keys", "revoke", "nobody")
+        assert (gone.code, "(not_found)" in gone.err) == (1, True)
+
+
+def test_who_is_no_admin_of_a_server_is_told_that_keys_take_one(bare: Run, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(store) as (url, key):
+        monkeypatch.setenv("MULLIGAN_SERVER", url)
+        monkeypatch.setenv("MULLIGAN_API_KEY", key)
+        for command in (["list"], ["create", "--name", "me", "--role", "admin"], ["revoke", "ann"]):
+            refused = bare("keys", *command)
+            assert (refused.code, "this takes the role admin" in refused.err) == (1, True), refused.err

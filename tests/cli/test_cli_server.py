@@ -58,9 +58,7 @@ def test_a_store_that_the_command_line_names_counts_for_more_than_a_server_that_
     assert bare("show", ADDED, "--database", f"sqlite:///{store}").code == 0
 
 
-@pytest.mark.parametrize(
-    "command", [["worker", "worked_on.py"], ["server"], ["dev", "developed.py"], ["verify"], ["migrate"], ["keys", "list"]]
-)
+@pytest.mark.parametrize("command", [["worker", "worked_on.py"], ["server"], ["dev", "developed.py"], ["verify"], ["migrate"]])
 def test_what_works_on_the_store_itself_says_so(
     bare: Run, outside: Path, command: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

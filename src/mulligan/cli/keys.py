@@ -6,14 +6,12 @@ from typing import Annotated
 
 import typer
 
-from mulligan.app import Services, whoami
 from mulligan.cli import parsing
 from mulligan.cli.shell import Shell, command
 from mulligan.cli.table import Cell, Column
 from mulligan.cli.words import ago, iso
 from mulligan.core.access import Role
 from mulligan.core.durations import seconds
-from mulligan.engine.asking import Asker
 
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the audit.", show_default=False)]
 
@@ -21,9 +19,9 @@ Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     group = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Keys by which programs and people use the API.")
-    command(group, "keys create --role operator --name ann", stored=True)(create)
-    command(group, "keys list", stored=True)(list_)
-    command(group, "keys revoke ann", stored=True)(revoke)
+    command(group, "keys create --role operator --name ann")(create)
+    command(group, "keys list")(list_)
+    command(group, "keys revoke ann")(revoke)
     app.add_typer(group, name="keys")
 
 
@@ -44,16 +42,11 @@ def create(
 
     A viewer may look, an operator also act, an admin everything.
     """
-    services = Services(shell.settings)
-    try:
-        limit_s = None if expires is None else seconds(parsing.duration(expires, "--expires") or 0, "--expires")
-        made = services.keys.create(name, role, pipelines or None, _asker(reason), limit_s)
-    finally:
-        services.close()
+    limit_s = None if expires is None else seconds(parsing.duration(expires, "--expires") or 0, "--expires")
+    shell.make_store()
+    made = shell.client.gateway.keys.create(name, role, pipelines or None, reason, limit_s)
     if shell.as_json:
-        shell.document(
-            {"id": made.principal.id, "name": name, "role": str(role), "pipelines": pipelines or None, "key": made.text}
-        )
+        shell.document({"id": made.id, "name": name, "role": str(role), "pipelines": pipelines or None, "key": made.text})
         return
     shell.say(made.text)
     shell.hint(f"This is the key of {name}, {role}. It is not shown again.")
@@ -64,7 +57,7 @@ def list_(
     everyone: Annotated[bool, typer.Option("--all", help="Also those that were revoked.")] = False,
 ) -> None:
     """List keys, the oldest first. The keys themselves are kept nowhere."""
-    rows = [each for each in shell.client.services.keys.all() if everyone or each.revoked_ms is None]
+    rows = [each for each in shell.client.gateway.keys.all() if everyone or each.revoked_ms is None]
     if shell.as_json:
         shell.document(
             [
@@ -106,7 +99,7 @@ def revoke(
 
     The last key of an admin is revoked only with --last.
     """
-    name = shell.client.services.keys.revoke(key, _asker(reason), last=last)
+    name = shell.client.gateway.keys.revoke(key, reason, last=last)
     if shell.as_json:
         shell.document({"name": name, "revoked": True})
     else:
@@ -115,7 +108,3 @@ def revoke(
 
 def _until(expires_ms: int, now_ms: int) -> str:
     return f"expired {ago(expires_ms, now_ms)}" if expires_ms <= now_ms else f"until {iso(expires_ms)}"
-
-
-def _asker(reason: str) -> Asker:
-    return Asker(whoami(), "cli", reason)

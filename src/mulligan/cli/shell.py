@@ -79,6 +79,11 @@ class Shell:
             )
         return client_of(self.settings, "cli", make=False)
 
+    def make_store(self) -> None:
+        """Make the store where there is none yet, for a command that may be the first; a server has its own."""
+        if not self.settings.server:
+            self.__dict__["client"] = client_of(self.settings, "cli")
+
     @cached_property
     def console(self) -> Console:
         """Standard output."""

@@ -15,6 +15,7 @@ from mulligan.core.trends import Every, Trend
 from mulligan.engine.asking import Plan
 from mulligan.engine.reading import WorkerView
 from mulligan.gateway.causes import Cause, CauseSample
+from mulligan.gateway.keys import KeyAdmin
 from mulligan.gateway.operations import Operations
 from mulligan.store.interface import Hints
 from mulligan.store.rows import AuditRow
@@ -256,6 +257,11 @@ class Gateway(Protocol):
     @property
     def operations(self) -> Operations:
         """What asks for bulk operations."""
+        ...
+
+    @property
+    def keys(self) -> KeyAdmin:
+        """What makes and revokes keys of the API."""
         ...
 
     def pause(self, task: str, reason: str, *, paused: bool) -> bool:

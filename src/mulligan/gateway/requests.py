@@ -98,6 +98,10 @@ class Requests:
             headers["traceparent"] = traceparent
         return self._sent("POST", path, AGAIN, self._patience_s, content=body.encode(), headers=headers, params=query)
 
+    def delete(self, path: str, query: Mapping[str, Any]) -> Any:
+        """Take something away."""
+        return self._sent("DELETE", path, AGAIN, self._patience_s, params=query)
+
     @contextlib.contextmanager
     def stream(self, path: str, query: Mapping[str, Any], silent_s: float) -> Iterator[httpx.Response | None]:
         """Open an answer without end, which raises httpx.HTTPError when it is cut; None where enough of them are open."""

@@ -22,9 +22,11 @@ from mulligan.gateway import answers
 from mulligan.gateway.bodies import act_body, chunk_body, filter_query, iso, item_chunks, items_body, whole_body
 from mulligan.gateway.causes import Cause, CauseSample
 from mulligan.gateway.interface import Act, Attempt, Ended, ItemFacts, JobFacts, LogPage
+from mulligan.gateway.keys import KeyAdmin
 from mulligan.gateway.listening import StreamHints
 from mulligan.gateway.operations import Operations
 from mulligan.gateway.requests import Address, Requests
+from mulligan.gateway.server_keys import ServerKeys
 from mulligan.gateway.server_operations import ServerOperations
 from mulligan.store.interface import Hints
 from mulligan.store.rows import AuditRow
@@ -43,6 +45,7 @@ class ServerGateway:
 
     def __init__(self, address: Address, tell: Tell) -> None:
         self._requests = Requests(address, tell)
+        self.keys: KeyAdmin = ServerKeys(self._requests)
         self.operations: Operations = ServerOperations(
             self._requests, time.sleep, lambda path, limit: self._some(path, {}, limit)
         )

@@ -25,6 +25,7 @@ from mulligan.engine.submitting import Submitting
 from mulligan.engine.trending import Trending
 from mulligan.gateway.causes import Cause, CauseSample, cause_of, sample_of
 from mulligan.gateway.interface import Act, Attempt, Ended, ItemFacts, ItemTold, JobFacts, JobTold, LogPage, LogPiece, at
+from mulligan.gateway.keys import KeyAdmin
 from mulligan.gateway.operations import Operations
 from mulligan.sdk.continuing import current_traceparent
 from mulligan.store.interface import Hints, Presence
@@ -47,6 +48,7 @@ class StoreGateway:
         reading: Reading,
         trending: Trending,
         operations: Operations,
+        keys: KeyAdmin,
         presence: Presence,
         asker: Callable[[str], Asker],
         close: Callable[[], None],
@@ -61,6 +63,7 @@ class StoreGateway:
         self._trending = trending
         self._causes = CauseReading(engine)
         self.operations: Operations = operations
+        self.keys: KeyAdmin = keys
         self.close = close
 
     def now_ms(self) -> int:
