@@ -160,3 +160,12 @@ def test_every_submit_is_in_the_audit_once(both: Api) -> None:
     (told,) = both.audited()
     assert (told["action"], told["actor"], told["source"], told["changed"]) == ("submit", "the operator", "rest", 1)
     assert told["address"]
+
+
+def test_what_was_cancelled_of_one_does_not_make_it_look_as_if_it_ran(both: Api) -> None:
+    job = opened(both)
+    both.post(f"/api/work-items/{job}-0/cancel")
+    found = both.get(f"/api/jobs/{job}")
+    assert (found["status"], found["progress"], found["label"]) == ("PENDING", 50.0, "Waiting (being submitted)")
+    empty = both.get(f"/api/jobs/{opened(both, 0)}")
+    assert (empty["status"], empty["progress"]) == ("PENDING", 0.0)

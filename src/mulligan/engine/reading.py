@@ -204,9 +204,8 @@ def worker_views(session: Session, is_free: Callable[[str], bool]) -> list[Worke
 
 
 def shown_status(row: Job) -> JobStatus:
-    """Return the status of a job; one that is not submitted completely has not ended."""
-    status = job_status(row.counts)
-    return JobStatus.PENDING if status in TERMINAL and not row.sealed else status
+    """Return the status of a job; of one that is not submitted completely nothing runs, whatever was cancelled of it."""
+    return job_status(row.counts) if row.sealed else JobStatus.PENDING
 
 
 def job_error(session: Session, row: Job) -> str | None:
@@ -246,4 +245,4 @@ def _job_progress(session: Session, row: Job) -> float:
     if counts.total == 1 and counts.started:
         items = session.items.read([ItemKey(row.id, 0)])
         return _told(session, items[0].key, items[0].token) if items else 0.0
-    return 100.0 * counts.ended / counts.total if counts.total else 100.0
+    return 100.0 * counts.ended / counts.total if counts.total else 100.0 * row.sealed
