@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
+import httpx
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
@@ -87,6 +89,17 @@ class Api:
         """Make one request as an operator."""
         given = {} if body is None else {"json": body}
         return self.client(apikey).request(method, path, **given, **more)
+
+    def at_once(self, times: int, method: str, path: str, **more: Any) -> list[httpx.Response]:
+        """Make the same request so many times at one moment as an operator, in one event loop as a server has."""
+
+        async def all_of_them() -> list[httpx.Response]:
+            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+            given = {"base_url": "http://127.0.0.1:7878", "headers": {"apikey": self.texts[Role.OPERATOR]}}
+            async with httpx.AsyncClient(transport=transport, **given) as client:
+                return await asyncio.gather(*(client.request(method, path, **more) for _ in range(times)))
+
+        return asyncio.run(all_of_them())
 
     def get(self, path: str, *, apikey: str | None = None, **query: Any) -> Any:
         """Read something that must be there."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import pytest
@@ -178,16 +177,8 @@ class TestSendingAgain:
             assert both.post(f"/api/jobs/{job}/overwrite", status=409, headers=headers)["code"] == "overwrite_unsafe"
 
     def test_many_who_send_one_request_at_once_get_one_job(self, both: Api) -> None:
-        found: list[Any] = []
-
-        def submit() -> None:
-            found.append(both.call("POST", "/api/jobs", {"task": "add", "args": {"a": 1}}, headers={"Idempotency-Key": "k"}))
-
-        threads = [threading.Thread(target=submit) for _ in range(8)]
-        for each in threads:
-            each.start()
-        for each in threads:
-            each.join()
+        body = {"task": "add", "args": {"a": 1}}
+        found = both.at_once(8, "POST", "/api/jobs", json=body, headers={"Idempotency-Key": "k"})
         assert {each.status_code for each in found} <= {201, 409}
         assert {each.json()["id"] for each in found if each.status_code == 201} == {both.get("/api/jobs")["items"][0]["id"]}
         assert len(both.get("/api/jobs")["items"]) == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import threading
 from typing import Any
 
 import pytest
@@ -141,13 +140,8 @@ class TestBodies:
 
     def test_many_who_send_the_largest_body_at_once_are_all_answered(self, api: Api) -> None:
         text = '{"task": "none", "args": {"a": "' + "x" * (MAX_BODY - 40) + '"}}'
-        found: list[int] = []
-        threads = [threading.Thread(target=lambda: found.append(sent(api, text).status_code)) for _ in range(20)]
-        for each in threads:
-            each.start()
-        for each in threads:
-            each.join()
-        assert found == [404] * 20
+        found = api.at_once(20, "POST", "/api/jobs", content=text, headers=JSON)
+        assert [each.status_code for each in found] == [404] * 20
 
     def test_a_read_that_takes_too_long_ends(self, api: Api) -> None:
         for _ in range(3):
@@ -248,3 +242,10 @@ def test_a_key_that_asks_too_often_is_told_when_to_come_again_and_others_are_ans
     assert {api.call("GET", "/healthz", apikey="").status_code for _ in range(6)} == {200}
     unlimited = Api(requests_per_second=0)
     assert {unlimited.call("GET", "/api/jobs").status_code for _ in range(6)} == {200}
+
+
+def test_a_path_that_is_asked_in_a_way_it_does_not_take_says_which_it_takes(api: Api) -> None:
+    for path, taken in (("/api/jobs", "GET, POST"), ("/api/keys/ann", "DELETE"), ("/api/pipelines/work-items/retry", "PUT")):
+        found = api.call("PATCH", path)
+        assert (found.status_code, found.headers["allow"], found.json()["code"]) == (405, taken, "method_not_allowed")
+        assert found.json()["detail"] == f"PATCH cannot be asked of this path, which takes {taken}"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import hmac
 import threading
 import time
 from collections.abc import Callable, Collection
 from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel
 
 from mulligan.api.errors import PROBLEM_JSON, Problem
 from mulligan.core.access import Principal, Role
@@ -48,6 +52,15 @@ class Authenticator:
         self._own = None if own is None else (digest_of(own.text), own.principal)
         self._lock = threading.Lock()
         self._known: dict[str, tuple[float, Principal | None]] = {}
+        self._asked: dict[str, asyncio.Future[Principal | None]] = {}
+
+    async def whose(self, key: str) -> Principal | None:
+        """Do as `find`, in an event loop: what is known is said at once, and many who bring one key ask the store once."""
+        return await self._in_thread(f"key {digest_of(key)}", lambda: self.find(key))
+
+    async def whose_login(self, token: str) -> Principal | None:
+        """Do as `find_login`, in an event loop."""
+        return await self._in_thread(_of_login(token), lambda: self.find_login(token))
 
     def find(self, key: str) -> Principal | None:
         """Return whose key it is, None where it is nobody's (any more); raises StoreError."""
@@ -66,11 +79,25 @@ class Authenticator:
         with self._lock:
             self._known.pop(_of_login(token), None)
 
-    def _remembered(self, what: str, find: Callable[[], Principal | None]) -> Principal | None:
-        now = time.monotonic()
+    async def _in_thread(self, what: str, find: Callable[[], Principal | None]) -> Principal | None:
+        known = self._in_mind(what)
+        if known is not None:
+            return known[1]
+        asked = self._asked.get(what)
+        if asked is None:
+            asked = self._asked[what] = asyncio.ensure_future(to_thread.run_sync(find))
+            asked.add_done_callback(lambda _: self._asked.pop(what, None))
+        return await asyncio.shield(asked)  # others wait for it too
+
+    def _in_mind(self, what: str) -> tuple[float, Principal | None] | None:
         with self._lock:
             known = self._known.get(what)
-        if known is not None and now - known[0] < KNOWN_S:
+        return known if known is not None and time.monotonic() - known[0] < KNOWN_S else None
+
+    def _remembered(self, what: str, find: Callable[[], Principal | None]) -> Principal | None:
+        now = time.monotonic()
+        known = self._in_mind(what)
+        if known is not None:
             return known[1]
         found = find()
         with self._lock:
@@ -92,7 +119,12 @@ def caller_of(request: Request) -> Principal:
     return principal
 
 
-Caller = Annotated[Principal, Depends(caller_of)]
+async def _caller(request: Request) -> Principal:
+    """Return who makes a request; a coroutine, since everything else is called in a thread, which takes longer than this."""
+    return caller_of(request)
+
+
+Caller = Annotated[Principal, Depends(_caller)]
 
 
 def asker_of(request: Request, reason: str, operation: str | None) -> Asker:
@@ -129,15 +161,34 @@ class Routes:
         return self._add("DELETE", path, role, _WRITES, more)
 
     def _add(self, method: str, path: str, role: Role, statuses: tuple[int, ...], more: dict[str, Any]) -> Callable[[Any], Any]:
-        def needed(caller: Caller) -> None:
+        async def needed(caller: Caller) -> None:
             if not caller.may(role):
                 raise Forbidden(f"this takes the role {role}; the key {caller.name!r} has the role {caller.role}")
 
         extra = {**more.pop("openapi_extra", {}), "security": SECURITY, "x-role": str(role)}
         responses = {**problems(*statuses), **more.pop("responses", {})}
-        return self._router.api_route(
+        route = self._router.api_route(
             path, methods=[method], dependencies=[Depends(needed)], openapi_extra=extra, responses=responses, **more
         )
+        return lambda handler: route(_writing(handler, more.get("status_code", 200)))
+
+
+def written(model: BaseModel, status: int = 200) -> Response:
+    """Return the answer that a model is."""
+    return Response(model.model_dump_json(), status, media_type="application/json")
+
+
+def _writing(handler: Callable[..., Any], status: int) -> Callable[..., Any]:
+    """Have models written in the handler's thread: FastAPI would check them again in another, and write them in the loop."""
+    if asyncio.iscoroutinefunction(handler):
+        return handler
+
+    @functools.wraps(handler)
+    def write(**given: Any) -> Any:
+        found = handler(**given)
+        return written(found, status) if isinstance(found, BaseModel) else found
+
+    return write
 
 
 class Sight:

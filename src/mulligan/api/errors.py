@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from mulligan.core.errors import (
     ArgumentsInvalid,
@@ -165,8 +166,11 @@ def add_to(app: FastAPI, page: ProblemPage | None = None) -> None:
 
     async def of_routing(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for these
-        code = CODES.get(error.status_code, "request_invalid")
-        return told(request, problem(error.status_code, code, str(error.detail), request_id_of(request), headers=error.headers))
+        code, headers, said = CODES.get(error.status_code, "request_invalid"), error.headers, str(error.detail)
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            allowed = ", ".join(sorted(_methods(app, request)))
+            headers, said = {"Allow": allowed}, f"{request.method} cannot be asked of this path, which takes {allowed}"
+        return told(request, problem(error.status_code, code, said, request_id_of(request), headers=headers))
 
     async def unexpected(request: Request, error: Exception) -> Response:  # noqa: ARG001 - the guard tells of it
         request_id = request_id_of(request)
@@ -177,6 +181,12 @@ def add_to(app: FastAPI, page: ProblemPage | None = None) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, of_routing)
     app.add_exception_handler(Exception, unexpected)
+
+
+def _methods(app: FastAPI, request: Request) -> set[str]:
+    """Return what a path takes, of all routes that it has: the one that refused knows its own only."""
+    having = (each for each in app.routes if isinstance(each, Route) and each.matches(request.scope)[0] is not Match.NONE)
+    return {method for each in having for method in each.methods or ()}
 
 
 def _wrong(error: Any) -> Wrong:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from anyio import to_thread
 from pydantic_core import from_json, to_json
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -20,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mulligan.api.access import OPEN, Authenticator
 from mulligan.api.browsers import FORM, Form, LoginCookie, check_csrf, check_site, form_in, to_login, wants_page
 from mulligan.api.errors import RequestRefused, of_error, problem
+from mulligan.api.gate import Gate
 from mulligan.api.throttle import Throttle
 from mulligan.core.access import Principal
 from mulligan.core.errors import MulliganError, SecretInClear
@@ -65,7 +65,15 @@ class Before:
 class Guard:
     """An ASGI app around another."""
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator, before: Before, tell: Tell, stop: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        authenticator: Authenticator,
+        before: Before,
+        tell: Tell,
+        stop: Callable[[], None],
+        gate: Gate | None = None,
+    ) -> None:
         """`stop` ends what is answered without end."""
         self._app = app
         self.stop = stop
@@ -74,6 +82,7 @@ class Guard:
         self._hosts = LOOPBACK | {each.lower() for each in before.hosts}
         self._tell = tell
         rate = before.requests_per_second
+        self._gate = gate or Gate()
         self._limit = Throttle(AT_ONCE_S * rate, 1 / rate) if rate else None
         self._headers = {**HEADERS, "Strict-Transport-Security": HSTS} if before.tls else HEADERS
 
@@ -101,12 +110,15 @@ class Guard:
                 found.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        refusal = await self._admit(scope, headers, receive, request_id)
+        path = _beneath(scope, self._before.cookie.root_path)
+        refusal = await self._admit(scope, path, headers, receive, request_id)
         if refusal is not None:
             await refusal(scope, receive, answer)
             return
         try:
-            await self._app(scope, _again(scope["mulligan.body"], receive), answer)
+            await self._in_turn(scope, path, _again(scope["mulligan.body"], receive), answer)
+        except RequestRefused as refused:
+            await _refusal(refused, request_id)(scope, receive, answer)
         except asyncio.CancelledError:  # the server ends, and has waited for this for as long as it does
             if not started:
                 await problem(503, "server_stopping", "the server ends: ask again", request_id)(scope, receive, answer)
@@ -116,10 +128,22 @@ class Guard:
                 detail = f"something is wrong here: look for {request_id} in the log"
                 await problem(500, "internal_error", detail, request_id)(scope, receive, answer)
 
-    async def _admit(self, scope: Scope, headers: Headers, receive: Receive, request_id: str) -> Response | None:
+    async def _in_turn(self, scope: Scope, path: str, receive: Receive, answer: Send) -> None:
+        """Have a request answered when it is its turn, which ends when the answer begins: a stream's goes on for hours."""
+        if path in self._before.open_paths:  # probes, the login: these need nothing of what the others wait for
+            await self._app(scope, receive, answer)
+            return
+        async with self._gate.turn() as end:
+
+            async def answer_and_end(message: Message) -> None:
+                end()
+                await answer(message)
+
+            await self._app(scope, receive, answer_and_end)
+
+    async def _admit(self, scope: Scope, path: str, headers: Headers, receive: Receive, request_id: str) -> Response | None:
         """Find out who asks for what, and read the body; returns the answer to what goes no further."""
-        method, root_path = scope["method"], self._before.cookie.root_path
-        path = _beneath(scope, root_path)
+        method = scope["method"]
         try:
             self._check_host(headers)
             check_site(method, headers)
@@ -132,8 +156,8 @@ class Guard:
                 check_csrf(method, headers, form, token)
         except RequestRefused as refused:
             if refused.status == 401 and wants_page(method, headers) and not _is_api(path):
-                return to_login(root_path, path, scope["query_string"].decode("latin-1"))
-            return problem(refused.status, refused.code, refused.detail, request_id, headers=refused.headers)
+                return to_login(self._before.cookie.root_path, path, scope["query_string"].decode("latin-1"))
+            return _refusal(refused, request_id)
         except MulliganError as error:  # the store, which was asked for the key
             return of_error(error, request_id)
         return None
@@ -154,11 +178,11 @@ class Guard:
         keys, token = _keys_of(headers), self._before.cookie.read(headers)
         if keys or token is None:
             key = keys.pop() if len(keys) == 1 else None
-            principal, token = None if key is None else await to_thread.run_sync(find.find, key), None
+            principal, token = None if key is None else await find.whose(key), None
             said = "give a key: the header apikey, or Authorization: Bearer KEY" if key is None else "this key is not valid"
             code = "key_missing" if key is None else "key_invalid"
         else:
-            principal = await to_thread.run_sync(find.find_login, token)
+            principal = await find.whose_login(token)
             code, said = "login_ended", "the login session has ended, or its key was revoked: log in again"
         if principal is None:
             raise RequestRefused(401, code, said, {"WWW-Authenticate": "Bearer"})
@@ -175,6 +199,10 @@ class Guard:
             rate = self._before.requests_per_second
             said = f"this key asks too often, over {rate:,} requests a second: ask again in {seconds} s"
             raise RequestRefused(429, "too_many_requests", said, {"Retry-After": str(seconds)})
+
+
+def _refusal(refused: RequestRefused, request_id: str) -> Response:
+    return problem(refused.status, refused.code, refused.detail, request_id, headers=refused.headers)
 
 
 def _beneath(scope: Scope, root_path: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from fastapi import Query, Request, Response
+from fastapi import Query, Request
 from pydantic import BaseModel, Field
 
 from mulligan.api.access import Caller, Routes, Sight, asker_of
@@ -86,12 +86,11 @@ class KeyRoutes:
         self._sight.everything(caller)
         return Page(items=[KeyView.of(each) for each in self._served.keys.all()])
 
-    def create_key(self, request: Request, caller: Caller, body: NewKeyBody, response: Response) -> MadeKey:
+    def create_key(self, request: Request, caller: Caller, body: NewKeyBody) -> MadeKey:
         """Make a key. It is answered once and kept nowhere, also not for an Idempotency-Key: the same name again is 409."""
         self._sight.everything(caller)
         asker = asker_of(request, body.reason, None)
         made = self._served.keys.create(body.name, body.role, body.pipelines, asker, body.expires_s)
-        response.headers["Cache-Control"] = "no-store"
         whose = made.principal
         pipelines = None if whose.pipelines is None else list(whose.pipelines)
         return MadeKey(id=whose.id, name=whose.name, role=whose.role, pipelines=pipelines, key=made.text)

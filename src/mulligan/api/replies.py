@@ -11,7 +11,7 @@ from fastapi import Header, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from mulligan.api.access import caller_of
+from mulligan.api.access import caller_of, written
 from mulligan.api.errors import InProgress, KeyReused
 from mulligan.engine.engine import Engine
 
@@ -55,7 +55,7 @@ class Replies:
         Raises KeyReused, InProgress.
         """
         if key is None:
-            return _answer(act(None), status)
+            return written(act(None), status)
         owner, now_ms = caller_of(request).id, self._engine.clock.now_ms()
         digest, operation = _digest(request), operation_of(owner, key)
         with self._engine.store.write() as session:
@@ -70,7 +70,7 @@ class Replies:
                     raise InProgress(f"a request with the Idempotency-Key {key!r} is being answered: send it again in a moment")
             changed = session.access.changed_by(operation) if cut_off is not None else None
         try:
-            answer = _answer(act(operation) if changed is None or cut_off is None else cut_off(changed), status)
+            answer = written(act(operation) if changed is None or cut_off is None else cut_off(changed), status)
         except BaseException:
             with self._engine.store.write() as session:
                 session.access.drop_reply(owner, key)
@@ -94,7 +94,3 @@ def _digest(request: Request) -> str:
     said: list[Any] = [request.method, request.url.path, request.url.query]
     body: bytes = request.scope.get("mulligan.body", b"")
     return hashlib.sha256(json.dumps(said).encode() + body).hexdigest()
-
-
-def _answer(model: BaseModel, status: int) -> Response:
-    return Response(model.model_dump_json(), status, media_type="application/json")

@@ -54,8 +54,7 @@ class SettingsPages:
                 expires_s=seconds(expires, "expires") if expires else None,
                 reason=field(request, "reason"),
             )
-            answer = Response()
-            made = self._keys.create_key(request, caller, body, answer)
+            made = self._keys.create_key(request, caller, body)
         except MulliganError as error:
             return self._page(request, caller, str(error))
         page = self._desk.page(request, caller, "key_made.html", made=made)
