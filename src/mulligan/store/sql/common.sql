@@ -195,6 +195,16 @@ update jobs set cancel_ms = null where id = :job;
 -- Sealed jobs whose items have not all been made due yet.
 select id, release_ms from jobs where release_ms is not null order by id limit 100;
 
+-- name: release_items
+-- A sealed job's items become due a chunk at a time, in order: those before `first` have had their turn. The chunk is found by its
+-- end, and not by a join with itself, which would go through all of the job's items for each wherever statistics mislead.
+update items set due_ms = :due_ms, wait = :wait, version = version + 1
+where job = :job and number >= :first and status = 'PENDING' and wait = 'submitting' and number <= (
+    select max(number) from (
+        select number from items where job = :job and number >= :first and status = 'PENDING' and wait = 'submitting'
+        order by number limit :limit) chunk)
+returning number;
+
 -- name: released_job
 update jobs set release_ms = null where id = :job;
 

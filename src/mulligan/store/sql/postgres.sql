@@ -177,14 +177,6 @@ from jsonb_array_elements(:rows::jsonb) e;
 -- Which of these keys a job's work items have already.
 select key from inputs where job = :job and key = any (array(select jsonb_array_elements_text(:keys::jsonb)));
 
--- name: release_items
--- A sealed job's items become due a chunk at a time, in order: those before `first` have had their turn.
-update items set due_ms = :due_ms, wait = :wait, version = version + 1
-where (job, number) in (
-    select job, number from items where job = :job and number >= :first and status = 'PENDING' and wait = 'submitting'
-    order by number limit :limit)
-returning number;
-
 -- name: held_by
 -- A lost worker's items are taken back a page at a time: those taken are held no more.
 select i.job, i.number, i.task, i.definition, i.once, i.priority, i.status, i.due_ms, i.wait, i.generation, i.attempt, i.token,

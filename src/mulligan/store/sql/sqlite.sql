@@ -135,14 +135,6 @@ select :job, value ->> 0, :task, value ->> 1, value ->> 2, value ->> 3, value ->
 -- Which of these keys a job's work items have already.
 select key from inputs where job = :job and key in (select value from jsonb_each(:keys));
 
--- name: release_items
--- A sealed job's items become due a chunk at a time, in order: those before `first` have had their turn.
-update items set due_ms = :due_ms, wait = :wait, version = version + 1
-where (job, number) in (
-    select job, number from items where job = :job and number >= :first and status = 'PENDING' and wait = 'submitting'
-    order by number limit :limit)
-returning number;
-
 -- name: add_attempts
 insert into attempts (job, number, token, generation, attempt, worker, outcome, reason, claimed_ms, started_ms, ended_ms,
     failure_class, rule, error_type, error_message, failure, entry, charged, delay_ms, planned_ms, retry_after_ms, rows, result,
