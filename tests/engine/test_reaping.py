@@ -8,7 +8,8 @@ from mulligan.core.errors import StoreError
 from mulligan.core.events import Released, Run, Succeeded
 from mulligan.core.job import FailureClass, ItemKey, JobStatus, Outcome, Reason
 from mulligan.engine.asking import Target
-from mulligan.engine.engine import CHORE_PAGE, PAGE, SOON_MS
+from mulligan.engine.claiming import SOON_MS
+from mulligan.engine.engine import CHORE_PAGE, PAGE
 from mulligan.engine.exchanging import Notes
 from mulligan.supervisor.safety import LOOK_S
 from mulligan.testing.factories import a_definition, a_failure

@@ -252,8 +252,8 @@ BUGS = (
     Bug(
         "concurrency is counted by each worker for itself",
         "PgQueuer #474",
-        ENGINE,
-        "limit = min(limit, at_once - session.items.running(head.task))",
+        "engine/claiming.py",
+        "limit = min(limit, at_once - self._session.items.running(head.task))",
         "limit = min(limit, at_once)",
     ),
     Bug(

@@ -122,10 +122,10 @@ class Link:
         self._reach("after commit")
 
     @contextlib.contextmanager
-    def read(self, *, patient: bool = False) -> Iterator[None]:
+    def read(self, *, patient: bool = False, single: bool = False) -> Iterator[None]:
         """Hold a snapshot, unless the store is away."""
         self._reach("read")
-        with self._inner.read(patient=patient):
+        with self._inner.read(patient=patient, single=single):
             yield
 
     def in_writer(self, name: str, parameters: Mapping[str, Any]) -> Rows:

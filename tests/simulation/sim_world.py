@@ -341,6 +341,7 @@ def small_pages() -> Iterator[None]:
     patch.setattr("mulligan.engine.submitting.ABANDONED_MS", 4_000)
     patch.setattr("mulligan.engine.submitting.FORGOTTEN_MS", 20_000)
     patch.setattr("mulligan.engine.engine.PAGE", 2)
+    patch.setattr("mulligan.engine.claiming.PAGE", 2)
     patch.setattr("mulligan.supervisor.retention.PIECE", 2)
     try:
         yield

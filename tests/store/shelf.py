@@ -64,7 +64,7 @@ def moved(row: Item, event: Event, now_ms: int = NOW) -> Transition:
 
 def start(session: Session, job: int, limit: int = 1, worker: int = 1) -> list[Item]:
     row = item(session, job)
-    return [each.item for each in session.items.claim(worker, row.task, row.once, row.priority, limit, NOW)]
+    return [each.item for each in session.items.claim(worker, row.task, row.once, row.priority, limit, NOW)()]
 
 
 def run_raw(store: Store, text: str) -> None:

@@ -153,7 +153,7 @@ class TestClaiming:
         with store.write() as session:
             a_job(session, [NewItem("k", '{"x": 1}', (1, 2))])
             task, _ = a_task(session)
-            (taken,) = session.items.claim(1, task, False, 3, 9, NOW)
+            (taken,) = session.items.claim(1, task, False, 3, 9, NOW)()
             assert taken.input == ("k", '{"x": 1}', (1, 2))
 
     def test_other_tasks_kinds_and_priorities_are_not_touched(self, store: Store) -> None:
@@ -161,7 +161,7 @@ class TestClaiming:
             job = a_job(session)
             task = item(session, job).task
             for wrong in ((task + 1, False, 3), (task, True, 3), (task, False, 2)):
-                assert session.items.claim(1, *wrong, 9, NOW) == []
+                assert session.items.claim(1, *wrong, 9, NOW)() == []
 
     @pytest.mark.parametrize("stuck", ["cancelled", "expired"])
     def test_what_may_not_start_keeps_nobody_behind_it_waiting(self, store: Store, stuck: str) -> None:
@@ -170,7 +170,7 @@ class TestClaiming:
             if stuck == "cancelled":
                 session.jobs.flag_cancel(first, NOW)
             second = a_job(session, run_id="second")
-            assert [each.item.key for each in session.items.claim(1, item(session, first).task, False, 3, 1, NOW)] == [
+            assert [each.item.key for each in session.items.claim(1, item(session, first).task, False, 3, 1, NOW)()] == [
                 ItemKey(second, 0)
             ]
 
@@ -261,7 +261,7 @@ class TestApplying:
             job = a_job(session)
             for n in range(3):
                 task = item(session, job).task
-                (taken,) = session.items.claim(worker, task, False, 3, 1, NOW + 100_000 * n)
+                (taken,) = session.items.claim(worker, task, False, 3, 1, NOW + 100_000 * n)()
                 row = taken.item
                 event = a_failure(row, run=a_run(row, NOW + 100_000 * n, started_ms=NOW + 100_000 * n))
                 session.items.apply([moved(row, event, NOW + 100_000 * n)], NOW + 100_000 * n)

@@ -47,9 +47,9 @@ class TestRecords:
                 assert session.records.save_checkpoint(row.key, self.step(key, generation, value), 1)()
             assert session.records.save_checkpoint(row.key, self.step("", 1, "7", "cursor"), 1)()
             assert session.records.save_checkpoint(row.key, self.step("", 1, "8", "cursor"), 1)()
-            assert session.records.saved([row])[row.key] == ({"a": "2", "b": "3"}, "8")
+            assert session.records.saved([(*row.key, row.keep_from)])[row.key] == ({"a": "2", "b": "3"}, "8")
             later = row._replace(generation=2, keep_from=2)
-            assert session.records.saved([later])[row.key] == ({"a": "2"}, None)
+            assert session.records.saved([(*later.key, later.keep_from)])[row.key] == ({"a": "2"}, None)
             session.records.drop_old_checkpoints(row.key, 2)
             assert [(each.key, each.generation) for each in session.records.checkpoints(row.key)] == [("a", 2)]
 

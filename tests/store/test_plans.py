@@ -53,6 +53,7 @@ any_arrival | arrivals_pkey | arrivals_pkey
 any_broken_window | outages_pkey | outages_pkey
 any_successor | successors_unique* | successors_next_job_next_number_key*
 any_tally | tallies:ALL | tallies_pkey*
+add_whole_at_once | | -
 apply_at_once | | items_pkey jobs_pkey
 apply_items | items_pkey |
 asked_to_stop | items_held | items_held

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import re
 import socket
 import threading
 from contextlib import suppress
 from typing import Literal
 
-COMMIT = b"Q\x00\x00\x00\x0bcommit\x00"
+COMMIT = re.compile(rb"\0commit(_\d+)?\0")
+"""Who has it run, prepared or not. It goes along with other statements; where it is prepared, no zero is before its name."""
 Cut = Literal["before commit", "during commit", "after commit"]
 
 
@@ -128,7 +130,7 @@ class _Pair:
             while data := self._client.recv(65536):
                 self.listens = self.listens or b'listen "' in data
                 self._wait_until_open()
-                cut = self._proxy.take_wanted() if data.endswith(COMMIT) else None
+                cut = self._proxy.take_wanted() if COMMIT.search(data) else None
                 if cut == "before commit":
                     break
                 self._cutting = cut == "after commit"

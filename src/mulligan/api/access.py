@@ -206,7 +206,7 @@ class Sight:
 
     def job(self, caller: Principal, id: int) -> Job:
         """Return a job; raises NotFound."""
-        with self._engine.store.read() as session:
+        with self._engine.store.read(single=True) as session:
             row = find_listed_job(session, id)
         if not caller.sees(row.task_name):
             raise NotFound(f"there is no job {id}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple, assert_never
 
 from mulligan.core.durations import MAX_SECONDS
@@ -212,22 +213,21 @@ def _failed(
         signal=event.signal,
         cause=cause,
     )
-    changed = item.but(
+    after = item.but(
+        status=RETRY if reason is None else FAILURE,
+        reason=reason or Reason.WILL_RETRY,
+        wait=Wait.BACKOFF if reason is None else None,
+        due_ms=_next_due(item, event, outcome, delay_ms or 0, now_ms) if reason is None else item.due_ms,
         version=item.version + 1,
         worker=None,
         claimed_ms=None,
         crashes=crashes,
         charges=charges,
-        failure_class=event.failure_class,
+        failure_class=FailureClass.TIMEOUT if reason is Reason.CUTOFF else event.failure_class,
         cause=cause,
         deadline_ms=item.cutoff_ms,
+        ended_ms=None if reason is None else attempt.ended_ms,
     )
-    if reason is not None:
-        kind = FailureClass.TIMEOUT if reason is Reason.CUTOFF else event.failure_class
-        after = changed.but(status=FAILURE, reason=reason, failure_class=kind, ended_ms=attempt.ended_ms)
-        return Transition(item, after, attempt, event.cause)
-    due_ms = _next_due(item, event, outcome, delay_ms or 0, now_ms)
-    after = changed.but(status=RETRY, reason=Reason.WILL_RETRY, wait=Wait.BACKOFF, due_ms=due_ms)
     return Transition(item, after, attempt, event.cause)
 
 
@@ -290,6 +290,7 @@ def _asked_s(retry_after_s: float) -> float:
     return min(retry_after_s, MAX_SECONDS) if retry_after_s > 0 else 0.0
 
 
+@lru_cache(maxsize=256)
 def _charge(charges: tuple[int, ...], entry: int | None, entries: int) -> tuple[int, ...]:
     if entry is None:
         return charges

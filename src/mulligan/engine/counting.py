@@ -53,7 +53,7 @@ def _recover(session: Session, again: Sequence[Item], mended: Sequence[Item]) ->
 
     `again` are those that were not the first try, `mended` those for a window that was broken.
     """
-    found = list({item.key: item for item in (*again, *mended)}.values())
+    found = list({item.key: item for item in (*again, *mended)}.values()) if mended else again
     firsts = session.tallies.first_failures(again) if again else {}
     keys = {item.key for item in (*mended, *(item for item in again if item.generation > 1))}
     subjects = session.tallies.subjects(keys) if keys else {}

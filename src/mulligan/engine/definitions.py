@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -39,6 +40,11 @@ class Definitions:
                 raise NotFound(f"definition {id} is not in the store")
             known = self._known[id] = definition_from_json(body)
         return known
+
+    def known(self, ids: Iterable[int]) -> dict[int, Definition] | None:
+        """Return definitions by id where all of them have been read before, else None."""
+        found = {id: self._known.get(id) for id in ids}  # noqa: A001
+        return {id: each for id, each in found.items() if each is not None} if None not in found.values() else None  # noqa: A001
 
     def publish(self, session: Session, definition: Definition, now_ms: int, *, current: bool) -> Published:
         """Write a definition unless it is there; `current` makes it the one that new generations run under.

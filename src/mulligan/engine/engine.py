@@ -17,22 +17,21 @@ from mulligan.core.events import (
     Succeeded,
     WorkerLost,
 )
-from mulligan.core.job import FAR_FUTURE_MS, TERMINAL, Item, ItemKey, JobStatus, Wait
+from mulligan.core.job import TERMINAL, Item, ItemKey, JobStatus, Wait
 from mulligan.core.lifecycle import Transition, decide
 from mulligan.engine.calling import Calling
+from mulligan.engine.claiming import Claiming
 from mulligan.engine.clock import Chance, Clock
 from mulligan.engine.counting import count_moves
 from mulligan.engine.definitions import Definitions, Published
-from mulligan.engine.exchanging import Bell, Checkpoint, Claims, Ends, Exchange, NewWorker, Notes, Room, Witness
-from mulligan.store.rows import CheckpointRow, Head, Taken, WorkerRow
+from mulligan.engine.exchanging import Bell, Checkpoint, Claim, Claims, Ends, Exchange, NewWorker, Notes, Room, Witness
+from mulligan.store.rows import CheckpointRow, Taken, WorkerRow
 from mulligan.store.store import Session, Store
 
 PAGE = 500
-"""Rows of one claim, and of one transaction in which a lost worker's items are taken back."""
+"""Rows of one transaction in which a lost worker's items are taken back."""
 CHORE_PAGE = 2_000
 """Rows in one transaction of a chore."""
-SOON_MS = 50
-"""When to look again at what is due and cannot be had: somebody writes its job just now, or it is about to be revoked."""
 ALL = 1_000_000
 ROUNDS = 10
 """How often a lost race is decided again before giving up; each lost round means that somebody else moved the item."""
@@ -69,11 +68,15 @@ class Engine:
 
         `replays`: whether bodies of workflows run in this worker, which wait for calls.
         """
+        notes = notes or Notes()
+        if not (ended or replays) and room is not None and not notes:
+            return self._claim(worker, tasks, room)
+        if not (ended or replays) and room is None and notes.is_saving_only:
+            return self._save_all(worker, notes.checkpoints)
         now_ms = self.clock.now_ms()
         ends = self.ends()
         taken = Claims((), {}, {})
         next_due: int | None = None
-        notes = notes or Notes()
         with self.store.write() as session:
             is_living = session.workers.is_living(worker)
             jobs = _jobs_of(ended, notes)
@@ -92,32 +95,74 @@ class Engine:
             if alive and room is not None and heads is not None:
                 if waits_again:  # and may be due already
                     heads = session.items.heads(tasks)
-                taken, next_due = self._claim(session, worker, heads(), room, now_ms)
+                claiming = Claiming(session, worker, room, now_ms)
+                claiming.claim(heads())
+                found, next_due = claiming.taken()
+                taken = self._with_all_it_takes(session, found)
             arrived = session.calls.arrived(worker) if replays else []
         ends.ring(self.bell, worker)
+        return Exchange(self._claims(taken), saved, refused, next_due, alive, arrived)
+
+    def _claim(self, worker: int, tasks: Sequence[int], room: Room) -> Exchange:
+        """Claim, and nothing else: then the commit goes along with the last claim.
+
+        Where what it takes cannot be read after that, it is given back as whatever a worker does not know of.
+        """
+        now_ms = self.clock.now_ms()
+        with self.store.write() as session:
+            is_living = session.workers.is_living(worker)
+            heads = session.items.heads(tasks)
+            claiming = Claiming(session, worker, room, now_ms)
+            alive = is_living()
+            if alive:
+                claiming.claim(heads())
+        found, next_due = claiming.taken()
+        known = self.definitions.known({each.definition for each in found})
+        if known is not None and all(each.is_first for each in found):
+            taken = Claims(found, known, {})
+        else:
+            with self.store.read() as session:
+                taken = self._with_all_it_takes(session, found)
+        return Exchange(self._claims(taken), [], 0, next_due, alive)
+
+    def _claims(self, taken: Claims) -> list[Claim]:
         claims = taken.claims()
         for each in claims:
             self.calling.note(each.item.job, holds_calls=each.is_call)
-        return Exchange(claims, saved, refused, next_due, alive, arrived)
+        return claims
+
+    def _save_all(self, worker: int, checkpoints: Sequence[Checkpoint]) -> Exchange:
+        """Save what attempts want saved, and nothing else: nothing depends on what is returned, so the commit goes along."""
+        now_ms = self.clock.now_ms()
+        with self.store.write() as session:
+            is_living = session.workers.is_living(worker)
+            if crashed := {each.item.job for each in checkpoints if each.item.crashes}:
+                session.jobs.lock(crashed)
+            saving = [self._save(session, worker, each, now_ms) for each in checkpoints]
+        alive, saved = is_living(), [each() for each in saving]
+        if too_late := saved.count(False):  # seen too late for the same transaction, which has changed nothing then
+            with self.store.write() as session:
+                session.workers.count_refused(worker, too_late)
+        return Exchange([], saved, 0, None, alive)
 
     def has_arrived(self, worker: int) -> bool:
         """Return whether calls have ended which the bodies of workflows wait for that run in a worker."""
-        with self.store.read() as session:
+        with self.store.read(single=True) as session:
             return session.calls.any_arrived(worker)
 
     def peek(self, tasks: Sequence[int]) -> int | None:
         """Return the earliest due time of what waits for these tasks, without taking any."""
-        with self.store.read() as session:
+        with self.store.read(single=True) as session:
             return min((head.due_ms for head in session.items.heads(tasks)()), default=None)
 
     def asked_to_stop(self, worker: int) -> list[tuple[ItemKey, int]]:
         """Return key and token of a worker's running items that somebody wants cancelled."""
-        with self.store.read() as session:
+        with self.store.read(single=True) as session:
             return session.items.asked_to_stop(worker)
 
     def held(self, worker: int) -> set[ItemKey]:
         """Return the keys of the work items that a worker has started and that are still its own."""
-        with self.store.read() as session:
+        with self.store.read(single=True) as session:
             return {item.key for item in session.items.held_by(worker, ALL)}
 
     def enlist(self, new: NewWorker, definitions: Sequence[Definition]) -> tuple[int, dict[str, Published]]:
@@ -208,7 +253,7 @@ class Engine:
     def expire(self) -> int:
         """Fail items that still wait after their deadline; returns how many."""
         now_ms, ends = self.clock.now_ms(), self.ends()
-        with self.store.read() as session:
+        with self.store.read(single=True) as session:
             if not session.items.expired(now_ms, 1):
                 return 0
         with self.store.write() as session:
@@ -356,32 +401,9 @@ class Engine:
             session.items.forgive_crashes(item.key, item.token, worker)
         return saved
 
-    def _claim(self, session: Session, worker: int, heads: Iterable[Head], room: Room, now_ms: int) -> tuple[Claims, int | None]:
-        taken: list[Taken] = []
-        next_due: int | None = None
-        for head in sorted(heads, key=lambda each: (each.priority, each.due_ms)):
-            if head.due_ms > now_ms:
-                next_due = head.due_ms if next_due is None else min(next_due, head.due_ms)
-                continue
-            limit = min(room.limit(head.task, head.once), PAGE)
-            at_once = room.concurrency(head.task)
-            if at_once is not None:
-                session.tasks.lock(head.task)
-                limit = min(limit, at_once - session.items.running(head.task))
-            if limit <= 0:
-                continue
-            found = session.items.claim(worker, head.task, head.once, head.priority, limit, now_ms)
-            room.took(head.task, len(found))
-            taken += found
-            if not found:
-                next_due = min(next_due or FAR_FUTURE_MS, now_ms + SOON_MS)
-        if next_due is not None and next_due >= FAR_FUTURE_MS:
-            next_due = None
-        return self._with_all_it_takes(session, taken), next_due
-
     def _with_all_it_takes(self, session: Session, taken: Sequence[Taken]) -> Claims:
         definitions = {id: self.definitions.get(session, id) for id in {each.definition for each in taken}}  # noqa: A001
-        again = [each.item for each in taken if not each.is_first]
+        again = [each.keeps for each in taken if not each.is_first]
         return Claims(taken, definitions, session.records.saved(again) if again else {})
 
 

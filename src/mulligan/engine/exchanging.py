@@ -104,7 +104,7 @@ class Claims(NamedTuple):
         made = []
         for each in self.taken:
             item = each.item
-            definition, saved = self.definitions[item.definition], self.saved.get(item.key)
+            definition, saved = self.definitions[item.definition], self.saved.get(item.key) if self.saved else None
             made.append(Claim(item, each.input, definition, each.run_id, each.tz, saved, each.is_call))
         return made
 
@@ -137,6 +137,11 @@ class Notes:
 
     def __bool__(self) -> bool:
         return bool(self.checkpoints or self.logs or self.progress or self.calls)
+
+    @property
+    def is_saving_only(self) -> bool:
+        """Whether there is something to save, and nothing else to write."""
+        return bool(self.checkpoints) and not (self.logs or self.progress or self.calls)
 
 
 @dataclass(slots=True)

@@ -75,14 +75,14 @@ class StoreGateway:
 
     def take(self, submission: Submission) -> JobFacts:
         taken = self._submitting.take(replace(submission, traceparent=current_traceparent()), self._asker(""))
-        with self._engine.store.read() as session:
+        with self._engine.store.read(single=True) as session:
             return self._job(find_job(session, taken.job))
 
     def plan(self, submission: Submission) -> Plan:
         return self._submitting.plan(submission)
 
     def job(self, id: int) -> JobFacts:
-        with self._engine.store.read() as session:
+        with self._engine.store.read(single=True) as session:
             return self._job(find_listed_job(session, id))
 
     def look(self, id: int, within_s: float | None = None) -> JobFacts:  # noqa: ARG002 - a store answers at once, or never

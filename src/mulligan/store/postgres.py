@@ -50,9 +50,12 @@ _CONNECTION = re.compile(r'^connection failed: connection to server at "[^"]*"(?
 """What the driver says before the reason: where the server is, which we say ourselves."""
 logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())  # what it would print where no logging is set up, we say
 CLOCK = "select (extract(epoch from clock_timestamp()) * 1000)::bigint"
-ADD_OPERATION = """insert into operations values (:id, (extract(epoch from clock_timestamp()) * 1000)::bigint)
-    on conflict do nothing returning 1"""
-"""By the server's clock, by which operations are removed too: those of a machine whose clock is wrong stay as long as others."""
+BEGIN_OPERATION = "insert into operations values (:id, (extract(epoch from clock_timestamp()) * 1000)::bigint)"
+"""By the server's clock, by which operations are removed too: those of a machine whose clock is wrong stay as long as others.
+
+It fails where the id is there already: then somebody has been told that this transaction was not committed.
+"""
+ADD_OPERATION = BEGIN_OPERATION + " on conflict do nothing returning 1"
 Hurt = Callable[[str], None]
 
 
@@ -120,19 +123,17 @@ class PostgresDatabase:
     def write(self) -> Iterator[None]:
         """Hold a write transaction; commits at the end, rolls back on any exception.
 
-        What is run in it is sent when the rows of something are asked for, with all that was run before, or at its end.
+        What is run in it is sent when the rows of something are asked for, with all that was run before, or together with the
+        commit.
         """
         operation = uuid.uuid4()
-        begin: list[Asked] = [("begin", {}), *self._settings, ("add_operation", {"id": operation})]
-        transaction = Transaction(self._lending, begin, self.wait_s)
+        transaction = Transaction(self._lending, self._beginning(operation), self.wait_s)
         with self._translated():
             self._make_sure()
             self._local.writer = transaction
             try:
                 yield
                 self._refuse_failed(transaction)
-                if not transaction.idle:
-                    transaction.send()
                 self._fail("before commit")
             except BaseException:
                 transaction.end()
@@ -143,12 +144,17 @@ class PostgresDatabase:
             self._fail("after commit")
 
     @contextlib.contextmanager
-    def read(self, *, patient: bool = False) -> Iterator[None]:
-        """Hold one consistent snapshot for reading; `patient`: for statements that may take long."""
+    def read(self, *, patient: bool = False, single: bool = False) -> Iterator[None]:
+        """Hold one consistent snapshot for reading; `patient`: for statements that may take long.
+
+        `single`: for one statement, which needs no transaction around it. So the journey that ends one is spared.
+        """
         if getattr(self._local, "reader", None) is not None:
             yield
             return
         begin: list[Asked] = [("begin_read", {}), *self._settings, *([("patient", {})] if patient else [])]
+        if single and not self._settings:
+            begin = []
         transaction = Transaction(self._lending, begin, self.wait_s, float("inf") if patient else None)
         with self._translated():
             self._local.reader = transaction
@@ -210,13 +216,23 @@ class PostgresDatabase:
         if transaction.failed:
             raise StoreError(f"{self.shown}: a statement failed and was passed over: nothing was changed")
 
+    def _beginning(self, operation: uuid.UUID) -> list[Asked]:
+        return [("begin", {}), *self._settings, ("add_operation", {"id": operation})]
+
     def _commit(self, transaction: Transaction, operation: uuid.UUID) -> None:
-        try:
-            committed = transaction.idle or transaction.commit()
-        finally:
-            transaction.end()
-        if not committed and not self._was_committed(operation):
-            raise StoreAway(f"{self.shown}: the connection was lost before the commit: nothing was changed")
+        """Commit. One that went in one journey, on a connection that was lost while nobody used it, is sent on the next."""
+        for _ in range(self._pool.max_size + 1):
+            try:
+                committed = transaction.idle or transaction.commit()
+            finally:
+                transaction.end()
+            if committed or self._was_committed(operation):
+                return
+            if not transaction.whole:
+                break
+            operation = uuid.uuid4()
+            transaction.renew(self._beginning(operation))
+        raise StoreAway(f"{self.shown}: the connection was lost before the commit: nothing was changed")
 
     def _make_sure(self) -> None:
         """Settle first what became of commits that were given up: one that came late would be in the way of what follows."""
@@ -288,7 +304,8 @@ def _beginnings(place: Place) -> dict[str, str]:
     return {
         "begin": "begin",
         "begin_read": "begin isolation level repeatable read read only",
-        "add_operation": ADD_OPERATION,
+        "add_operation": BEGIN_OPERATION,
+        "commit": "commit",
         "settings": _set_local(settings),
         "patient": _set_local(patient),
     }

@@ -49,7 +49,7 @@ class Prepared:
         if session is None:
             session = self._sessions[connection] = _Session(connection, keep=self._keep)
         sendable = [session.sendable(name, *self._parsed[name], parameters) for name, parameters in asked]
-        if len(sendable) == 1:
+        if len(sendable) == 1 and not sendable[0].new:
             return [session.rows(session.alone(sendable[0]))]
         try:
             results = session.together(sendable)
@@ -65,6 +65,8 @@ class _Sendable(NamedTuple):
     text: bytes
     types: tuple[int, ...]
     values: list[bytes | None]
+    new: bool
+    """Whether it has to be prepared first."""
 
 
 class _Session:
@@ -77,17 +79,18 @@ class _Session:
         self._loader = Transformer(connection)
         self._keep = keep
         self._known: dict[tuple[str, tuple[int, ...]], bytes] = {}
+        self._named = 0
 
     def sendable(self, name: str, text: bytes, names: Sequence[str], parameters: Mapping[str, Any]) -> _Sendable:
         types, values = _dumped([parameters[each] for each in names])
-        place = None
+        place, new = None, False
         if self._keep:
             place = self._known.get((name, types))
-            if place is None:
-                place = f"mulligan_{len(self._known)}".encode()
-                self._check(self._libpq.prepare(place, text, types))
-                self._known[name, types] = place
-        return _Sendable(place, text, types, values)
+            new = place is None
+            if place is None:  # what is sent after it in the same journey can count on it, or is not run
+                self._named += 1
+                place = self._known[name, types] = f"{name}_{self._named}".encode()
+        return _Sendable(place, text, types, values, new)
 
     def alone(self, each: _Sendable) -> Any:
         # None is allowed among the values too.
@@ -100,11 +103,23 @@ class _Session:
         libpq = self._libpq
         libpq.enter_pipeline_mode()
         for each in sendable:
-            if each.place is None:
-                libpq.send_query_params(each.text, each.values, each.types)
-            else:
-                libpq.send_query_prepared(each.place, each.values)
+            self._queue(each)
         libpq.pipeline_sync()
+        results = self._answered()
+        libpq.exit_pipeline_mode()
+        return self._without_preparing(sendable, results)
+
+    def _queue(self, each: _Sendable) -> None:
+        if each.place is None:
+            self._libpq.send_query_params(each.text, each.values, each.types)
+            return
+        if each.new:
+            self._libpq.send_prepare(each.place, each.text, each.types)
+        self._libpq.send_query_prepared(each.place, each.values)
+
+    def _answered(self) -> list[Any]:
+        """Send what is queued, and return what comes back, up to the first failure."""
+        libpq = self._libpq
         ready = select.poll()
         ready.register(libpq.socket, select.POLLIN | select.POLLOUT)
         while libpq.flush():  # reading too, or both sides would wait for the other to read
@@ -125,8 +140,20 @@ class _Session:
                 break
             if result.status != ExecStatus.PIPELINE_ABORTED:
                 results.append(result)
-        libpq.exit_pipeline_mode()
         return results
+
+    def _without_preparing(self, sendable: Sequence[_Sendable], results: Sequence[Any]) -> list[Any]:
+        """Leave out what came back of preparing, unless that is what failed; forget the names of what was not prepared."""
+        left, kept = iter(results), []
+        for each in sendable:
+            result = next(left, None)
+            if each.new and result is not None and result.status in _GOOD:
+                result = next(left, None)
+            elif each.new:
+                self._known = {key: place for key, place in self._known.items() if place != each.place}
+            if result is not None:
+                kept.append(result)
+        return kept
 
     def rows(self, result: Any) -> list[Any]:
         self._check(result)

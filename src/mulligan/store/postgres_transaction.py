@@ -9,18 +9,27 @@ import psycopg
 from psycopg.pq import ConnStatus, TransactionStatus
 from psycopg_pool import ConnectionPool
 
+from mulligan.core.errors import StoreUnsure
 from mulligan.store.postgres_running import Asked, Connection, Prepared, run_simple
 from mulligan.store.watchdog import Watchdog
 
+COMMIT: Asked = ("commit", {})
+
 
 class Answer:
-    """The rows of a statement; whoever wants them has it sent, with all that was asked before it."""
+    """The rows of a statement; whoever wants them has it sent, with all that was asked before it.
+
+    They may be looked at after the commit, which then goes along with the statement. Raises StoreUnsure where it was committed,
+    but the connection was lost before the answer came.
+    """
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
         self.rows: list[Any] | None = None
 
     def __iter__(self) -> Iterator[Any]:
+        if self.rows is None and self._transaction.unanswered:
+            raise StoreUnsure("the connection was lost after a commit: it was stored, but what it returned is not known")
         if self.rows is None:
             self._transaction.send()
         assert self.rows is not None  # noqa: S101 - whatever was sent has rows, or an error was raised
@@ -48,10 +57,16 @@ class Transaction:
         self._limit_s = limit_s
         self._asked: list[Asked] = list(begin)
         self._answers: list[Answer | None] = [None] * len(begin)
+        self._sent: tuple[list[Asked], list[Answer | None]] = ([], [])
+        """What went along with the commit."""
         self._connection: Connection | None = None
         self._empty = True
         self._over = False
         """Whether nothing more can be sent: it has ended, or something failed, and what follows must not run without that."""
+        self.whole = False
+        """Whether all of it was sent together with its commit, so that it can be sent once more where that came to nothing."""
+        self.unanswered = False
+        """Whether the connection was lost when it was committed."""
 
     def ask(self, name: str, parameters: Mapping[str, Any]) -> Answer:
         """Have a named statement run in its turn."""
@@ -70,16 +85,8 @@ class Transaction:
 
     def send(self) -> Connection:
         """Send what was asked for and not sent yet."""
-        if self._over:
-            raise psycopg.errors.InFailedSqlTransaction("the transaction has failed or ended before this")
-        asked, self._asked = self._asked, []
-        answers, self._answers = self._answers, []
-        self._over = True
-        found = self._sent_first(asked) if self._connection is None else self._run(self._connection, asked)
-        self._over = False
-        for answer, rows in zip(answers, found, strict=True):
-            if answer is not None:
-                answer.rows = rows
+        asked, answers = self._take_asked()
+        self._answer(answers, self._begun(asked) if self._connection is None else self._run(self._connection, asked))
         assert self._connection is not None  # noqa: S101 - taken above
         return self._connection
 
@@ -95,15 +102,29 @@ class Transaction:
         return self._over or lost
 
     def commit(self) -> bool:
-        """Commit; returns False when the connection was lost meanwhile, so that nobody knows what became of it."""
-        connection = self.send()
+        """Commit, together with what was not sent yet: if any of that fails nothing is committed.
+
+        Returns False when the connection was lost meanwhile, so that nobody knows what became of it.
+        """
+        asked, answers = self._take_asked()
+        self.whole = self._connection is None
+        self._connection = connection = self._connection or self._lending.pool.getconn(self._wait_s)
+        self._sent = asked, answers
         try:
-            self._simple(connection, "commit")
+            found = self._run(connection, [*asked, COMMIT])
         except psycopg.OperationalError:
             if not is_lost(connection):
                 raise
+            self.unanswered = True
             return False
+        self._answer(answers, found[:-1])
         return True
+
+    def renew(self, begin: Sequence[Asked]) -> None:
+        """Have all of it sent once more, with another beginning; where it was sent `whole`, and came to nothing."""
+        asked, self._answers = self._sent
+        self._asked = [*begin, *asked[len(begin) :]]
+        self._over = self.unanswered = False
 
     def end(self) -> None:
         """Roll back what was not committed, and give the connection back."""
@@ -112,7 +133,21 @@ class Transaction:
         if connection is not None:
             self._give_back(connection)
 
-    def _sent_first(self, asked: Sequence[Asked]) -> list[list[Any]]:
+    def _take_asked(self) -> tuple[list[Asked], list[Answer | None]]:
+        if self._over:
+            raise psycopg.errors.InFailedSqlTransaction("the transaction has failed or ended before this")
+        asked, answers = self._asked, self._answers
+        self._asked, self._answers = [], []
+        self._over = True  # until it has been answered
+        return asked, answers
+
+    def _answer(self, answers: Sequence[Answer | None], found: Sequence[list[Any]]) -> None:
+        for answer, rows in zip(answers, found, strict=True):
+            if answer is not None:
+                answer.rows = rows
+        self._over = False
+
+    def _begun(self, asked: Sequence[Asked]) -> list[list[Any]]:
         """Begin on a connection of the pool. One that was lost while nobody used it is passed over for the next."""
         tries = self._lending.pool.max_size + 1
         while True:

@@ -149,6 +149,11 @@ class Taken:
         return not self._row[11]
 
     @property
+    def keeps(self) -> tuple[int, int, int]:
+        """Its job and number, and the generation from which on its checkpoints count."""
+        return self._row[0], self._row[1], self._row[21]
+
+    @property
     def item(self) -> Item:
         """The item as it is now."""
         return started(item_of(self._row), self._worker, self._row[31])

@@ -94,7 +94,7 @@ class SqliteDatabase:
             self._write_lock.release()
 
     @contextlib.contextmanager
-    def read(self, *, patient: bool = False) -> Iterator[None]:
+    def read(self, *, patient: bool = False, single: bool = False) -> Iterator[None]:  # noqa: ARG002 - spares no journey here
         """Hold one consistent snapshot for reading; `patient`: for statements that may take long."""
         with self._read_lock, self._translated():
             if self._reader.in_transaction:

@@ -15,6 +15,7 @@ from mulligan.store.verbs.causes import Causes
 from mulligan.store.verbs.items import Items
 from mulligan.store.verbs.items_at_once import ItemsAtOnce
 from mulligan.store.verbs.jobs import Jobs
+from mulligan.store.verbs.jobs_at_once import JobsAtOnce
 from mulligan.store.verbs.past import Past
 from mulligan.store.verbs.records import Records
 from mulligan.store.verbs.summary import Summary
@@ -31,7 +32,7 @@ class Session:
 
     def __init__(self, run: Run, *, at_once: bool) -> None:
         self.items = ItemsAtOnce(run) if at_once else Items(run)
-        self.jobs = Jobs(run)
+        self.jobs = JobsAtOnce(run) if at_once else Jobs(run)
         self.calls = Calls(run)
         self.tasks = Tasks(run)
         self.workers = Workers(run)
@@ -69,9 +70,9 @@ class Store:
                 self._writing.causes.drop_notes()
 
     @contextlib.contextmanager
-    def read(self, *, patient: bool = False) -> Iterator[Session]:
-        """Hold a consistent snapshot; `patient`: for statements that may take long."""
-        with self.database.read(patient=patient):
+    def read(self, *, patient: bool = False, single: bool = False) -> Iterator[Session]:
+        """Hold a consistent snapshot; `patient`: for statements that may take long; `single`: for no more than one statement."""
+        with self.database.read(patient=patient, single=single):
             yield self._reading
 
     def close(self) -> None:

@@ -56,7 +56,7 @@ class LostWorkers:
 
     def run_once(self) -> int:
         """Look at every other worker once; returns how many work items were taken back."""
-        with self._engine.store.read() as session:
+        with self._engine.store.read(single=True) as session:
             there = session.workers.open()
         own = self._own()
         self._watched = {each.id: self._watched[each.id] for each in there if each.id in self._watched}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mulligan.core.definition import Definition
-from mulligan.engine.engine import PAGE
+from mulligan.engine.claiming import PAGE
 from mulligan.worker.executors.interface import Executor
 
 

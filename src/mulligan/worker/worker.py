@@ -208,8 +208,8 @@ class Worker:
         readable = self._waiting.wait(files, max(0.0, self.wake_at() - self._clock.monotonic()))
         if hints is not None and hints.fileno() in readable:
             hints.drain()
-            self._look_at = self._stop_look_at = 0.0
-            self._hinted = True
+            self._look_at, self._hinted = 0.0, True
+            self._stop_look_at = 0.0 if self._running else self._stop_look_at  # nobody has cancelled what is claimed after this
 
     def wake_at(self) -> float:
         """Return when, by the monotonic clock, to step again if nothing happens before: a look at the store, or a time limit."""

@@ -25,6 +25,7 @@ TELLING = {
     "set_progress": "progress",
     "add_logs": "a log",
     "add_job": "a submission",
+    "add_whole_at_once": "a submission",
     "set_current_definition": "a definition",
     "add_audit": "a line of the audit",
     "mark_pruned": "a removal",

@@ -173,6 +173,27 @@ insert into inputs (job, number, task, key, arguments, window_start_ms, window_e
 select :job, (e ->> 0)::bigint, :task, e ->> 1, e ->> 2, (e ->> 3)::bigint, (e ->> 4)::bigint
 from jsonb_array_elements(:rows::jsonb) e;
 
+-- name: add_whole_at_once
+-- What add_job, add_items and add_inputs do, for a job that is complete with these. Nothing returned means that another submission
+-- has the run id.
+with added as (
+    insert into jobs (task, run_id, named, kind, input_digest, tz, labels, sealed, total_ms, traceparent, pending, created_ms,
+        touched_ms)
+    values (:task, :run_id, :named, :kind, :input_digest, :tz, :labels, 1, :total_ms, :traceparent, :pending, :now, :now)
+    on conflict (task, run_id) where parent_job is null do nothing returning id
+), items_added as (
+    insert into items (job, number, task, definition, once, priority, status, due_ms, wait, generation, attempt, token, version,
+        deadline_ms, cutoff_ms, charges, crashes, snoozes, keep_from, reason, created_ms)
+    select a.id, (e ->> 0)::bigint, :task, :definition, :once, :priority, 'PENDING', :due_ms, :wait, 1, 0, 0, 0,
+        cast(:deadline_ms as bigint), cast(:cutoff_ms as bigint), '[]', 0, 0, 1, 'submitted', :now
+    from added a cross join jsonb_array_elements(:rows::jsonb) e
+), inputs_added as (
+    insert into inputs (job, number, task, key, arguments, window_start_ms, window_end_ms)
+    select a.id, (e ->> 0)::bigint, :task, e ->> 1, e ->> 2, (e ->> 3)::bigint, (e ->> 4)::bigint
+    from added a cross join jsonb_array_elements(:rows::jsonb) e
+)
+select id from added;
+
 -- name: keys_there
 -- Which of these keys a job's work items have already.
 select key from inputs where job = :job and key = any (array(select jsonb_array_elements_text(:keys::jsonb)));

@@ -151,7 +151,11 @@ class Causes:
             self._of(task, cause).failed_now -= count
 
     def _of(self, task: int, cause: str) -> _Noted:
-        return self._noted().setdefault((task, cause), _Noted())
+        noted = self._noted()
+        found = noted.get((task, cause))
+        if found is None:
+            found = noted[task, cause] = _Noted()
+        return found
 
     def _noted(self) -> dict[tuple[int, str], _Noted]:
         # Of the thread, as the transaction is: on a server several of them write at a time.

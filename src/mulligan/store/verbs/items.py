@@ -62,13 +62,13 @@ class Items:
         rows = self._run("heads", {"tasks": json.dumps(tasks)})
         return lambda: [Head(task, bool(once), priority, due_ms) for task, once, priority, due_ms in rows]
 
-    def claim(self, worker: int, task: int, once: bool, priority: int, limit: int, now_ms: int) -> list[Taken]:
-        """Start the first due items of a task for a worker; returns them as they are now, with what they are for."""
+    def claim(self, worker: int, task: int, once: bool, priority: int, limit: int, now_ms: int) -> Callable[[], list[Taken]]:
+        """Start the first due items of a task for a worker; returns what tells them as they are now, with what they are for."""
         where = {"task": task, "once": int(once), "priority": priority, "now": now_ms, "limit": limit}
         jobs = json.dumps([row[0] for row in self._run("lock_ready_jobs", where)])
         found = list(self._run("claimable", {**where, "jobs": jobs}))
         if not found:
-            return []
+            return list
         rows = as_json((row[0], row[1], row[12]) for row in found)
         taken = list(self._run("start_items", {"rows": rows, "worker": worker, "now": now_ms}))
         self.count((row[0], STATUS[row[6]], JobStatus.STARTED) for row in found)
@@ -76,7 +76,8 @@ class Items:
             raise AssertionError("claimed items changed inside their own transaction")
         since = {(job, number): claimed_ms for job, number, claimed_ms in taken}
         runs = {job: run for job, *run in self._run("read_jobs", {"jobs": json.dumps(list({row[0] for row in found}))})}
-        return [Taken((*row, since[row[0], row[1]], *runs[row[0]]), worker) for row in found]
+        taken_rows = [Taken((*row, since[row[0], row[1]], *runs[row[0]]), worker) for row in found]
+        return lambda: taken_rows
 
     def apply(self, transitions: Sequence[Transition], now_ms: int) -> tuple[list[Transition], list[int]]:
         """Write transitions whose row is still as it was before, with their attempts and counters.

@@ -13,10 +13,11 @@ from mulligan.store.verbs.items import Items, mended
 class ItemsAtOnce(Items):
     """The same as `Items`, for databases whose statements may change several tables."""
 
-    def claim(self, worker: int, task: int, once: bool, priority: int, limit: int, now_ms: int) -> list[Taken]:
-        """Start the first due items of a task for a worker; returns them as they are now, with what they are for."""
+    def claim(self, worker: int, task: int, once: bool, priority: int, limit: int, now_ms: int) -> Callable[[], list[Taken]]:
+        """Start the first due items of a task for a worker; returns what tells them as they are now, with what they are for."""
         where = {"task": task, "once": int(once), "priority": priority, "now": now_ms, "limit": limit, "worker": worker}
-        return [Taken(row, worker) for row in self._run("claim_at_once", where)]
+        rows = self._run("claim_at_once", where)
+        return lambda: [Taken(row, worker) for row in rows]
 
     def _write(
         self, plain: Sequence[Transition], others: Sequence[Transition], now_ms: int

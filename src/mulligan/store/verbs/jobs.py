@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mulligan.core.errors import Refused
 from mulligan.core.job import Counts, Job, JobStatus, Reason, Wait
@@ -109,7 +109,12 @@ class Jobs:
         return added
 
     def _add(self, job: NewJob, pending: int, now_ms: int) -> int | None:
-        values = {
+        row = one(self._run("add_job", self._columns(job, pending, now_ms)))
+        return row[0] if row else None
+
+    @staticmethod
+    def _columns(job: NewJob, pending: int, now_ms: int) -> dict[str, Any]:
+        return {
             **job._asdict(),
             "labels": json.dumps(job.labels),
             "sealed": int(job.sealed),
@@ -118,8 +123,6 @@ class Jobs:
             "ended_ms": now_ms if job.sealed and not pending else None,
             "now": now_ms,
         }
-        row = one(self._run("add_job", values))
-        return row[0] if row else None
 
     def add_items(self, job: int, first: int, items: Sequence[NewItem], defaults: ItemDefaults, now_ms: int) -> None:
         """Add items to a job that is not sealed, numbered from `first` on, all with the same defaults.
@@ -134,10 +137,13 @@ class Jobs:
         shared = {**defaults._asdict(), "once": int(defaults.once), "job": job, "now": now_ms}
         numbers = as_json([number] for number in range(first, first + len(items)))
         self._run("add_items", {**shared, "rows": numbers})
-        rows = as_json(
+        self._run("add_inputs", {"job": job, "task": defaults.task, "rows": self._inputs(first, items)})
+
+    @staticmethod
+    def _inputs(first: int, items: Sequence[NewItem]) -> str:
+        return as_json(
             (first + place, each.key, each.arguments, *(each.window or (None, None))) for place, each in enumerate(items)
         )
-        self._run("add_inputs", {"job": job, "task": defaults.task, "rows": rows})
 
     def seal(self, job: int, input_digest: str, release_ms: int | None, now_ms: int) -> bool:
         """Make a job complete; its held items become due from `release_ms` on, a chunk at a time.

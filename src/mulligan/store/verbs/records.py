@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from mulligan.core.job import Item, ItemKey
+from mulligan.core.job import ItemKey
 from mulligan.store.interface import Run, one
 from mulligan.store.rows import AuditRow, CheckpointRow
 from mulligan.store.verbs.items import as_json
@@ -46,9 +46,9 @@ class Records:
     def __init__(self, run: Run) -> None:
         self._run = run
 
-    def saved(self, items: Sequence[Item]) -> dict[ItemKey, Saved]:
-        """Return the steps and the newest cursor that count for the present generations of items."""
-        rows = as_json((item.job, item.number, item.keep_from) for item in items)
+    def saved(self, keeping: Sequence[tuple[int, int, int]]) -> dict[ItemKey, Saved]:
+        """Return the steps and the newest cursor that count for items: job, number, and from which generation on they count."""
+        rows = as_json(keeping)
         found: dict[ItemKey, Saved] = {}
         oldest_first = sorted(self._run("read_saved", {"rows": rows}), key=lambda row: row[:3])
         for job, number, _, kind, key, value in oldest_first:
