@@ -153,12 +153,28 @@ def visit(browser: Browser, url: str, key: str = "", view: View | None = None) -
     return made
 
 
+@contextmanager
+def seen_anew(page: Page, view: View) -> Iterator[None]:
+    """Look at a page that is open in another view, without loading it again; then as before."""
+    size, dark = page.viewport_size, page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    assert size is not None
+    _turn(page, view.size, view.dark)
+    yield
+    _turn(page, (size["width"], size["height"]), dark)
+
+
+def _turn(page: Page, size: tuple[int, int], dark: bool) -> None:
+    page.emulate_media(color_scheme="dark" if dark else "light")
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+
+
 def axe_violations(page: Page, rules: list[str] | None = None) -> list[str]:
     """Return what axe-core finds against WCAG 2.2 AA and against good habits, a line each; `rules`: only those."""
-    page.evaluate(AXE_SCRIPT)
-    page.evaluate(ONLY_FEW_ROWS)
+    if page.evaluate("typeof axe") == "undefined":
+        page.evaluate(AXE_SCRIPT)
+        page.evaluate(ONLY_FEW_ROWS)
     only = {"type": "rule", "values": rules} if rules else {"type": "tag", "values": RULES}
-    options = {"runOnly": only, "resultTypes": ["violations"], "iframes": False}
+    options = {"runOnly": only, "resultTypes": ["violations"], "iframes": False, "preload": False}
     found = page.evaluate("options => axe.run(options).then(found => found.violations)", options)
     return [
         f"{each['id']} ({each['impact']}): {each['help']}: {node['html'][:200]}" for each in found for node in each["nodes"][:3]
