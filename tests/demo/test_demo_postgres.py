@@ -31,6 +31,10 @@ def server() -> Iterator[PostgresServer]:
     made.close()
 
 
+SMALL = ("--workers", "1", "--processes", "1", "--kill-every", "1000", "--no-retraining")
+"""For demos of a few days, in which nothing is killed; what is retrained is told by the whole demo."""
+
+
 def demo(folder: Path, url: str, *options: str) -> subprocess.CompletedProcess[str]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("MULLIGAN_")}
     environ |= {"COLUMNS": "500", "NO_COLOR": "1", "MULLIGAN_DATABASE": url}
@@ -44,7 +48,10 @@ def state(folder: Path) -> dict[str, Any]:
 
 
 def test_while_workers_are_killed_every_value_is_right_and_a_second_run_says_so(server: PostgresServer, tmp_path: Path) -> None:
-    folder, options = tmp_path / "demo", ["--days", "42", "--workers", "4", "--kill-every", "1.5"]
+    folder, options = (
+        tmp_path / "demo",
+        ["--days", "42", "--workers", "4", "--processes", "1", "--kill-every", "1.5", "--no-retraining"],
+    )
     first = demo(folder, server.url, *options)
     assert first.returncode == 0, first.stdout + first.stderr
     assert re.search(r"check: all [\d,]+ values equal what the source gives in one go", first.stdout)
@@ -65,7 +72,7 @@ def test_while_workers_are_killed_every_value_is_right_and_a_second_run_says_so(
 def one(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a demo of two days that has run to its end; its URL had a password."""
     folder = tmp_path_factory.mktemp("demos") / "one"
-    done = demo(folder, server.url.replace("postgres@", "postgres:hunter2@"), "--days", "2")
+    done = demo(folder, server.url.replace("postgres@", "postgres:hunter2@"), "--days", "2", *SMALL)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "postgres:PASSWORD@" in done.stdout
     assert "hunter2" not in done.stdout + done.stderr + (folder / "state.json").read_text("utf-8")
@@ -73,7 +80,7 @@ def one(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def test_a_run_is_not_continued_on_another_store(one: Path) -> None:
-    elsewhere = demo(one, "", "--days", "2")
+    elsewhere = demo(one, "", "--days", "2", *SMALL)
     assert elsewhere.returncode == 1
     assert "not on SQLite in its folder" in elsewhere.stdout
     assert "hunter2" not in elsewhere.stdout + elsewhere.stderr
@@ -85,10 +92,10 @@ def test_another_folder_on_the_same_database_is_another_demo_and_starting_over_l
     other = one.parent / "other"
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute("create table public.thesis (page int); create table mulligan_demo.notes (line text)")
-        assert demo(other, server.url, "--days", "3").returncode == 0
+        assert demo(other, server.url, "--days", "3", *SMALL).returncode == 0
         assert [len(list((each / "offline").iterdir())) for each in (one, other)] == [2, 3]
         old = state(other)["namespace"]
-        again = demo(other, server.url, "--days", "1", "--fresh")
+        again = demo(other, server.url, "--days", "1", "--fresh", *SMALL)
         assert again.returncode == 0, again.stdout + again.stderr
         assert "1 work item" in again.stdout
         for kept in ("public.thesis", "mulligan_demo.notes"):

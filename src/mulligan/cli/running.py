@@ -151,6 +151,10 @@ def demo(
         float | None,
         typer.Option("--kill-every", metavar="SECONDS", min=1, help="Kill a whole worker this often.", show_default=False),
     ] = None,
+    retraining: Annotated[
+        bool,
+        typer.Option("--retraining/--no-retraining", help="Retrain a model at the end, which takes longest where days are few."),
+    ] = True,
 ) -> int:
     """Run the demo: a year of flights through failures.
 
@@ -163,7 +167,7 @@ def demo(
         raise ConfigError("on SQLite the demo keeps its store in its folder: give --folder, or a postgresql:// URL")
     settings = shell.settings
     database = settings.database if settings.sqlite_path is None else ""
-    plan = Plan(database, days, workers, processes, kill_every, seed)
+    plan = Plan(database, days, workers, processes, kill_every, seed, retraining)
     return run(folder, plan, stay=stay, fresh=fresh, console=shell.console)
 
 

@@ -52,7 +52,7 @@ class Plan:
     """What is to happen: `database` is the URL of a PostgreSQL database, empty for a SQLite file in the demo's folder.
 
     `processes` is how many processes each worker runs tasks in. `kill_every_s` kills one whole worker at that interval; without
-    it, processes are killed at certain points of the story.
+    it, processes are killed at certain points of the story. `retraining` has a model retrained at the end.
     """
 
     database: str = ""
@@ -61,6 +61,7 @@ class Plan:
     processes: int = 2
     kill_every_s: float | None = None
     seed: int = 2013
+    retraining: bool = True
 
     @property
     def changed(self) -> tuple[str, ...]:
@@ -152,7 +153,7 @@ class _Story:
             job = self._submit(client)
             if not done:
                 self._run(job, stay)
-            if not self.state.retrained:
+            if self.plan.retraining and not self.state.retrained:
                 self.state.retrained = retrain(client, self.processes, self.state, self._say, self._save)
                 self._save()
             code = self._end(job, stay)
