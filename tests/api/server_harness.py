@@ -19,6 +19,7 @@ from mulligan.client.client import client_of
 from mulligan.config.settings import load_settings
 from mulligan.core.access import Role
 from mulligan.engine.asking import Asker
+from mulligan.sdk.loading import load
 
 TASKS = Path(__file__).parent / "api_tasks.py"
 MULLIGAN = [sys.executable, "-m", "mulligan.cli.main"]
@@ -38,10 +39,19 @@ def cli(store: str, folder: Path, *arguments: str, **settings: str) -> subproces
     return subprocess.run(command, env=made, cwd=folder, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
 
 
-def a_key(store: str, role: str = "operator", name: str = "ann") -> str:
+def a_key(store: str, role: str = "operator", name: str = "ann", **settings: str) -> str:
     """Make a key, as `mulligan keys create` does in a process of its own."""
-    with client_of(load_settings(database=store)) as client:
+    with client_of(load_settings(database=store, **settings)) as client:
         return client.services.keys.create(name, Role(role), None, Asker("tests")).text
+
+
+def publish_tasks(store: str, **settings: str) -> None:
+    """Publish the tasks, as a worker does when it starts; there is no worker then."""
+    with client_of(load_settings(database=store, **settings)) as client:
+        services = client.services
+        with services.store.write() as session:
+            for task in load([str(TASKS)]).values():
+                services.definitions.publish(session, task.definition(), services.clock.now_ms(), current=True)
 
 
 def until(condition: Callable[[], Any], what: str, timeout: float = DEADLINE_S) -> Any:

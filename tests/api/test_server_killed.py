@@ -8,12 +8,9 @@ from pathlib import Path
 
 import api_tasks
 import pytest
-from server_harness import TASKS, running, until
+from server_harness import a_key, publish_tasks, running, until
 
 from mulligan import connect
-from mulligan.core.access import Role
-from mulligan.engine.asking import Asker
-from mulligan.sdk.loading import load
 
 SUBMITS, AT_ONCE, KILLS = 300, 8, 2
 
@@ -28,8 +25,8 @@ def test_each_submit_exists_once_although_the_server_is_killed_meanwhile(
         settings = {"database": place.url, "schema": place.schema}
     database = settings.pop("database")
     with connect(database, **settings) as beside:
-        _publish(beside)
-        key, port = beside.services.keys.create("ann", Role.OPERATOR, None, Asker("tests")).text, str(_free_port())
+        publish_tasks(database, **settings)
+        key, port = a_key(database, **settings), str(_free_port())
         url = f"http://127.0.0.1:{port}"
         with connect(url, key, request_timeout=60) as client, ThreadPoolExecutor(AT_ONCE) as pool:
             ids: list[str] = []
@@ -46,13 +43,6 @@ def test_each_submit_exists_once_although_the_server_is_killed_meanwhile(
         assert sorted(counted) == list(range(SUBMITS)), "each exists once"
         assert len(set(ids)) == SUBMITS
         assert beside.verify() == []
-
-
-def _publish(beside: object) -> None:
-    services = beside.services  # type: ignore[attr-defined]
-    with services.store.write() as session:
-        for task in load([str(TASKS)]).values():
-            services.definitions.publish(session, task.definition(), services.clock.now_ms(), current=True)
 
 
 def _free_port() -> int:

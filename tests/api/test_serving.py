@@ -17,11 +17,13 @@ from pathlib import Path
 import apsw
 import httpx
 import pytest
-from server_harness import TASKS, a_key, cli, environment, running, until
+from server_harness import TASKS, a_key, cli, environment, publish_tasks, running, until
 
+from mulligan.api.serving import Place as Bound
 from mulligan.api.serving import _bound
 from mulligan.client.client import Client, client_of
 from mulligan.config.settings import load_settings
+from mulligan.core.errors import ConfigError
 from mulligan.store.postgres import Place
 
 SUBMITS = 200
@@ -88,11 +90,8 @@ def test_a_server_answers_what_is_asked_and_then_ends_with_zero(tmp_path: Path, 
 def test_each_of_many_submits_exists_once_although_the_server_is_killed_again_and_again(
     store: tuple[str, dict[str, str]], tmp_path: Path
 ) -> None:
-    key = key_of(store, tmp_path)
-    with client_on(store) as client:
-        client.services.engine  # noqa: B018 - the store is there
-        with running(store[0], tmp_path, "dev", str(TASKS), **store[1]):
-            pass  # publishes the tasks
+    key = a_key(store[0], **store[1])
+    publish_tasks(store[0], **store[1])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -141,14 +140,21 @@ def _all_jobs(client: Client) -> Iterator[object]:
 
 
 class TestRefusals:
-    def test_other_machines_are_not_served_in_the_clear_nor_without_keys(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])  # noqa: S104 - what is tried
+    def test_an_address_of_other_machines_is_not_served_in_the_clear(self, host: str) -> None:
+        with pytest.raises(ConfigError, match="other machines, and keys would travel in the clear") as refused:
+            Bound(host, 0).check(lambda: True)
+        assert refused.value.code == "config_invalid"
+
+    @pytest.mark.parametrize("arguments", [("server",), ("dev", str(TASKS))], ids=["server", "dev"])
+    def test_other_machines_are_not_served_in_the_clear(self, arguments: tuple[str, ...], tmp_path: Path) -> None:
+        refused = cli(f"sqlite:///{tmp_path / 'runs.db'}", tmp_path, *arguments, "--host", "0.0.0.0")  # noqa: S104
+        assert refused.returncode == 1
+        assert "other machines" in refused.stderr
+        assert "(config_invalid)" in refused.stderr
+
+    def test_other_machines_are_not_served_without_keys(self, tmp_path: Path) -> None:
         store = f"sqlite:///{tmp_path / 'runs.db'}"
-        for arguments in (("server",), ("dev", str(TASKS))):
-            for host in ("0.0.0.0", "::", "192.0.2.1", "example.org"):  # noqa: S104 - what is tried
-                refused = cli(store, tmp_path, *arguments, "--host", host)
-                assert refused.returncode == 1
-                assert "other machines" in refused.stderr
-                assert "(config_invalid)" in refused.stderr
         refused = cli(store, tmp_path, "server", "--host", "0.0.0.0", "--behind-proxy")  # noqa: S104
         assert refused.returncode == 1
         assert "there is no key yet" in refused.stderr
@@ -169,8 +175,8 @@ class TestRefusals:
     def test_with_a_certificate_it_speaks_tls_and_a_client_with_another_refuses_it(self, tmp_path: Path) -> None:
         for name in ("one", "other"):
             subprocess.run(
-                ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.crt",
-                 "-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
+                ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                 "-keyout", f"{name}.key", "-out", f"{name}.crt", "-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
                 cwd=tmp_path, capture_output=True, check=True,
             )  # fmt: skip
         store = f"sqlite:///{tmp_path / 'runs.db'}"
@@ -227,8 +233,7 @@ def test_what_does_not_serve_loads_nothing_of_it() -> None:
 def test_what_is_being_asked_when_a_server_is_told_to_end_is_answered_first(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path / 'runs.db'}"
     key = a_key(store)
-    with running(store, tmp_path, "dev", str(TASKS)):
-        pass  # publishes the tasks
+    publish_tasks(store)
     with running(store, tmp_path) as server:
         other = apsw.Connection(str(tmp_path / "runs.db"))
         other.execute("begin immediate")
@@ -248,8 +253,7 @@ def test_what_is_being_asked_when_a_server_is_told_to_end_is_answered_first(tmp_
 def test_a_server_all_of_whose_threads_wait_for_the_store_still_says_that_it_lives(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path / 'runs.db'}"
     key = a_key(store)
-    with running(store, tmp_path, "dev", str(TASKS)):
-        pass  # publishes the tasks
+    publish_tasks(store)
     with running(store, tmp_path) as server:
         other = apsw.Connection(str(tmp_path / "runs.db"))
         other.execute("begin immediate")
