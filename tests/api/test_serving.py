@@ -176,7 +176,8 @@ class TestRefusals:
         for name in ("one", "other"):
             subprocess.run(
                 ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                 "-keyout", f"{name}.key", "-out", f"{name}.crt", "-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
+                 "-keyout", f"{name}.key", "-out", f"{name}.crt", "-days", "1",
+                 "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
                 cwd=tmp_path, capture_output=True, check=True,
             )  # fmt: skip
         store = f"sqlite:///{tmp_path / 'runs.db'}"
