@@ -23,7 +23,8 @@ SETTINGS = {"processes": "2", "lease": "1.5", "grace": "0.3", "kill": "0.3", "po
 DEADLINE_S = 20.0
 MARK = "STORY"
 """The variable by which the processes of a story are found."""
-_LOOK_S = 0.005
+_LOOK_S = 0.02
+"""Looking costs, since most conditions ask the store or all of /proc: a hundredth of a second later is soon enough."""
 
 
 def until(come_true: Callable[[], T], what: str, timeout: float = DEADLINE_S) -> T:

@@ -95,7 +95,9 @@ def test_what_a_workflow_called_and_did_not_wait_for_is_part_of_it_all_the_same(
 
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])
-@pytest.mark.parametrize("at", [0, 7, 19])
+@pytest.mark.parametrize(
+    ("world", "at"), [("sqlite", 0), ("sqlite", 7), ("sqlite", 19), ("postgres", 7)], indirect=["world"]
+)  # what is replayed is read from either store in one way, wherever in the body it stopped
 def test_a_workflow_survives_its_worker_and_nothing_is_done_twice(world: World, how: str, at: int) -> None:
     first = world.worker(TASKS, lease=30)
     job = world.client.submit(flows.twenty, world.path(), world.path("go"), at)
