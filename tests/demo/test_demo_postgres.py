@@ -56,6 +56,7 @@ def test_while_workers_are_killed_every_value_is_right_and_a_second_run_says_so(
     assert first.returncode == 0, first.stdout + first.stderr
     assert re.search(r"check: all [\d,]+ values equal what the source gives in one go", first.stdout)
     assert "recover of 1 day: 2 of 2 downloads not repeated" in first.stdout
+    assert not (folder / "retraining.py").exists()
     assert len(re.findall(r"kill -9 \d+: the (?:whole of )?worker", first.stdout)) == state(folder)["workers_killed"] > 0
     assert not (folder / "store.db").exists()
 
