@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from inspect import unwrap
 from typing import Any
 
 from fastapi.routing import APIRoute, request_response
@@ -22,7 +23,7 @@ def install() -> None:
 
 
 def _begin(route: APIRoute, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-    key = (path, *(options["methods"] or ()), getattr(endpoint, "__code__", endpoint), str(options["openapi_extra"]))
+    key = (path, *(options["methods"] or ()), getattr(unwrap(endpoint), "__code__", endpoint), str(options["openapi_extra"]))
     known = _KNOWN.get(key)
     if known is None:
         _analyse(route, path, endpoint, **options)

@@ -42,6 +42,7 @@ def without_data(site: Site) -> list[str]:
     return list(first.values())
 
 
+@pytest.mark.timeout(400)  # some ninety pages, each looked at twice for all that axe knows
 def test_no_page_has_barriers_in_the_light_nor_in_the_dark_nor_is_wider_than_a_narrow_screen(
     site: Site, visitor: Callable[[View], Visit]
 ) -> None:

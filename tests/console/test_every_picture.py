@@ -81,7 +81,7 @@ def some_calendar(draw: Callable[..., object]) -> Picture:
             break
         window = Window(start=start, end=start + length, tz="UTC")
         partitions.append(Partition(window=window, status=draw(STATUSES), work_item=f"1-{len(partitions)}"))
-        start = min(start + timedelta(seconds=gap), last + timedelta(seconds=1))
+        start += min(timedelta(seconds=gap), last + timedelta(seconds=1) - start)  # no further, since there is no year 10,000
     return calendar(partitions, tz, lambda each: f"/work-items/{each.work_item}") or run_strip([])
 
 
