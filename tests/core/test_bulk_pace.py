@@ -24,6 +24,10 @@ def test_a_page_is_never_more_than_a_second_has_room_for(rate: int) -> None:
     assert max(sizes(rate, 12)[1:]) == min(rate, MOST)
 
 
+def test_a_page_is_never_more_than_one_transaction_has_room_for_however_fast_it_may_go() -> None:
+    assert max(sizes(100 * MOST, 12)) == MOST
+
+
 def test_a_page_that_was_late_is_made_up_for_within_a_second_and_not_beyond() -> None:
     assert next_due_ms(10_000, 10_000, 500, 1_000) == 10_500
     assert next_due_ms(10_000, 10_400, 500, 1_000) == 10_500

@@ -121,6 +121,26 @@ class TestWhatHappensToAnAttempt:
         assert len({each.cause for each in made}) == len(made)
         assert all(each.title for each in made)
 
+    @pytest.mark.parametrize(
+        ("failure", "part"),
+        [
+            (Failure(Kind.EXIT, exit_code=3), ("process ended with", "exit code 3")),
+            (Failure(Kind.SIGNAL, signal=9), ("process killed by", "SIGKILL")),
+            (Failure(Kind.EXIT), ("what happened", Failure(Kind.EXIT).error_type)),
+            (Failure(Kind.SIGNAL), ("what happened", Failure(Kind.SIGNAL).error_type)),
+            (Failure(Kind.EXIT, signal=9), ("what happened", Failure(Kind.EXIT).error_type)),
+            (Failure(Kind.SIGNAL, exit_code=3), ("what happened", Failure(Kind.SIGNAL).error_type)),
+        ],
+    )
+    def test_a_process_says_how_it_ended(self, failure: Failure, part: tuple[str, str]) -> None:
+        assert fingerprint(failure).parts == (part,)
+
+    def test_an_outcome_that_cannot_be_recorded_is_known_by_the_type_of_why(self) -> None:
+        found = of_unrecordable("builtins.ValueError", "row 12")
+        assert found.parts == (("what happened", "unrecordable outcome"), ("error type", "builtins.ValueError"))
+        assert (found.error_type, found.title) == ("unrecordable outcome", "row <number>")
+        assert found.cause == of_unrecordable("builtins.ValueError", "row 13").cause
+
     def test_an_item_whose_time_was_over_failed_of_the_same_whether_it_waited_or_ran(self) -> None:
         assert of_reason(Reason.CUTOFF) == of_kind(Kind.CUTOFF)
 

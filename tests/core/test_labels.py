@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mulligan.core.job import FAR_FUTURE_MS, Counts, JobStatus, Reason, Wait, job_status
-from mulligan.core.labels import REASONS, in_minutes, item_label, job_label
+from mulligan.core.job import FAR_FUTURE_MS, Counts, FailureClass, JobStatus, Outcome, Reason, Wait, job_status
+from mulligan.core.labels import CLASS_LETTERS, REASONS, end_letter, in_minutes, item_label, job_label, removed
 from mulligan.testing.clock import START_MS
 from mulligan.testing.factories import an_item
 
@@ -85,3 +85,20 @@ def test_every_reason_has_words() -> None:
 def test_a_jobs_status_follows_from_its_counts(counts: Counts, status: JobStatus) -> None:
     assert job_status(counts) is status
     assert counts.total == sum((counts.pending, counts.started, counts.retry, counts.success, counts.failure, counts.revoked))
+
+
+def test_an_attempt_has_a_letter_for_its_class_or_for_what_else_came_of_it() -> None:
+    for failure_class in FailureClass:
+        assert end_letter(Outcome.FAILED, failure_class) == CLASS_LETTERS[failure_class]
+        assert end_letter(Outcome.SUCCEEDED, failure_class) == end_letter(Outcome.SUCCEEDED, None)
+    letters = {outcome: end_letter(outcome, None) for outcome in Outcome}
+    assert {outcome: letter for outcome, letter in letters.items() if letter != "I"} == {
+        Outcome.SUCCEEDED: "S",
+        Outcome.CANCELLED: "C",
+        Outcome.SNOOZED: "Z",
+    }, "of others without a class it is known that they were interrupted"
+
+
+def test_what_retention_removed_is_said_with_the_day_in_utc() -> None:
+    last_moment_ms = 1_000 * 86_400 * 20_783 - 1
+    assert removed(7, last_moment_ms) == "the details of job 7 were removed on 2026-11-25 by retention"

@@ -89,6 +89,27 @@ def test_nothing_is_changed_where_nothing_is_known() -> None:
     assert Mask().found('"hunter2"') is None
 
 
+def test_output_hides_each_value_that_is_known_and_nothing_else() -> None:
+    mask = MASK.adding(Known("env:PIN", "1234"))
+    assert mask.data(f"at {VALUE} with 1234 and 123".encode()) == b"at *** with *** and 123"
+    assert mask.data(b"nothing of it") == b"nothing of it"
+
+
+def test_json_in_which_no_value_stands_is_left_as_it_was_written() -> None:
+    assert MASK.json('{"a": 1,  "b": [true]}') == '{"a": 1,  "b": [true]}'
+    assert MASK.json(json.dumps({"a": VALUE, "b": [True]})) == '{"a":"***","b":[true]}'
+
+
+def test_a_mask_says_which_values_it_knows_and_the_first_name_of_a_value_stays() -> None:
+    mask = MASK.adding(Known("env:OTHER", VALUE), Known("env:PIN", "1234"))
+    assert VALUE in mask
+    assert "hunter2" not in mask
+    assert MASK
+    assert dict(mask) == {"env:PASSWORD": VALUE, "env:PIN": "1234"}
+    assert all(isinstance(each, Known) for each in mask)
+    assert repr(mask) == "<mask of env:PASSWORD, env:PIN>"
+
+
 def test_a_mask_shows_references_and_no_values() -> None:
     assert repr(MASK) == "<mask of env:PASSWORD>"
     assert repr(Mask()) == "<mask of nothing>"

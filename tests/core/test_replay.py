@@ -65,6 +65,7 @@ def test_a_round_is_one_more_for_each_retry_by_policy_or_by_a_person() -> None:
 def test_the_path_of_a_call_is_the_same_however_often_it_is_made_again() -> None:
     keys = [call_key("0", 1, "load", "3", None), call_key("0", 1, "load", "3", "9-1"), call_key("0", 4, "load", "3", "9-1")]
     assert len(set(keys)) == 3
+    assert keys[:2] == ["0.load-3", "0.load-3~9-1"], "of the first epoch nothing is said where nothing could be mistaken for it"
     assert [path_of(key) for key in keys] == [("0.load-3", 1), ("0.load-3", 1), ("0.load-3", 4)]
 
 

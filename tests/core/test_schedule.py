@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mulligan.core.errors import WindowInvalid
-from mulligan.core.schedule import FIRST_MS, LAST_MS, from_ms, instant_ms, to_ms, windows, zone
+from mulligan.core.schedule import FIRST_MS, LAST_MS, from_ms, instant_ms, is_a_day, to_ms, windows, zone
 from mulligan.core.shown import shown
 
 HOUR = 3_600_000
@@ -22,6 +22,11 @@ NEW_YORK = "America/New_York"
 
 def lengths_h(*args: object, **kwargs: object) -> list[float]:
     return [(end - start) / HOUR for start, end in windows(*args, **kwargs)]
+
+
+def test_a_day_has_24_hours_or_one_less_or_more_where_the_clock_changes() -> None:
+    lengths = (23 * HOUR - 1, 23 * HOUR, 24 * HOUR, 25 * HOUR, 25 * HOUR + 1, HOUR, 48 * HOUR)
+    assert [is_a_day(each) for each in lengths] == [False, True, True, True, False, False, False]
 
 
 def test_a_year_of_days_is_365_windows_that_touch() -> None:

@@ -31,6 +31,21 @@ def test_what_is_no_place_is_none(text: str | None) -> None:
     assert place_of(text) is None
 
 
+def test_the_longest_that_is_read_has_512_characters() -> None:
+    assert place_of(f"01-{TRACE}-{SPAN}-01-".ljust(512, "x")) is not None
+    assert place_of(f"01-{TRACE}-{SPAN}-01-".ljust(513, "x")) is None
+
+
+def test_flags_are_hexadecimal() -> None:
+    for flags, sampled in (("10", False), ("0a", False), ("0b", True), ("ff", True)):
+        assert place_of(f"00-{TRACE}-{SPAN}-{flags}") == Place(int(TRACE, 16), int(SPAN, 16), sampled)
+
+
+def test_ids_stay_what_they_are_from_version_to_version() -> None:
+    assert trace_id("job", 1) == 281890613413705878197448904639736463854
+    assert span_id("item", 1, 12) == 7172434917255932118
+
+
 def test_ids_are_the_same_for_the_same_and_others_for_others() -> None:
     assert trace_id("a", 1) == trace_id("a", 1) != trace_id("a1")
     assert span_id("item", 1, 12) != span_id("item", 11, 2)

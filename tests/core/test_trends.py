@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mulligan.core.tallies import BUCKETS_S, INF, Tally, bucket, summed
-from mulligan.core.trends import cumulated, figures, first_day, number_of, quantile_s, trends
+from mulligan.core.trends import cumulated, day_of, figures, first_day, next_period, number_of, quantile_s, today, trends
 
 DAY = number_of(date(2026, 11, 26))
 
@@ -73,6 +73,36 @@ def test_a_week_begins_on_monday_and_is_named_as_the_calendar_does() -> None:
     (one, whole) = trends([counted("items", "SUCCESS", "first_try", 1, day=number_of(date(2025, 1, 1)))], {1: "f"}, "week")
     assert (one.period, one.start, one.end, one.pipeline) == ("2025-W01", monday, date(2025, 1, 6), "f")
     assert (whole.pipeline, whole.figures) == (None, one.figures)
+
+
+def test_a_day_is_named_by_its_date_and_ends_with_the_next() -> None:
+    (one, _) = trends([counted("items", "SUCCESS", "first_try", 1)], {1: "f"}, "day")
+    assert (one.period, one.start, one.end) == ("2026-11-26", date(2026, 11, 26), date(2026, 11, 27))
+    assert next_period(date(2026, 12, 31), "day") == date(2027, 1, 1)
+    assert next_period(date(2026, 12, 28), "week") == date(2027, 1, 4)
+
+
+def test_days_are_those_of_utc() -> None:
+    assert today(1_000 * 86_400 * DAY) == today(1_000 * (86_400 * DAY + 86_399)) == day_of(DAY) == date(2026, 11, 26)
+    assert today(-1) == date(1969, 12, 31)
+
+
+def test_all_that_was_counted_is_in_its_figure() -> None:
+    found = figures(
+        [
+            counted("items", "REVOKED", "later", 2),
+            counted("retries", "TRANSIENT", "", 3),
+            counted("retries", "RATE_LIMITED", "", 1),
+            counted("again", "restarted", "", 4),
+            counted("again", "overwritten", "", 5),
+            counted("lost_ms", "TRANSIENT", "", 1_200),
+            counted("lost_ms", "UNKNOWN", "", 300),
+        ]
+    )
+    assert (found.succeeded, found.failed, found.revoked) == (0, 0, 2)
+    assert list(found.retries.items()) == [("RATE_LIMITED", 1), ("TRANSIENT", 3)]
+    assert list(found.again.items()) == [("overwritten", 5), ("restarted", 4)]
+    assert found.lost_s == 1.5
 
 
 def test_pipelines_stand_side_by_side_and_together_by_period() -> None:
