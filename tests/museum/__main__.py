@@ -7,7 +7,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from exhibits import BUGS, SIMULATION
+from bug import SIMULATION
+from exhibits import BUGS
 from showing import LIMIT_S, show
 
 
@@ -21,7 +22,7 @@ def main() -> int:
     for bug in chosen:
         found = show(bug)
         missed += not found.found
-        by = "simulation" if bug.finder == SIMULATION else f"`{bug.finder.removeprefix('tests/')}`"
+        by = "simulation" if bug.finder == SIMULATION else f"`{bug.finder.removeprefix('tests/').split()[0]}`"
         verdict = by if found.found else f"**NOT FOUND** by {by}"
         print(f"| {bug.name} | {bug.seen} | {verdict} | {found.after_s:.1f} | {found.said.replace('|', '/')} |", flush=True)
     print(f"\n{len(chosen) - missed} of {len(chosen)} bugs found, each within {LIMIT_S:.0f} s")

@@ -2,26 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from bug import Bug
+from exhibits_of_servers import BUGS_OF_SERVERS
 
-SIMULATION = "simulation"
 MACHINE = "tests/engine/test_state_machine.py::TestLife"
-
-
-class Bug(NamedTuple):
-    """A bug: what it is, where it was, how it is brought back, and what is asked to find it."""
-
-    name: str
-    seen: str
-    """Where others had it, or the class of bugs that it stands for."""
-    file: str
-    """Below `src/mulligan`."""
-    right: str
-    wrong: str
-    finder: str = SIMULATION
-    """The simulation, or a part of the suite."""
-
-
 HERE = "tests/testing/test_workflows_here.py"
 REPLAY, CALLING = "core/replay.py", "engine/calling.py"
 LIFE, ENGINE, WORKER = "core/lifecycle.py", "engine/engine.py", "worker/worker.py"
@@ -91,8 +75,9 @@ BUGS = (
         "an outcome is forgotten when the store is away",
         "Orion #184, LabKey #5363",
         WORKER,
-        "exchange(self._worker, self._ended, list(self._names), room, self._notes, replays=replays)\n",
-        "exchange(self._worker, self._ended, list(self._names), room, self._notes, replays=replays)\n",
+        "            result = self._engine.exchange(self._worker, self._ended, list(self._names)",
+        "            ended, self._ended = self._ended, []\n"
+        "            result = self._engine.exchange(self._worker, ended, list(self._names)",
     ),
     Bug(
         "the count of a job is not changed by a claim",
@@ -351,4 +336,5 @@ BUGS = (
         "(row := rows.get(each.place)) and row[2:] == ()}",
         "tests/engine/test_calls.py",
     ),
+    *BUGS_OF_SERVERS,
 )

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from exhibits import SIMULATION, Bug
+from bug import SIMULATION, Bug
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "mulligan"
