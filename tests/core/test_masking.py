@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -16,36 +18,62 @@ MASK = Mask().adding(Known("env:PASSWORD", VALUE))
 PEM = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG\n9w0BAQEFAASCBKcwggSj\nab==\n-----END KEY-----"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        VALUE,
-        quote(VALUE, safe=""),
-        quote(VALUE),
-        quote_plus(VALUE),
-        quote(VALUE, safe="").lower(),
-        json.dumps(VALUE),
-        json.dumps(VALUE, ensure_ascii=False),
-        repr(VALUE),
-        VALUE.encode().hex(),
-        VALUE.replace('"', "&quot;"),
-    ],
-)
-def test_a_value_is_hidden_however_it_is_written(text: str) -> None:
-    said = MASK.text(f"at https://ann:{text}@host")
-    assert "***" in said
-    assert "hunter2" not in said.lower()
-    assert "ary" not in said
+FORMS = [
+    VALUE,
+    quote(VALUE, safe=""),
+    quote(VALUE),
+    quote_plus(VALUE),
+    quote(VALUE, safe="").replace("%C3%BC", "%c3%bc").replace("%2B", "%2b").replace("%2F", "%2f").replace("%5C", "%5c"),
+    json.dumps(VALUE)[1:-1],
+    json.dumps(VALUE, ensure_ascii=False)[1:-1],
+    repr(VALUE)[1:-1],
+    VALUE.encode().hex(),
+    VALUE.replace('"', "&quot;"),
+]
+
+
+@pytest.mark.parametrize("text", FORMS)
+def test_a_value_is_hidden_however_it_is_written_and_nothing_beside_it(text: str) -> None:
+    assert MASK.text(f"at https://ann:{text}@host") == "at https://ann:***@host"
+    assert MASK.text(f"{text} and {text}") == "*** and ***"
+
+
+@pytest.mark.parametrize("value", ["s p/ace", "per%cent", "a\nb\x00cd"])
+def test_what_has_to_be_escaped_is_hidden_in_all_that_escape_it(value: str) -> None:
+    mask = Mask().adding(Known("env:A", value))
+    for text in (quote(value, safe=""), quote(value), quote_plus(value), json.dumps(value)[1:-1], repr(value)[1:-1]):
+        assert mask.text(f"<{text}>") == "<***>", text
+        small = re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), text)
+        assert mask.text(f"<{small}>") == "<***>", small
 
 
 @pytest.mark.parametrize("before", ["", "a", "ab", "abc", "user:"])
-@pytest.mark.parametrize("after", ["", "x", "xy"])
+@pytest.mark.parametrize("after", ["", "x", "xy", "xyz"])
+@pytest.mark.parametrize("value", [VALUE, f"{VALUE}1", f"{VALUE}12", "six678"])
 @pytest.mark.parametrize("coded", [base64.b64encode, base64.urlsafe_b64encode])
-def test_a_value_is_hidden_in_base64_whatever_stands_beside_it(before: str, after: str, coded: object) -> None:
-    text = coded(f"{before}{VALUE}{after}".encode()).decode()  # type: ignore[operator]
-    said = MASK.text(f"Basic {text}")
-    assert "***" in said
-    assert len(said) < 22, "only what stands beside it is left"
+def test_all_of_a_value_s_base64_that_does_not_depend_on_what_stands_beside_it_is_hidden(
+    before: str, after: str, value: str, coded: Callable[[bytes], bytes]
+) -> None:
+    text = coded(f"{before}{value}{after}".encode()).decode()
+    starts, size = len(before.encode()), len(value.encode())
+    shown = text[: -(-8 * starts // 6)], text[8 * (starts + size) // 6 :]
+    said = Mask().adding(Known("env:A", value)).text(f"Basic {text}")
+    assert said == f"Basic {shown[0]}***{shown[1]}"
+
+
+def test_values_of_less_than_six_characters_are_looked_for_as_they_are_only() -> None:
+    for value, hidden in (('ab"de', False), ('ab"def', True)):
+        mask = Mask().adding(Known("env:A", value))
+        assert mask.text(f"<{value}>") == "<***>"
+        assert (mask.text(json.dumps(value)) == '"***"') is hidden
+
+
+def test_a_value_that_stands_several_times_also_within_itself_is_hidden_each_time() -> None:
+    mask = Mask().adding(Known("env:A", "aaaa"), Known("env:B", "bcbc"))
+    assert mask.text("aaaaa") == "***"
+    assert mask.text("bcbcbc bcbc") == "*** ***"
+    assert mask.text("bcbcbcbc") == "***", "they overlap"
+    assert mask.text("aaaabcbc") == "******", "two that touch are two"
 
 
 def test_values_that_overlap_are_hidden_whole() -> None:
@@ -65,6 +93,20 @@ def test_lines_of_a_key_are_hidden_one_by_one() -> None:
     assert mask.text("-----BEGIN KEY-----") == "-----BEGIN KEY-----"
     assert mask.found(json.dumps("MIIEvQIBADANBgkqhkiG of another key")) is None, "only a whole value is refused"
     assert mask.found(json.dumps(f"key: {PEM}")) == "file:/key"
+
+
+def test_lines_of_twelve_characters_are_hidden_by_themselves_and_shorter_ones_not() -> None:
+    mask = Mask().adding(Known("file:/key", "abcdefghijkl\nmnopqrstuvw"))
+    assert mask.text("abcdefghijkl mnopqrstuvw") == "*** mnopqrstuvw"
+
+
+def test_base64_is_refused_from_twelve_characters_on_since_fewer_may_stand_there_by_chance() -> None:
+    for value, refused in (("abcdefghi", "env:A"), ("abcdefgh", None)):
+        mask = Mask().adding(Known("env:A", value))
+        assert mask.found(json.dumps(f"x {base64.b64encode(value.encode()).decode()}")) == refused
+    six = Mask().adding(Known("env:A", "abcdef"))
+    assert six.found(json.dumps("x abcdef y")) == "env:A"
+    assert six.found(json.dumps(base64.b64encode(b"abcdef").decode())) is None
 
 
 def test_a_value_in_json_is_found_and_named_by_its_reference() -> None:
@@ -131,6 +173,10 @@ def test_what_is_no_reference_is_refused_and_not_repeated(text: object) -> None:
     with pytest.raises(ConfigError) as refused:
         check_reference(text)
     assert "hunter2" not in str(refused.value)
+    assert str(refused.value).startswith(
+        "a secret is named by env:NAME, a variable of the worker's environment, or by file:/absolute/path"
+    )
+    assert str(refused.value).endswith("is not shown since it may be the secret itself")
 
 
 @pytest.mark.parametrize("text", ["env:DB_PASSWORD", "env:_x", "file:/run/secrets/db password"])

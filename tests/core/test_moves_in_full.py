@@ -387,6 +387,11 @@ def test_what_was_not_started_goes_back_as_it_was() -> None:
     assert found.attempt is None
 
 
+def test_what_was_cancelled_before_it_was_started_again_has_no_failure_any_more() -> None:
+    found = decided(running(cancel_ms=NOW - 1, failure_class=FailureClass.TRANSIENT, cause="c"), Released(run()))
+    assert (found.after.status, found.after.failure_class, found.after.cause) == (JobStatus.REVOKED, None, None)
+
+
 @pytest.mark.parametrize(
     ("event", "facts"),
     [

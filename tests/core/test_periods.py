@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import pytest
 
 from mulligan.core.errors import WindowInvalid
 from mulligan.core.periods import UNITS, finer, period_at, period_named
-from mulligan.core.schedule import LAST_MS, from_ms, instant_ms
+from mulligan.core.schedule import FIRST_MS, LAST_MS, from_ms, instant_ms
+from mulligan.core.shown import shown
 
 ZURICH = "Europe/Zurich"
 DST_STARTS = instant_ms("2024-03-31T12:30", ZURICH)
@@ -52,9 +54,23 @@ def test_the_ends_of_the_calendar_are_periods_too() -> None:
     assert period_at(period_named("0042-05", "UTC").start_ms, "month", "UTC").name == "0042-05"
 
 
+def test_a_period_says_what_it_is() -> None:
+    assert [period_named(name, "UTC").unit for name in ("2024", "2024-03", "2024-03-07", "2024-03-07T06")] == list(UNITS)
+
+
+def test_the_last_two_days_of_the_calendar_end_with_it_and_those_before_as_ever() -> None:
+    assert period_named("9999-12-29", "UTC").end_ms == period_named("9999-12-30", "UTC").start_ms == LAST_MS
+    assert period_named("9999-12-29", "UTC").start_ms == instant_ms("9999-12-29")
+    assert period_named("9998-12-31", "UTC").start_ms == instant_ms("9998-12-31")
+    assert period_named("9999-11-30", "UTC").start_ms == instant_ms("9999-11-30")
+    assert period_named("0002", "UTC").start_ms == instant_ms("0002-01-01") > FIRST_MS
+
+
 @pytest.mark.parametrize("name", ["", "24", "2024-13", "2024-02-30", "2024-3", "2024-03-07T24", "now", "2024-03-07 06", "٢٠٢٤x"])
 def test_what_names_none_is_refused_with_how_it_is_written(name: str) -> None:
     with pytest.raises(WindowInvalid, match=r"at: .* write it as 2024, 2024-03"):
+        period_named(name, "UTC")
+    with pytest.raises(WindowInvalid, match=re.escape(shown(name))):
         period_named(name, "UTC")
 
 

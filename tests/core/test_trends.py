@@ -67,6 +67,14 @@ def test_times_to_recovery_are_those_of_both_ways_and_of_each() -> None:
     assert 30 < (found.automatic.p50_s or 0) <= 60 < 3600 < (found.manual.p50_s or 0) <= 7200
 
 
+def test_half_and_nine_in_ten_of_recoveries_are_estimated_from_all_that_were_counted() -> None:
+    rows = [counted("recoveries", "manual", "10", value, day=day) for value, day in ((4, DAY), (5, DAY + 1))]
+    found = figures([*rows, counted("recoveries", "manual", "20", 1)]).manual
+    assert found.count == 10
+    assert found.p50_s == pytest.approx(5 + 5 * 5 / 9)
+    assert found.p90_s == pytest.approx(10)
+
+
 def test_a_week_begins_on_monday_and_is_named_as_the_calendar_does() -> None:
     monday = date(2024, 12, 30)
     assert first_day(date(2025, 1, 5), "week") == monday
@@ -91,6 +99,8 @@ def test_all_that_was_counted_is_in_its_figure() -> None:
     found = figures(
         [
             counted("items", "REVOKED", "later", 2),
+            counted("attempts", "FAILED", "TRANSIENT", 2),
+            counted("attempts", "LOST", "TRANSIENT", 1),
             counted("retries", "TRANSIENT", "", 3),
             counted("retries", "RATE_LIMITED", "", 1),
             counted("again", "restarted", "", 4),
@@ -100,13 +110,15 @@ def test_all_that_was_counted_is_in_its_figure() -> None:
         ]
     )
     assert (found.succeeded, found.failed, found.revoked) == (0, 0, 2)
+    assert figures([counted("items", "FAILURE", "later", 3)]).failed == 3
+    assert found.failures == {"TRANSIENT": 3}
     assert list(found.retries.items()) == [("RATE_LIMITED", 1), ("TRANSIENT", 3)]
     assert list(found.again.items()) == [("overwritten", 5), ("restarted", 4)]
     assert found.lost_s == 1.5
 
 
 def test_pipelines_stand_side_by_side_and_together_by_period() -> None:
-    rows = [counted("items", "SUCCESS", "first_try", 1, task, day) for task in (1, 2) for day in (DAY, DAY + 1)]
+    rows = [counted("items", "SUCCESS", "first_try", 1, task, day) for task in (2, 1) for day in (DAY, DAY + 1)]
     found = trends(rows, {1: "a", 2: "b"}, "day")
     assert [(each.period, each.pipeline, each.figures.succeeded) for each in found] == [
         ("2026-11-26", "a", 1), ("2026-11-26", "b", 1), ("2026-11-27", "a", 1), ("2026-11-27", "b", 1),
