@@ -16,16 +16,17 @@ def main() -> int:
     """Show all bugs, or those whose name contains a word; returns 1 where one was not found in time."""
     words = sys.argv[1:]
     chosen = [each for each in BUGS if not words or any(word in each.name for word in words)]
-    print("| bug | where others had it | found by | after, s | what it said |")
-    print("| --- | --- | --- | ---: | --- |", flush=True)
+    print("| bug | where others had it | found by | after, s | by the clock, s | what it said |")
+    print("| --- | --- | --- | ---: | ---: | --- |", flush=True)
     missed = 0
     for bug in chosen:
         found = show(bug)
         missed += not found.found
         by = "simulation" if bug.finder == SIMULATION else f"`{bug.finder.removeprefix('tests/').split()[0]}`"
         verdict = by if found.found else f"**NOT FOUND** by {by}"
-        print(f"| {bug.name} | {bug.seen} | {verdict} | {found.after_s:.1f} | {found.said.replace('|', '/')} |", flush=True)
-    print(f"\n{len(chosen) - missed} of {len(chosen)} bugs found, each within {LIMIT_S:.0f} s")
+        times = f"{found.after_s:.1f} | {found.clock_s:.1f}"
+        print(f"| {bug.name} | {bug.seen} | {verdict} | {times} | {found.said.replace('|', '/')} |", flush=True)
+    print(f"\n{len(chosen) - missed} of {len(chosen)} bugs found, each within {LIMIT_S} s of processor time")
     return 1 if missed else 0
 
 

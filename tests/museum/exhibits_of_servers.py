@@ -33,14 +33,6 @@ BUGS_OF_SERVERS = (
         f"{TEST_BULK} -k same_request",
     ),
     Bug(
-        "a bulk operation whose creation was cut off is carried out half",
-        "celery groups",
-        "store/sql/common.sql",
-        "select id from bulk_operations where state = 'RUNNING' and due_ms <= :now order by",
-        "select id from bulk_operations where state in ('RUNNING', 'COLLECTING') and due_ms <= :now order by",
-        f"{TEST_BULK} -k TestBeingCutOff",
-    ),
-    Bug(
         "who reads events skips one that is committed late",
         "every reader of a table of events by the last id",
         "store/sql/postgres.sql",
