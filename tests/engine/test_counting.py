@@ -10,12 +10,13 @@ import pytest
 from flows import FLOW, LOAD, a_call
 
 from mulligan.core.errors import ArgumentsInvalid, StoreAway, UnknownTask
+from mulligan.core.events import Succeeded
 from mulligan.core.job import FailureClass, ItemKey
 from mulligan.core.submission import NewItem
 from mulligan.core.trends import Figures
 from mulligan.engine.asking import Target
 from mulligan.engine.trending import Trending
-from mulligan.testing.factories import a_definition
+from mulligan.testing.factories import a_definition, a_run
 from mulligan.testing.harness import ASKER, KEEP_S, Harness
 
 TASK = a_definition(retries=3)
@@ -88,6 +89,17 @@ def test_a_window_recovers_by_another_job_and_only_once(world: Harness) -> None:
     assert world.commands.retry(Target(job=broken), "restart", ASKER).total == 1
     worker.succeed(worker.take())
     assert figures(world).recoveries.count == 1
+
+
+def test_a_window_that_two_jobs_mend_in_one_moment_recovers_once(world: Harness) -> None:
+    worker = world.worker(WINDOWED)
+    world.submit(WINDOWED, FIRST_DAY)
+    worker.fail(worker.take(), FailureClass.PERMANENT)
+    world.clock.pass_(100)
+    for _ in range(2):
+        world.submit(WINDOWED, FIRST_DAY)
+    worker.exchange(*((item, Succeeded(a_run(item), "1")) for item in worker.claim(2)))
+    assert (figures(world).succeeded, figures(world).recoveries.count) == (2, 1)
 
 
 def test_a_window_whose_failed_job_was_removed_recovers_all_the_same(world: Harness) -> None:
