@@ -15,38 +15,58 @@ FOUND = ROOT / "mutants" / "src" / "mulligan" / "core"
 WANTED = 0.90
 SEEN, TOO_LONG = (1, 3), (36, 24, -24, 152, 255, -9, 137)
 """Exit codes of mutmut: tests failed, or ran into a limit of time or memory since something never ended."""
+AGAIN = "--again"
 
 
 def main() -> int:
-    """Run all mutants, print a table and those that survived; returns 1 below nine in ten."""
-    began = time.monotonic()
-    shutil.rmtree(ROOT / "mutants", ignore_errors=True)
-    mutmut = [str(Path(sys.executable).with_name("mutmut")), "run", *sys.argv[1:]]
+    """Run all mutants, print a table and those that survived; returns 1 below nine in ten.
+
+    `--again` tries those that survived the last run, and those that it did not come to, against the tests as they are now.
+    """
+    began, chosen = time.monotonic(), sys.argv[1:]
+    if chosen == [AGAIN]:
+        chosen = _left()
+    else:
+        shutil.rmtree(ROOT / "mutants", ignore_errors=True)
+    mutmut = [str(Path(sys.executable).with_name("mutmut")), "run", *chosen]
     told = subprocess.run(mutmut, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if not FOUND.exists():
         print(told.stdout[-3000:])
         return 2
-    survivors = _table()
-    share = 1 - len(survivors[0]) / max(1, survivors[1])
-    print(f"\n{share:.1%} of {survivors[1]:,} mutants were seen, in {time.monotonic() - began:.0f} s")
-    for name in survivors[0]:
+    survivors, total, limited = _table()
+    share = 1 - len(survivors) / max(1, total)
+    took_s = time.monotonic() - began
+    print(f"\n{share:.1%} of {total:,} mutants were seen, {limited} of them by a limit alone, in {took_s:.0f} s")
+    for name in survivors:
         print(f"survived: {name}")
     return 0 if share >= WANTED else 1
 
 
-def _table() -> tuple[list[str], int]:
+def _left() -> list[str]:
+    """Return the mutants of the last run that no test has seen."""
+    return [name for file in FOUND.glob("*.meta") for name, code in _ends(file).items() if code not in (*SEEN, *TOO_LONG)]
+
+
+def _ends(file: Path) -> dict[str, int | None]:
+    """Return the exit code of each mutant of a module; None: it was not tried."""
+    ends: dict[str, int | None] = json.loads(file.read_text("utf-8"))["exit_code_by_key"]
+    return ends
+
+
+def _table() -> tuple[list[str], int, int]:
+    """Print a table; returns who survived, how many there were, and how many were seen only since they never ended."""
     print("| module | mutants | seen | share |\n| --- | ---: | ---: | ---: |")
     survivors: list[str] = []
-    total = 0
+    total = limited = 0
     for file in sorted(FOUND.glob("*.meta")):
-        every = json.loads(file.read_text("utf-8"))["exit_code_by_key"]
-        ends = {name: code for name, code in every.items() if code is not None}  # those that were asked for
+        ends = {name: code for name, code in _ends(file).items() if code is not None}  # those that were asked for
         counts = Counter(code in (*SEEN, *TOO_LONG) for code in ends.values())
         survivors += [name for name, code in ends.items() if code not in (*SEEN, *TOO_LONG)]
         total += len(ends)
+        limited += sum(code in TOO_LONG for code in ends.values())
         if ends:
             print(f"| {file.name.removesuffix('.py.meta')} | {len(ends)} | {counts[True]} | {counts[True] / len(ends):.1%} |")
-    return survivors, total
+    return survivors, total, limited
 
 
 if __name__ == "__main__":
