@@ -8,12 +8,20 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from crash_many import AskedForMany, ServedMany
 from crash_story import Asked, Called, Served, Story, World
 
 from mulligan.store.postgres import Place
 from mulligan.testing.postgres import PostgresServer
 
-KINDS = {"operator who asks": Asked, " server: ": Served, " workflow: ": Called}
+KINDS = {
+    "asks to bulk": AskedForMany,
+    "asks to keys": AskedForMany,
+    "operator who asks": Asked,
+    " REST server: ": ServedMany,
+    " server: ": Served,
+    " workflow: ": Called,
+}
 """Stories by who dies in them; everybody else dies in the first one."""
 
 
@@ -39,7 +47,7 @@ def a_world(store: str, url: str | None = None) -> Iterator[World]:
 def recorded(store: str, url: str | None = None) -> dict[str, int]:
     """Return the names of all points, and how often a process passed each at most."""
     passes: dict[str, int] = {}
-    for kind in (Story, Asked, Served, Called):
+    for kind in (Story, *dict.fromkeys(KINDS.values())):
         with a_world(store, url) as world:
             record = world.folder / "points"
             kind(world, record=record).run()

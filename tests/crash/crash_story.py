@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "stories")]
 
@@ -221,6 +223,8 @@ class Asked:
 class Served:
     """A server that dies at a point, while it takes back what a lost worker held and removes what is old; another goes on."""
 
+    retention_s = 1
+
     def __init__(self, world: World, at: str | None = None, record: Path | None = None) -> None:
         self.world = world
         self.at = at
@@ -238,7 +242,9 @@ class Served:
         """Start a server in which points are watched."""
         os.environ.update(self._set)
         try:
-            self.world.workers.append(WorkerProcess(self.world, [], {"retention": 1, "python_path": str(SITE)}, None, "server"))
+            self.world.workers.append(
+                WorkerProcess(self.world, [], {"retention": self.retention_s, "python_path": str(SITE)}, None, "server")
+            )
         finally:
             for name in self._set:
                 del os.environ[name]
@@ -261,14 +267,14 @@ class Served:
         assert again.refresh().status is JobStatus.RETRY, self.at
         assert self.world.lines().count("begin held once") == 1, self.at
 
-    def _until(self, come_true: Any, what: str) -> None:
-        def look() -> bool:
+    def _until(self, come_true: Callable[[], T], what: str) -> T:
+        def look() -> T:
             if self.world.workers[-1].process.poll() is not None:
                 self.world.check()
                 self.server()
-            return bool(come_true())
+            return come_true()
 
-        until(look, f"{what} ({self.at})", TIMEOUT_S)
+        return until(look, f"{what} ({self.at})", TIMEOUT_S)
 
 
 def _is_removed(job: Job[Any]) -> bool:

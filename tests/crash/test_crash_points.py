@@ -15,13 +15,17 @@ from disk_faults import CALLS, EIO, ENOSPC, KILL, Disk, why_not  # noqa: E402
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the stories find processes that were left behind in /proc")
 
-SAMPLE = (
-    "1 child: before sending succeeded",
+ON_BOTH = (
     "1 worker: after commit of a claim",
     "2 worker: before commit of a checkpoint",
-    "1 server: after commit of a removal",
     "9 workflow: after commit of a call",
     "8 workflow: before commit of the end of an attempt",
+)
+SAMPLE = (
+    *ON_BOTH,
+    "1 child: before sending succeeded",
+    "1 server: after commit of a removal",
+    "1 REST server: before commit of a page of a bulk operation",
 )
 
 
@@ -30,7 +34,7 @@ def test_a_process_that_dies_at_this_point_loses_and_doubles_nothing(at: str) ->
     assert tell("sqlite", at), "nothing came to this point"
 
 
-@pytest.mark.parametrize("at", [*SAMPLE[1:3], *SAMPLE[4:]])
+@pytest.mark.parametrize("at", ON_BOTH)
 def test_the_same_on_postgresql(at: str, postgres_url: str) -> None:
     assert tell("postgres", at, postgres_url), "nothing came to this point"
 

@@ -29,6 +29,15 @@ TELLING = {
     "set_current_definition": "a definition",
     "add_audit": "a line of the audit",
     "mark_pruned": "a removal",
+    "add_bulk": "a bulk operation",
+    "add_bulk_items": "work items of a bulk operation",
+    "begin_bulk": "a bulk operation that begins",
+    "advance_bulk": "a page of a bulk operation",
+    "end_bulk": "a bulk operation that ends",
+    "add_access_key": "a key",
+    "revoke_access_key": "a revoked key",
+    "begin_reply": "a request that has come",
+    "end_reply": "an answer",
 }
 """Statements by which a commit is known, and what it is called. One that holds several is a point under each name."""
 TAGS = ("succeeded", "failed", "snoozed", "stopped", "ready", "began", "recalled", "call", "progress", "rows", "touch", "unfit")
