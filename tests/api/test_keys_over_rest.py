@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import psycopg
 import pytest
 from api_harness import ASKER, Api
 
 from mulligan.api.access import Authenticator
 from mulligan.core.access import Role
 from mulligan.core.errors import Refused
-from mulligan.store.postgres import PostgresDatabase
+from mulligan.store.postgres import Place, PostgresDatabase
+
+WAITING = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and application_name = 'mulligan'"
 
 
 def as_admin(api: Api, method: str, path: str, body: Any = None, status: int = 200, **more: Any) -> Any:
@@ -81,25 +87,27 @@ def test_a_key_that_is_named_as_the_id_of_another_does_not_end_with_it(both: Api
     assert both.keys.revoke(first.id, ASKER) == first.id, "by its name, now that no key has that id"
 
 
-def test_two_who_revoke_each_others_key_at_one_moment_leave_one(request: pytest.FixtureRequest) -> None:
-    api = Api(PostgresDatabase(request.getfixturevalue("an_empty_place")()))
+def test_two_who_revoke_each_others_key_at_one_moment_leave_one(an_empty_place: Callable[[], Place]) -> None:
+    place = an_empty_place()
+    api = Api(PostgresDatabase(place))
     api.keys.create("second", Role.ADMIN, None, ASKER)
-    ready, refused = threading.Barrier(2), list[str]()
-
-    def revoke(name: str) -> None:
-        ready.wait(20)
-        try:
-            api.keys.revoke(name, ASKER)
-        except Refused:
-            refused.append(name)
-
-    threads = [threading.Thread(target=revoke, args=(name,)) for name in ("second", "the admin")]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join(20)
-    assert len(refused) == 1
+    with ThreadPoolExecutor(1) as pool:
+        with api.harness.store.write() as session:
+            assert session.access.revoke("second", api.harness.clock.now_ms()) is not None
+            other = pool.submit(api.keys.revoke, "the admin", ASKER)
+            until_it_waits(place, other)
+        with pytest.raises(Refused, match="the last key of an admin"):
+            other.result(30)
     api.harness.store.close()
+
+
+def until_it_waits(place: Place, other: Future[str]) -> None:
+    """Wait until another thread waits for what this one has locked, or does not have to."""
+    until, pause = time.monotonic() + 30, threading.Event()
+    with psycopg.connect(place.url, autocommit=True) as connection:
+        while not other.done() and not (connection.execute(WAITING).fetchone() or [0])[0]:
+            assert time.monotonic() < until, "it neither ended nor waited"
+            pause.wait(0.01)
 
 
 @pytest.mark.parametrize(
