@@ -28,6 +28,19 @@ def test_what_looks_like_a_secret_is_not_shown(text: str) -> None:
     assert "***" in concealed(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("to postgresql://me:hunter2@db.example/x now", "to postgresql://me:***@db.example/x now"),
+        ("got Bearer hunter2.hunter2 twice", "got Bearer *** twice"),
+        ("password=hunter2, next", "password=***, next"),
+        ("{'token': 'hunter2', 'x': 1}", "{'token': ***, 'x': 1}"),
+    ],
+)
+def test_nothing_else_is_changed(text: str, shown: str) -> None:
+    assert concealed(text) == shown
+
+
 @pytest.mark.parametrize("text", ["503 Service Unavailable", "max_tokens=500 reached", "no such file: 'a/b'", "http://host/path"])
 def test_what_is_none_is_shown(text: str) -> None:
     assert concealed(text) == text
@@ -37,6 +50,9 @@ def test_it_is_one_line_and_cut() -> None:
     assert concealed("a\nb\t c") == "a b c"
     assert len(concealed("x" * 100_000)) == 200
     assert concealed("x" * 100_000).endswith("…")
+    assert concealed("x" * 200) == "x" * 200
+    assert concealed("x" * 201) == "x" * 199 + "…"
+    assert concealed("12345", 4) == "123…"
 
 
 def test_a_value_is_shown_shortly_whatever_it_is() -> None:

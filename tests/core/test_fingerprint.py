@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mulligan.core.failure import ErrorFacts, Failure, Kind, failure_from_json, failure_to_json
+from mulligan.core.failure import ErrorFacts, Failure, Kind, failure_from_json, failure_to_json, what_happened
 from mulligan.core.fingerprint import VERSION, Fingerprint, fingerprint, of_kind, of_reason, of_unrecordable
 from mulligan.core.job import Reason
 
@@ -111,6 +111,7 @@ class TestWhatHappensToAnAttempt:
         assert seen.cause == of_kind(kind).cause
         assert seen.parts == (("what happened", Failure(kind).error_type),)
         assert "4711" not in seen.title
+        assert seen.message == what_happened(kind) != ""
 
     def test_kinds_exit_codes_and_signals_are_all_different(self) -> None:
         failures = [Failure(kind) for kind in Kind]
@@ -134,6 +135,10 @@ class TestWhatHappensToAnAttempt:
     )
     def test_a_process_says_how_it_ended(self, failure: Failure, part: tuple[str, str]) -> None:
         assert fingerprint(failure).parts == (part,)
+
+    def test_of_other_failures_nothing_is_said_but_their_message(self) -> None:
+        assert what_happened(Kind.EXCEPTION) == ""
+        assert fingerprint(Failure(Kind.EXIT, exit_code=3, message="it said 7")).title == "it said <number>"
 
     def test_an_outcome_that_cannot_be_recorded_is_known_by_the_type_of_why(self) -> None:
         found = of_unrecordable("builtins.ValueError", "row 12")

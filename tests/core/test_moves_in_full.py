@@ -387,6 +387,18 @@ def test_what_was_not_started_goes_back_as_it_was() -> None:
     assert found.attempt is None
 
 
+def test_a_failure_of_which_no_cause_is_known_leaves_none() -> None:
+    found = decided(running(cause="c"), a_failure(running(), run=run(), cause=None))
+    assert (found.after.cause, found.cause) == (None, None)
+
+
+def test_the_body_of_a_workflow_is_replayed_from_where_it_stood_in_the_queue_whatever_the_clock_says() -> None:
+    for due_ms, claimed_ms, again_ms in ((NOW - 9, CLAIMED, NOW - 9), (NOW + 9, CLAIMED, NOW), (NOW - 9, NOW + 5, NOW + 5)):
+        found = decide(running(due_ms=due_ms, claimed_ms=claimed_ms), WorkerLost(run(), "w"), POLICY, NOW, 0.5, workflow=True)
+        assert found is not None
+        assert (found.after.status, found.after.due_ms) == (JobStatus.PENDING, again_ms)
+
+
 def test_what_was_cancelled_before_it_was_started_again_has_no_failure_any_more() -> None:
     found = decided(running(cancel_ms=NOW - 1, failure_class=FailureClass.TRANSIENT, cause="c"), Released(run()))
     assert (found.after.status, found.after.failure_class, found.after.cause) == (JobStatus.REVOKED, None, None)

@@ -23,6 +23,11 @@ def test_between_attempts_is_the_wait_that_was_decided_and_then_the_queue() -> N
     assert found[1] == (Span(10, 60, "waiting"), Span(60, 75, "queued"), Span(75, 80, "running"))
 
 
+def test_where_no_wait_was_decided_nobody_waited() -> None:
+    found = list(spans_of_attempts(Standing(RETRY, 1, 0), [Tried(1, 0, 10), Tried(1, 75, 80)]))
+    assert found[1][:2] == (Span(10, 10, "waiting"), Span(10, 75, "queued"))
+
+
 def test_an_attempt_that_was_made_due_early_did_not_wait_longer_than_it_did() -> None:
     found = list(spans_of_attempts(Standing(RETRY, 1, 0), [Tried(1, 0, 10, 5_000), Tried(1, 75, 80)]))
     assert found[1][:2] == (Span(10, 75, "waiting"), Span(75, 75, "queued"))
@@ -39,6 +44,14 @@ def test_nobody_waited_between_generations() -> None:
         (Standing(STARTED, 1, 0, claimed_ms=40), None, 90, (Span(0, 40, "queued"), Span(40, 90, "running"))),
         (Standing(STARTED, 1, 0), None, 90, (Span(0, 90, "queued"), Span(90, 90, "running"))),
         (Standing(STARTED, 1, 0, claimed_ms=40), None, 30, (Span(0, 40, "queued"), Span(40, 40, "running"))),
+        (
+            Standing(STARTED, 1, 0, claimed_ms=40),
+            Tried(1, 0, 10, 20),
+            90,
+            (Span(10, 30, "waiting"), Span(30, 40, "queued"), Span(40, 90, "running")),
+        ),
+        (Standing(STARTED, 2, 0, claimed_ms=40), Tried(1, 0, 10, 20), 90, (Span(40, 90, "running"),)),
+        (Standing(RETRY, 1, 0, due_ms=90), Tried(1, 0, 10), 90, (Span(10, 90, "waiting"),)),
         (Standing(PENDING, 1, 0, due_ms=0), None, 90, (Span(0, 90, "queued"),)),
         (Standing(PENDING, 1, 0, due_ms=200), None, 90, (Span(0, 200, "queued"),)),
         (Standing(RETRY, 1, 0, due_ms=200), Tried(1, 0, 10), 90, (Span(10, 200, "waiting"),)),
