@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 
 import pytest
@@ -333,6 +334,55 @@ def test_facts_leave_out_what_is_not_known_and_ignore_what_is_new():
     bare = failure_to_json(raised(an("job.Odd")))
     assert bare == '{"kind":"exception","chain":[{"types":["job.Odd","Exception"]}]}'
     assert failure_from_json('{"kind":"exit","exit_code":0,"novel":1}') == Failure(Kind.EXIT, exit_code=0)
+
+
+def test_facts_are_stored_in_full_and_read_as_they_were():
+    inner = an(
+        "job.Odd", message="7", errno="EIO", code="40001", retry_after_s=2.5, http_status=503, frames=("a.b", "c.d"), step="s"
+    )
+    called = an("job.Called", exit_code=-9, exit_class=TRANSIENT)
+    group = an("job.Group", members=((inner, called), (), (an("job.Other"),)))
+    failure = Failure(Kind.EXCEPTION, (group, inner), 3, 9, PERMANENT, "said", "trace", True)
+    stored = json.loads(failure_to_json(failure))
+    assert stored["chain"][1] == {
+        "types": ["job.Odd", "Exception"], "message": "7", "http_status": 503, "retry_after_s": 2.5, "errno": "EIO",
+        "code": "40001", "frames": ["a.b", "c.d"], "step": "s",
+    }  # fmt: skip
+    assert stored["chain"][0]["members"][0][1] == {
+        "types": ["job.Called", "Exception"],
+        "exit_code": -9,
+        "exit_class": "TRANSIENT",
+    }
+    assert (stored["exit_code"], stored["signal"], stored["declared"], stored["crashed"]) == (3, 9, "PERMANENT", True)
+    found = failure_from_json(failure_to_json(failure))
+    assert found == failure
+    assert found.declared is PERMANENT
+    assert found.chain[0].members[0][1].exit_class is TRANSIENT
+    assert isinstance(found.chain[1].frames, tuple)
+
+
+def test_of_a_member_of_a_group_that_no_rule_knows_it_is_said_which_it_is():
+    found = classify(raised(an("job.Group", members=((an("job.Odd"),), ()))), (), NOTHING, NOTHING)
+    assert (found.failure_class, found.rule) == (UNKNOWN, "unknown")
+    assert found.why == "no rule knows job.Odd, so it is UNKNOWN; the worst of 2 in job.Group"
+    assert "another member of the group: no rule knows an exception without facts, so it is UNKNOWN" in found.passed_over
+
+
+def test_of_two_that_take_the_class_of_what_is_behind_them_the_one_that_says_more_is_kept():
+    rules = RuleSet(
+        (
+            Rule("odd", UNKNOWN, exceptions=("job.Odd",), unwrap=True),
+            Rule("busy", TRANSIENT, exceptions=("job.Busy",), unwrap=True),
+            Rule("late", RATE_LIMITED, exceptions=("job.Late",), unwrap=True),
+        )
+    )
+    for chain, rule in (
+        (("Odd", "Busy"), "busy"),
+        (("Busy", "Late"), "busy"),
+        (("Busy", "Odd"), "busy"),
+        (("Odd", "Odd"), "odd"),
+    ):
+        assert classify(raised(*(an(f"job.{name}") for name in chain)), (), NOTHING, rules).rule == rule, chain
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"kind":"odd"}', '{"kind":"exit","chain":[{}]}', '{"kind":"exit","chain":7}'])
