@@ -15,7 +15,9 @@ import known_routes
 from mulligan.store.postgres import Place, PostgresDatabase
 from mulligan.testing.postgres import URL_VARIABLE, PostgresMissing, PostgresServer, empty, leave_alone
 
-settings.register_profile("find", phases=[Phase.explicit, Phase.generate])
+settings.register_profile("plain", deadline=None)
+settings.load_profile("plain")
+settings.register_profile("find", deadline=None, phases=[Phase.explicit, Phase.generate])
 """Finds what is wrong, and does not look for the shortest way there."""
 settings.register_profile("mutants", deadline=None, max_examples=30, derandomize=True, phases=[Phase.explicit, Phase.generate])
 """The same quickly, for a few thousand mutants."""
