@@ -30,7 +30,7 @@ def main() -> int:
         shutil.rmtree(ROOT / "mutants", ignore_errors=True)
     mutmut = [str(Path(sys.executable).with_name("mutmut")), "run", *chosen]
     told = subprocess.run(mutmut, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    if not FOUND.exists():
+    if told.returncode or not FOUND.exists():  # such as a test that fails without any mutant
         print(told.stdout[-3000:])
         return 2
     survivors, total, limited = _table()
