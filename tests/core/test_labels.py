@@ -99,6 +99,7 @@ def test_an_attempt_has_a_letter_for_its_class_or_for_what_else_came_of_it() -> 
     }, "of others without a class it is known that they were interrupted"
 
 
+@pytest.mark.usefixtures("far_east")
 def test_what_retention_removed_is_said_with_the_day_in_utc() -> None:
     last_moment_ms = 1_000 * 86_400 * 20_783 - 1
     assert removed(7, last_moment_ms) == "the details of job 7 were removed on 2026-11-25 by retention"

@@ -90,6 +90,7 @@ def test_a_day_is_named_by_its_date_and_ends_with_the_next() -> None:
     assert next_period(date(2026, 12, 28), "week") == date(2027, 1, 4)
 
 
+@pytest.mark.usefixtures("far_east")
 def test_days_are_those_of_utc() -> None:
     assert today(1_000 * 86_400 * DAY) == today(1_000 * (86_400 * DAY + 86_399)) == day_of(DAY) == date(2026, 11, 26)
     assert today(-1) == date(1969, 12, 31)
