@@ -14,7 +14,6 @@ from mulligan.core.errors import ConfigError
 from mulligan.core.masking import Known, Mask, check_reference, open_end
 
 VALUE = 'hunter2/+ü"can\\ary'
-MASK = Mask().adding(Known("env:PASSWORD", VALUE))
 PEM = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG\n9w0BAQEFAASCBKcwggSj\nab==\n-----END KEY-----"
 
 
@@ -32,10 +31,14 @@ FORMS = [
 ]
 
 
+def a_mask() -> Mask:
+    return Mask().adding(Known("env:PASSWORD", VALUE))
+
+
 @pytest.mark.parametrize("text", FORMS)
 def test_a_value_is_hidden_however_it_is_written_and_nothing_beside_it(text: str) -> None:
-    assert MASK.text(f"at https://ann:{text}@host") == "at https://ann:***@host"
-    assert MASK.text(f"{text} and {text}") == "*** and ***"
+    assert a_mask().text(f"at https://ann:{text}@host") == "at https://ann:***@host"
+    assert a_mask().text(f"{text} and {text}") == "*** and ***"
 
 
 @pytest.mark.parametrize("value", ["s p/ace", "per%cent", "a\nb\x00cd"])
@@ -111,9 +114,9 @@ def test_base64_is_refused_from_twelve_characters_on_since_fewer_may_stand_there
 
 def test_a_value_in_json_is_found_and_named_by_its_reference() -> None:
     for form in (VALUE, f"postgres://ann:{quote(VALUE, safe='')}@host", base64.b64encode(f"ann:{VALUE}".encode()).decode()):
-        assert MASK.found(json.dumps({"args": [form]})) == "env:PASSWORD"
-        assert MASK.found(json.dumps({"args": [form]}, ensure_ascii=False)) == "env:PASSWORD"
-    assert MASK.found(json.dumps({"secret": "env:PASSWORD"})) is None
+        assert a_mask().found(json.dumps({"args": [form]})) == "env:PASSWORD"
+        assert a_mask().found(json.dumps({"args": [form]}, ensure_ascii=False)) == "env:PASSWORD"
+    assert a_mask().found(json.dumps({"secret": "env:PASSWORD"})) is None
 
 
 def test_a_short_value_is_refused_only_where_it_is_the_whole_text() -> None:
@@ -132,28 +135,28 @@ def test_nothing_is_changed_where_nothing_is_known() -> None:
 
 
 def test_output_hides_each_value_that_is_known_and_nothing_else() -> None:
-    mask = MASK.adding(Known("env:PIN", "1234"))
+    mask = a_mask().adding(Known("env:PIN", "1234"))
     assert mask.data(f"at {VALUE} with 1234 and 123".encode()) == b"at *** with *** and 123"
     assert mask.data(b"nothing of it") == b"nothing of it"
 
 
 def test_json_in_which_no_value_stands_is_left_as_it_was_written() -> None:
-    assert MASK.json('{"a": 1,  "b": [true]}') == '{"a": 1,  "b": [true]}'
-    assert MASK.json(json.dumps({"a": VALUE, "b": [True]})) == '{"a":"***","b":[true]}'
+    assert a_mask().json('{"a": 1,  "b": [true]}') == '{"a": 1,  "b": [true]}'
+    assert a_mask().json(json.dumps({"a": VALUE, "b": [True]})) == '{"a":"***","b":[true]}'
 
 
 def test_a_mask_says_which_values_it_knows_and_the_first_name_of_a_value_stays() -> None:
-    mask = MASK.adding(Known("env:OTHER", VALUE), Known("env:PIN", "1234"))
+    mask = a_mask().adding(Known("env:OTHER", VALUE), Known("env:PIN", "1234"))
     assert VALUE in mask
     assert "hunter2" not in mask
-    assert MASK
+    assert a_mask()
     assert dict(mask) == {"env:PASSWORD": VALUE, "env:PIN": "1234"}
     assert all(isinstance(each, Known) for each in mask)
     assert repr(mask) == "<mask of env:PASSWORD, env:PIN>"
 
 
 def test_a_mask_shows_references_and_no_values() -> None:
-    assert repr(MASK) == "<mask of env:PASSWORD>"
+    assert repr(a_mask()) == "<mask of env:PASSWORD>"
     assert repr(Mask()) == "<mask of nothing>"
 
 

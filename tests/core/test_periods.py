@@ -60,6 +60,7 @@ def test_a_period_says_what_it_is() -> None:
 
 def test_the_last_two_days_of_the_calendar_end_with_it_and_those_before_as_ever() -> None:
     assert period_named("9999-12-29", "UTC").end_ms == period_named("9999-12-30", "UTC").start_ms == LAST_MS
+    assert period_named("9999-12-30", "Pacific/Kiritimati").start_ms == LAST_MS, "though it begins there fourteen hours earlier"
     assert period_named("9999-12-29", "UTC").start_ms == instant_ms("9999-12-29")
     assert period_named("9998-12-31", "UTC").start_ms == instant_ms("9998-12-31")
     assert period_named("9999-11-30", "UTC").start_ms == instant_ms("9999-11-30")

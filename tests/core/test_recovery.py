@@ -52,6 +52,7 @@ def test_of_the_flags_then_and_now_the_worse_holds(swap: bool) -> None:
 def test_later_windows_that_were_written_since_are_named() -> None:
     task = a_definition(online=True)
     judged = judge_overwrite(task, task, [5], [f"2024-03-0{n}" for n in range(1, 8)])
+    assert judged.verdict is UNSAFE
     assert "2024-03-01" in judged.evidence[-1]
     assert "and 2 more" in judged.evidence[-1]
     assert "forward=True" in judged.evidence[-1]

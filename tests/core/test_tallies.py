@@ -80,6 +80,18 @@ def test_an_attempt_that_will_be_followed_by_another_counts_as_a_retry_with_the_
     }
 
 
+def test_an_attempt_counts_on_the_day_on_which_it_ended() -> None:
+    move = a_move(STARTED, RETRY, ended(Outcome.FAILED, FailureClass.TRANSIENT))
+    assert {row.day for row in counted(move, now_ms=AT + DAY_MS)} == {DAY}
+
+
+def test_what_happens_twice_is_counted_twice() -> None:
+    failed = a_move(STARTED, FAILURE, ended(Outcome.LOST, FailureClass.INFRASTRUCTURE))
+    assert of("items", "FAILURE", "first_try", 2) in counted(failed, failed)
+    again = a_move(FAILURE, PENDING, generation=2, reason=Reason.RESTARTED)
+    assert counted(again, again) == {of("again", "restarted", "", 2)}
+
+
 def test_one_that_ends_its_item_is_no_retry() -> None:
     assert counted(a_move(STARTED, FAILURE, ended(Outcome.LOST, FailureClass.INFRASTRUCTURE))) == {
         of("attempts", "LOST", "INFRASTRUCTURE"),
