@@ -211,6 +211,19 @@ def test_the_project_may_say_what_running_out_of_memory_is():
     assert by_task.rule == "task.classify:MemoryError"
 
 
+def test_what_a_task_says_of_memory_is_not_about_what_else_the_worker_saw():
+    assert classify(Failure(Kind.TIMEOUT), (("MemoryError", PERMANENT),), NOTHING, NOTHING).failure_class is TIMEOUT
+
+
+def test_a_rule_for_what_the_worker_saw_may_ask_for_a_message_as_well():
+    spot = RuleSet((Rule("spot", TRANSIENT, kinds=(Kind.LOST,), message="reclaimed"),))
+    assert classify(Failure(Kind.LOST, message="it was reclaimed"), (), spot, NOTHING).rule == "spot"
+    assert classify(Failure(Kind.LOST, (an("job.Odd", message="reclaimed"),)), (), spot, NOTHING).rule == "spot"
+    found = classify(Failure(Kind.LOST, message="gone"), (), spot, NOTHING)
+    assert found.rule == "kind.lost"
+    assert found.passed_over == ("rule spot does not fit worker lost: its message does not contain 'reclaimed'",)
+
+
 @pytest.mark.parametrize(
     ("error", "failure_class"),
     [

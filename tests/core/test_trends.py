@@ -147,6 +147,10 @@ def test_a_quantile_is_in_the_bucket_of_the_time_that_it_estimates(times: list[i
     assert bounds[place - 1] < found <= bounds[place]
 
 
+def test_the_first_bucket_begins_with_no_time() -> None:
+    assert quantile_s({"1": 2}, 0.5) == 0.5
+
+
 def test_what_took_longer_than_all_buckets_is_said_to_have_taken_as_long_as_the_last() -> None:
     assert quantile_s({INF: 3}, 0.5) == BUCKETS_S[-1]
     assert cumulated({"1": 2, INF: 3})[0] == ("1", 2)
