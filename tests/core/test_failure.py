@@ -349,6 +349,54 @@ def test_facts_leave_out_what_is_not_known_and_ignore_what_is_new():
     assert failure_from_json('{"kind":"exit","exit_code":0,"novel":1}') == Failure(Kind.EXIT, exit_code=0)
 
 
+def test_what_ctx_run_was_told_of_an_exit_code_holds():
+    found = classify(raised(an("job.Called", exit_code=4, exit_class=TRANSIENT)), (), NOTHING, NOTHING)
+    assert (found.failure_class, found.rule) == (TRANSIENT, "ctx.run:4")
+    assert found.why == "exit code 4 is TRANSIENT, as the call of ctx.run says"
+
+
+def test_what_says_itself_what_it_is_is_named_with_what_it_is_derived_from():
+    mine = ErrorFacts(("job.Mine", "mulligan.core.signals.TransientError", "Exception"))
+    why = "job.Mine (a mulligan.core.signals.TransientError) says itself that it is TRANSIENT"
+    assert classify(raised(mine), (), NOTHING, NOTHING).why == why
+
+
+def test_a_wait_is_that_of_what_decided_else_the_first_that_anything_asks_for():
+    asks = an("client.HTTPError", http_status=503, retry_after_s=4.0)
+    assert by_default(raised(an("job.Odd", retry_after_s=9.0), asks)).retry_after_s == 4.0
+    assert by_default(raised(an(ConnectionError), an("job.Odd"), asks)).retry_after_s == 4.0
+
+
+def test_an_exit_code_counts_where_the_process_ended_and_what_was_raised_before_is_looked_at_too():
+    assert by_default(Failure(Kind.EXCEPTION, (an("job.Odd"),), exit_code=2)).rule == "unknown"
+    found = by_default(Failure(Kind.EXIT, (an("job.Odd"), an("client.HTTPError", http_status=503)), exit_code=3))
+    assert (found.rule, found.why.partition("; ")[2]) == ("http.503", "found behind job.Odd")
+    zero = RuleSet((Rule("zero", TRANSIENT, exit_codes=(0,)),))
+    assert classify(Failure(Kind.EXIT, exit_code=0), (), zero, NOTHING).why == "exit code 0 is TRANSIENT by rule zero"
+
+
+def test_a_rule_for_any_exception_is_asked_last_and_says_what_it_lacks():
+    rules = RuleSet((Rule("any", TRANSIENT, kinds=(Kind.EXCEPTION,), message="again"),))
+    found = classify(raised(an("job.Odd", message="no")), (), rules, NOTHING)
+    assert (found.rule, found.passed_over[-1]) == (
+        "unknown",
+        "rule any does not fit job.Odd: its message does not contain 'again'",
+    )
+
+
+def test_what_is_said_of_a_group_itself_comes_before_its_members():
+    members = ((an(TransientError),),)
+    signals = ErrorFacts(("job.G", "mulligan.core.signals.PermanentError", "Exception"), members=members)
+    plain = an("job.G", members=members)
+    rules = RuleSet((Rule("lacks", PERMANENT, exceptions=("job.G",), message="x"), Rule("g", PERMANENT, exceptions=("job.G",))))
+    assert classify(raised(signals), (), NOTHING, NOTHING).rule == "raised:PermanentError"
+    assert classify(raised(plain), (("job.G", PERMANENT),), NOTHING, NOTHING).rule == "task.classify:job.G"
+    found = classify(raised(plain), (), rules, NOTHING)
+    assert (found.rule, found.passed_over) == ("g", ("rule lacks does not fit job.G: its message does not contain 'x'",))
+    nameless = classify(raised(an("job.G", members=((ErrorFacts(()),),))), (), NOTHING, NOTHING)
+    assert nameless.why == "no rule knows an exception without a type, so it is UNKNOWN; the worst of 1 in job.G"
+
+
 def test_facts_are_stored_in_full_and_read_as_they_were():
     inner = an(
         "job.Odd", message="7", errno="EIO", code="40001", retry_after_s=2.5, http_status=503, frames=("a.b", "c.d"), step="s"

@@ -49,6 +49,31 @@ def test_it_says_of_what_it_is_made() -> None:
     )
 
 
+def test_a_process_that_ended_is_told_apart_by_its_error_too() -> None:
+    found = fingerprint(Failure(Kind.EXIT, (facts("KeyError", "x"),), exit_code=3, message="ended"))
+    assert found.parts == (("process ended with", "exit code 3"), ("error type", "KeyError"), ("message", "x"))
+    assert fingerprint(Failure(Kind.EXIT, (facts("KeyError", ""),), exit_code=3, message="ended")).message == ""
+
+
+@pytest.mark.parametrize(
+    ("more", "part"),
+    [
+        ({"exit_code": 0}, ("exit code", "0")),
+        ({"exit_code": 3}, ("exit code", "3")),
+        ({"exit_code": -9}, ("signal", "SIGKILL")),
+        ({"errno": "EIO"}, ("errno", "EIO")),
+    ],
+)
+def test_codes_are_parts_of_it(more: dict[str, object], part: tuple[str, str]) -> None:
+    assert fingerprint(raised(facts(frames=CALLS, **more))).parts[1] == part
+
+
+def test_what_has_no_type_or_no_letters_of_ascii_stays_the_same_too() -> None:
+    assert fingerprint(raised(ErrorFacts((), "x"))).parts[0] == ("error type", "")
+    assert cause(facts(message="größer als 漢")) == "8034cd241d89"
+    assert len(cause(facts(message="half a letter \ud800"))) == 12
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -97,6 +122,11 @@ class TestChains:
         first = facts("ExceptionGroup", members=(one, other))
         second = facts("ExceptionGroup", members=(other, one))
         assert cause(first) == cause(second) == cause(*other), "what has a code comes first"
+
+    def test_calls_and_step_around_a_group_are_those_of_its_members_which_do_not_tell_any(self) -> None:
+        group = facts("ExceptionGroup", members=((facts("KeyError"),),), frames=CALLS, step="flow.load")
+        found = fingerprint(raised(group)).parts
+        assert found == (("error type", "KeyError"), ("step", "flow.load"), *(("call", each) for each in CALLS))
 
     def test_members_without_any_error_and_errors_without_a_type_have_a_cause_too(self) -> None:
         assert len(cause(facts("ExceptionGroup", members=((),)))) == 12
