@@ -78,3 +78,8 @@ def test_any_text_gives_one_line_of_bounded_length(message: str) -> None:
 @pytest.mark.parametrize("piece", ["a", "a.", "a@", "1:", "0.", "a/", "=", "'", "x='", "f0", "://", "\\", "-"])
 def test_a_message_that_repeats_itself_ends_within_the_time_of_a_test(piece: str) -> None:
     assert len(parameterised(piece * 5_000)) <= MAX_TEXT + 1
+
+
+def test_a_text_of_the_greatest_length_is_whole_and_a_longer_one_is_cut() -> None:
+    assert parameterised("x" * MAX_TEXT) == "x" * MAX_TEXT
+    assert parameterised("x" * (MAX_TEXT + 1)) == "x" * MAX_TEXT + "…"
