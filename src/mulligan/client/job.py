@@ -36,6 +36,8 @@ AWAY_S = 300.0
 """So long may the store or the server be away before a waiting caller is told."""
 AGAIN_S = 0.5
 """And so often is it looked for meanwhile."""
+ANSWER_S = 3.0
+"""So long may one look take, however soon whoever waits wants to hear: a server that has much to do is not away."""
 NO_WORKER_S = 2.0
 """So long may no worker know the task before a waiting caller is warned."""
 
@@ -289,7 +291,7 @@ class Job(Generic[R]):
         until = until if deadline is None else min(until, deadline)
         while True:
             try:
-                self._hold(self._gateway.look(self._facts.id, max(AGAIN_S, until - time.monotonic())))
+                self._hold(self._gateway.look(self._facts.id, max(ANSWER_S, until - time.monotonic())))
             except AWAY:
                 if time.monotonic() >= until:
                     raise
