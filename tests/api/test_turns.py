@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -42,13 +41,6 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-def in_loop(story: Callable[[], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        await story()
-
-    asyncio.run(whole())
-
-
 def test_who_came_first_is_first_when_a_turn_ends() -> None:
     async def story() -> None:
         work = Work(Gate(at_once=2, waiting=10, wait_s=60))
@@ -63,7 +55,7 @@ def test_who_came_first_is_first_when_a_turn_ends() -> None:
             each.set()
         await asyncio.gather(*tasks)
 
-    in_loop(story)
+    asyncio.run(story())
 
 
 def test_who_goes_away_while_it_waits_is_passed_over() -> None:
@@ -85,7 +77,7 @@ def test_who_goes_away_while_it_waits_is_passed_over() -> None:
         await asyncio.gather(first, last, again)
         assert work.begun == ["first", "last", "again"]
 
-    in_loop(story)
+    asyncio.run(story())
 
 
 def test_one_that_waits_for_too_long_or_behind_too_many_is_told_to_come_again() -> None:
@@ -105,7 +97,7 @@ def test_one_that_waits_for_too_long_or_behind_too_many_is_told_to_come_again() 
         await first
         assert work.begun == ["first"]
 
-    in_loop(story)
+    asyncio.run(story())
 
 
 def test_a_probe_is_answered_although_no_turn_is_free(api: Api) -> None:
@@ -133,7 +125,7 @@ def test_a_probe_is_answered_although_no_turn_is_free(api: Api) -> None:
             ends.set()
             assert (await held).status_code == 200
 
-    in_loop(story)
+    asyncio.run(story())
 
 
 def test_those_who_listen_keep_nobody_from_being_answered(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ from mulligan.core.errors import (
     Unauthorized,
     UnknownTask,
     ValueTooLarge,
+    WaitTimeout,
 )
 
 KEY = "mk_0123456789abcdef_secret"
@@ -54,6 +56,8 @@ class Scripted:
         self.answers: list[Answer | None] = []
         self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
         self.url = ""
+        self.answers_at = 0.0
+        """By the monotonic clock: it has so much to do that nobody is answered before."""
 
     def client(self, **more: Any) -> Client:
         return connect(self.url, KEY, **{"request_timeout": 5, **more})
@@ -73,6 +77,7 @@ def scripted() -> Iterator[Scripted]:
                 return
             made.asked.append((self.command, self.path, dict(self.headers), body))
             told = made.answers.pop(0) if made.answers else (200, {}, JOB)
+            threading.Event().wait(max(0.0, made.answers_at - time.monotonic()))
             if told is None:  # the connection breaks before an answer
                 self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)
@@ -165,6 +170,15 @@ def test_what_does_not_pass_by_itself_in_time_is_raised_as_what_it_is(scripted: 
     scripted.answers = [problem(503, "store_full", "no room")] * 100
     with scripted.client(request_timeout=0.3) as client, pytest.raises(StoreFull, match="no room"):
         client.job("7")
+
+
+def test_a_server_that_answers_when_the_time_is_over_is_not_taken_for_one_that_is_away(scripted: Scripted) -> None:
+    scripted.answers = [(200, {}, {**JOB, "status": "STARTED"})] * 9
+    with scripted.client() as client:
+        job = client.job("7")
+        scripted.answers_at = time.monotonic() + 0.7
+        with pytest.raises(WaitTimeout, match="job 7 has not ended yet"):
+            job.wait(0.6)
 
 
 def test_a_redirect_is_not_followed_since_the_key_would_be_sent_along(scripted: Scripted) -> None:

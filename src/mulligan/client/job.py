@@ -157,7 +157,8 @@ class Job(Generic[R]):
         Raises WaitTimeout after `timeout`: seconds, a `timedelta` or a text such as `"15m"`; None waits for as long as it
         takes. Raises ConfigError where it is none of these. Warns when no worker knows the task. `progress` shows the
         job in a notebook, or draws a bar at stderr where that is a terminal (`"always"`: whatever it is). Goes on waiting
-        while the store is away, for five minutes at most; then raises StoreAway.
+        while the store is away, for five minutes at most; then raises StoreAway. A server that is slow to answer is given three
+        seconds, also where `timeout` is over by then.
         """
         deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
         if progress:
