@@ -324,7 +324,8 @@ class Worker:
             return
         calls = self._calls
         self._ended, self._calls, self._notes = [], [], Notes()
-        self._flush_at = float("inf")
+        if not self._progress:  # what was not due yet still has its time
+            self._flush_at = float("inf")
         self._tell_refused(result)
         if not result.alive:  # nobody is answered: what asked is killed
             self._start_anew()
