@@ -60,6 +60,8 @@ class Oracle:
         self._store = store
         self._tell = tell
         self._keep_ms = round(keep_s * 1000)
+        self.looks = 0
+        """How often the items were read; between two they are as they were."""
         self.items: dict[ItemKey, Item] = {}
         self.jobs: dict[int, JobSeen] = {}
         self._jobs_now: dict[int, JobSeen] = {}
@@ -215,6 +217,7 @@ class Oracle:
             self.windows.put_in_order(item for item in changed if self._is_begun_again(item))
         claimed = [item for item in changed if item.key in self.items and item.token > self.items[item.key].token]
         self.items, self.jobs, self._paused = rows, jobs, paused
+        self.looks += 1
         self._check_limits()
         self._say(self.calls.wrong_overlap(rows), "I26")
         self._say(self.windows.committed(rows), "I25")

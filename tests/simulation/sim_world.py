@@ -50,6 +50,33 @@ WEIGHTS = {
 }  # fmt: skip
 
 
+class Standing(NamedTuple):
+    """How all stands after a commit."""
+
+    looks: int
+    ended: bool
+    sealed: bool
+    started: list[Item]
+    works: bool
+    """Whether the code of a task runs, and not only bodies of workflows."""
+    due_ms: int | None
+    """When the first of those is due that wait for a moment."""
+
+    @classmethod
+    def of(cls, oracle: Oracle) -> Standing:
+        """Return what the oracle has seen last."""
+        items = oracle.items.values()
+        started = [each for each in items if each.status is JobStatus.STARTED]
+        return cls(
+            oracle.looks,
+            all(each.status in TERMINAL for each in items),
+            all(each.sealed for each in oracle.jobs.values()),
+            started,
+            any(not oracle.is_workflow(each) for each in started),
+            min((each.due_ms for each in items if each.status in WAITING and each.due_ms < FAR_FUTURE_MS), default=None),
+        )
+
+
 class World:
     """Everything from the store up to the workers' loops, under a clock of its own; each step may raise Broken."""
 
@@ -62,6 +89,7 @@ class World:
         self._in_vain: dict[Deed, float] = {}
         """Bodies that wait for nothing, and since when."""
         self._asked: Item | None = None
+        self._standing: Standing | None = None
         self.steps = self.faults = 0
         self.time = Time(START_MS)
         self._keep_s = dice.choice([0.0, 0.0, 5.0, 20.0])
@@ -107,13 +135,12 @@ class World:
 
     def _go_once(self, dice: random.Random) -> None:
         self.steps += 1
-        there = [each for each in self.processes() if not self.is_inside(each)]
-        due = [each for each in there if max(each.due_at(), each.resumes_at) <= self.time.passed]
-        if due:
+        times = [(max(each.due_at(), each.resumes_at), each) for each in self.processes() if not self.is_inside(each)]
+        if due := [each for at, each in times if at <= self.time.passed]:
             self._step(dice.choice(due))
             return
-        times = [max(each.due_at(), each.resumes_at) for each in there]
-        self.time.pass_(min(max(0.001, min(times, default=1.0) - self.time.passed), 1.0))
+        first = min((at for at, _ in times), default=1.0)
+        self.time.pass_(min(max(0.001, first - self.time.passed), 1.0))
 
     def _step(self, process: Process) -> None:
         try:
@@ -270,10 +297,15 @@ class World:
         stuck = sorted(key for key, item in self.oracle.items.items() if item.status not in TERMINAL)
         raise Broken(f"L1: {stuck[0]} does not end: it is {self.oracle.items[stuck[0]]}" if stuck else "L1: it does not end")
 
+    def _stands(self) -> Standing:
+        """Return how all stands, which is looked at after each step and changes with one in four."""
+        if self._standing is None or self._standing.looks != self.oracle.looks:
+            self._standing = Standing.of(self.oracle)
+        return self._standing
+
     def _is_over(self) -> bool:
-        ended = all(item.status in TERMINAL for item in self.oracle.items.values())
-        gone = not any(each.alive and each.asked_to_stop for each in self.workers)
-        return ended and gone and all(job.sealed for job in self.oracle.jobs.values())
+        stands = self._stands()
+        return stands.ended and stands.sealed and not any(each.alive and each.asked_to_stop for each in self.workers)
 
     def _cancel_what_runs(self) -> None:
         running = self.oracle.pick(random.Random(self.seed), JobStatus.STARTED)
@@ -287,10 +319,10 @@ class World:
             for each in self.workers:
                 if each.alive and self._calm.setdefault(each.name, each.worker.id) != each.worker.id:
                     raise Broken(f"L2: {each.name} lives and does all that it should, and was taken for lost")
-        for key, item in self.oracle.items.items():
-            if item.status is JobStatus.STARTED and quiet_s > LEASE_S + SWEEP_S and item.worker not in living:
-                raise Broken(f"L2: {key} is still held by worker {item.worker}, which is gone, after {quiet_s:.1f} s of calm")
         if quiet_s > LEASE_S + SWEEP_S:
+            for item in self._stands().started:
+                if item.worker not in living:
+                    raise Broken(f"L2: {item.key} is still held by worker {item.worker}, which is gone, after {quiet_s:.1f} s of calm")
             self._check_owned()
             self._check_waits()
         asked = self._asked
@@ -320,13 +352,12 @@ class World:
 
     def _skip_what_is_waited_for(self) -> None:
         """Where all that is left waits for a moment far away, go there: clocks were set back, or a submitter died half way."""
-        items = self.oracle.items.values()
-        waiting = [each.due_ms for each in items if each.status in WAITING and each.due_ms < FAR_FUTURE_MS]
-        if any(each.status is JobStatus.STARTED and not self.oracle.is_workflow(each) for each in items):
+        stands = self._stands()
+        if stands.works:
             return
-        if waiting and min(waiting) > self.time.wall_ms + 5_000:
-            self.time.wall_ms = min(waiting) - 1_000
-        elif not waiting and not all(job.sealed for job in self.oracle.jobs.values()):
+        if stands.due_ms is not None and stands.due_ms > self.time.wall_ms + 5_000:
+            self.time.wall_ms = stands.due_ms - 1_000
+        elif stands.due_ms is None and not stands.sealed:
             self.time.wall_ms += 60_000
 
 

@@ -324,8 +324,7 @@ class Worker:
             return
         calls = self._calls
         self._ended, self._calls, self._notes = [], [], Notes()
-        if not self._progress:  # what was not due yet still has its time
-            self._flush_at = float("inf")
+        self._flush_at = self._flush_at if self._progress else float("inf")  # what was not due yet still has its time
         self._tell_refused(result)
         if not result.alive:  # nobody is answered: what asked is killed
             self._start_anew()
