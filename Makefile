@@ -6,7 +6,7 @@ VENV := .venv
 PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-JOBS ?= 3
+JOBS ?= 4
 # Tests start some thousand processes, each a fifth faster where compiled modules are kept.
 unexport PYTHONDONTWRITEBYTECODE
 KILLS ?= 400
@@ -21,7 +21,7 @@ demo-postgres: $(VENV)/.demo   ## the same on PostgreSQL: on MULLIGAN_DATABASE, 
 
 setup: $(VENV)/.dev        ## set up everything for development
 
-test: $(VENV)/.dev         ## pass the tests; on two cores three at a time, since many wait for processes
+test: $(VENV)/.dev         ## pass the tests; on two cores four at a time, since many wait for processes
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 check: lint types contracts test  ## exactly what CI runs

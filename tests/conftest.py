@@ -13,6 +13,7 @@ from hypothesis import Phase, settings
 
 import known_routes
 from mulligan.store.postgres import Place, PostgresDatabase
+from mulligan.testing.lasting import LastingDatabase
 from mulligan.testing.postgres import URL_VARIABLE, PostgresMissing, PostgresServer, empty, leave_alone
 
 settings.register_profile("plain", deadline=None)
@@ -115,6 +116,30 @@ def an_empty_place(_used_places: tuple[list[Place], Callable[[], Place]]) -> Ite
 
     yield make
     free.extend(taken)
+
+
+@pytest.fixture(scope="session")
+def _used_databases(_used_places: tuple[list[Place], Callable[[], Place]]) -> Iterator[list[LastingDatabase]]:
+    made: list[LastingDatabase] = []
+    yield made
+    for each in made:
+        each.end()
+
+
+@pytest.fixture
+def an_empty_database(
+    _used_databases: list[LastingDatabase], _used_places: tuple[list[Place], Callable[[], Place]]
+) -> Callable[[], PostgresDatabase]:
+    """Gives a store with nothing in it, which tests share one after the other; for those that need no more than one."""
+
+    def give() -> PostgresDatabase:
+        if _used_databases:
+            return _used_databases[0].emptied()
+        _used_databases.append(LastingDatabase(_used_places[1]()))
+        leave_alone(_used_databases[0])
+        return _used_databases[0]
+
+    return give
 
 
 @pytest.fixture(scope="module")

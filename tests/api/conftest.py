@@ -7,8 +7,6 @@ from collections.abc import Iterator
 import pytest
 from api_harness import Api
 
-from mulligan.store.postgres import PostgresDatabase
-
 
 @pytest.fixture
 def api() -> Iterator[Api]:
@@ -21,6 +19,6 @@ def api() -> Iterator[Api]:
 @pytest.fixture(params=["sqlite", "postgres"])
 def both(request: pytest.FixtureRequest) -> Iterator[Api]:
     """The API on a store of each kind."""
-    made = Api(PostgresDatabase(request.getfixturevalue("an_empty_place")()) if request.param == "postgres" else None)
+    made = Api(request.getfixturevalue("an_empty_database")() if request.param == "postgres" else None)
     yield made
     made.harness.store.close()

@@ -21,7 +21,7 @@ from mulligan.api import feeding, listeners, stream
 from mulligan.api.listeners import ROOM, Listener, Wish
 from mulligan.core.access import Principal, Role
 from mulligan.engine.logins import csrf_token_of
-from mulligan.store.postgres import Place, PostgresDatabase
+from mulligan.store.postgres import Place
 
 WAIT_S = 30.0
 Message = dict[str, Any]
@@ -210,7 +210,7 @@ class TestWhatIsTold:
     def test_an_id_that_is_too_old_or_of_elsewhere_is_told_and_it_begins_now(
         self, kind: str, request: pytest.FixtureRequest
     ) -> None:
-        database = PostgresDatabase(request.getfixturevalue("an_empty_place")()) if kind == "postgres" else None
+        database = request.getfixturevalue("an_empty_database")() if kind == "postgres" else None
         api = Api(database, keep_s=3_600.0)
         api.failed()
         last = told(api, after="0-0-1700000000000")[-1]["id"]

@@ -114,7 +114,7 @@ def _until(so: Callable[[], bool]) -> None:
 
 def test_the_progress_of_a_single_item_is_what_it_tells(client: Client, tmp_path: Path) -> None:
     job = client.submit(client_tasks.half_way, str(tmp_path / "go"))
-    _until(lambda: (tmp_path / "go.started").exists())
+    _until((tmp_path / "go.started").exists)
     assert client.submit(client_tasks.add, 1, 2).result() == 3, "what else ends in the same worker takes nothing away of it"
     _until(lambda: job.refresh().progress == 50.0)
     assert job.status is JobStatus.STARTED

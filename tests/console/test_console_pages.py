@@ -19,7 +19,6 @@ from mulligan.core.access import Role
 from mulligan.core.job import FailureClass, ItemKey, JobStatus
 from mulligan.core.submission import NewItem
 from mulligan.engine.exchanging import Notes
-from mulligan.store.postgres import PostgresDatabase
 from mulligan.store.verbs.items import Items
 from mulligan.testing.factories import a_definition, daily
 
@@ -36,7 +35,7 @@ def pages() -> Iterator[Pages]:
 @pytest.fixture(params=["sqlite", "postgres"])
 def both(request: pytest.FixtureRequest) -> Iterator[Pages]:
     """The console on a store of each kind."""
-    made = Pages(PostgresDatabase(request.getfixturevalue("an_empty_place")()) if request.param == "postgres" else None)
+    made = Pages(request.getfixturevalue("an_empty_database")() if request.param == "postgres" else None)
     yield made
     made.harness.store.close()
 

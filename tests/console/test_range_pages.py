@@ -17,7 +17,6 @@ from mulligan.core.job import FailureClass
 from mulligan.core.schedule import instant_ms
 from mulligan.core.submission import NewCall, NewItem, Options
 from mulligan.engine import calendars
-from mulligan.store.postgres import PostgresDatabase
 from mulligan.testing.factories import a_definition
 
 DAY = 86_400_000
@@ -36,7 +35,7 @@ FLOW = a_definition("flow", executor="workflow")
 @pytest.fixture(params=["sqlite", "postgres"])
 def both(request: pytest.FixtureRequest) -> Iterator[Pages]:
     """The console on a store of each kind."""
-    made = Pages(PostgresDatabase(request.getfixturevalue("an_empty_place")()) if request.param == "postgres" else None)
+    made = Pages(request.getfixturevalue("an_empty_database")() if request.param == "postgres" else None)
     yield made
     made.harness.store.close()
 

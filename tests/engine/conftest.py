@@ -10,12 +10,12 @@ import pytest
 
 from mulligan.store.postgres import Place, PostgresDatabase
 from mulligan.testing.harness import Harness
-from mulligan.testing.postgres import empty
+from mulligan.testing.lasting import LastingDatabase
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def world(request: pytest.FixtureRequest) -> Iterator[Harness]:
-    database = PostgresDatabase(request.getfixturevalue("an_empty_place")()) if request.param == "postgres" else None
+    database = request.getfixturevalue("an_empty_database")() if request.param == "postgres" else None
     with Harness(database=database) as harness:
         yield harness
         assert harness.verify() == []
@@ -38,14 +38,9 @@ def join(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[]
 @pytest.fixture(scope="module")
 def emptied(shared_place: Callable[[], Place]) -> Iterator[Callable[[], PostgresDatabase]]:
     """Returns one and the same PostgreSQL store, emptied each time: quicker than a new one for tests that want hundreds."""
-    database = PostgresDatabase(shared_place())
-
-    def empty_it() -> PostgresDatabase:
-        empty(database)
-        return database
-
-    yield empty_it
-    database.close()
+    database = LastingDatabase(shared_place())
+    yield database.emptied
+    database.end()
 
 
 @pytest.fixture

@@ -27,9 +27,7 @@ ADD = a_definition("add")
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def both(request: pytest.FixtureRequest) -> Iterator[Harness]:
-    made = Harness(
-        database=PostgresDatabase(request.getfixturevalue("an_empty_place")()) if request.param == "postgres" else None
-    )
+    made = Harness(database=request.getfixturevalue("an_empty_database")() if request.param == "postgres" else None)
     made.publish(ADD)
     yield made
     made.store.close()

@@ -6,32 +6,17 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 from mulligan.store.interface import Database
-from mulligan.store.postgres import Place, PostgresDatabase
-from mulligan.testing.postgres import PostgresServer, empty
-
-
-class Lasting(PostgresDatabase):
-    """Stays open when a simulation is done with it: the next one has it."""
-
-    def close(self) -> None:
-        """Close nothing; see `end`."""
-
-    def end(self) -> None:
-        """Close it."""
-        super().close()
+from mulligan.store.postgres import Place
+from mulligan.testing.lasting import LastingDatabase
+from mulligan.testing.postgres import PostgresServer
 
 
 @contextlib.contextmanager
 def emptied(place: Place) -> Iterator[Callable[[], Database]]:
     """Return what empties a store, and gives it."""
-    database = Lasting(place)
-
-    def make() -> Database:
-        empty(database)
-        return database
-
+    database = LastingDatabase(place)
     try:
-        yield make
+        yield database.emptied
     finally:
         database.end()
 

@@ -322,7 +322,8 @@ class World:
         if quiet_s > LEASE_S + SWEEP_S:
             for item in self._stands().started:
                 if item.worker not in living:
-                    raise Broken(f"L2: {item.key} is still held by worker {item.worker}, which is gone, after {quiet_s:.1f} s of calm")
+                    gone = f"worker {item.worker}, which is gone, after {quiet_s:.1f} s of calm"
+                    raise Broken(f"L2: {item.key} is still held by {gone}")
             self._check_owned()
             self._check_waits()
         asked = self._asked

@@ -30,7 +30,9 @@ def test_no_attempt_starts_once_the_total_timeout_is_over(shared: World) -> None
         cutoff_ms = session.items.read([item.number])[0].cutoff_ms
     assert cutoff_ms is not None
     assert all(each.claimed_at.timestamp() * 1000 < cutoff_ms for each in attempts)
-    assert "not yet" in str(item.error_message)
+    last = attempts[-1]
+    ended = last.failure_class is FailureClass.TIMEOUT  # it began just before, and did not come to raise anything
+    assert ended or "not yet" in str(item.error_message)
 
 
 def test_what_runs_when_the_total_timeout_is_over_is_ended(shared: World, trace: Trace) -> None:

@@ -8,7 +8,7 @@ from story_harness import WorkerProcess, World, outcomes, until
 from mulligan import JobStatus
 from mulligan.core.job import Reason
 
-ITEMS = 300
+ITEMS = 200
 
 
 def details(world: World) -> int:
@@ -27,7 +27,7 @@ def the_one_that_runs(world: World, workers: list[WorkerProcess], name: str) -> 
 
 def test_two_servers_and_many_workers_run_everything_once_take_back_once_and_remove_what_is_old(world: World) -> None:
     servers = [world.server(retention="1s") for _ in range(2)]
-    workers = [world.worker(processes=1, lease=30, wait=False) for _ in range(8 if world.place else 4)]
+    workers = [world.worker(processes=1, lease=30, wait=False) for _ in range(6 if world.place else 4)]
     for each in workers:
         each.wait_until_started()
     again = story_tasks.until_there_again.options(run_id="again")
