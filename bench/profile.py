@@ -25,6 +25,7 @@ from bench.processes import ROOT, cpu_s, descendants, tree_cpu_s, with_bench
 from mulligan.client.client import Client, connect
 from mulligan.client.job import Job
 from mulligan.core.job import TERMINAL
+from mulligan.engine.claiming import Claiming
 from mulligan.engine.engine import Engine
 from mulligan.sdk.loading import load
 from mulligan.store.postgres import PostgresDatabase
@@ -39,7 +40,7 @@ PARTS: dict[str, list[tuple[type, str]]] = {
     "wait for reports": [(Worker, "_wait")],
     "take reports in": [(ProcessExecutor, "poll"), (Worker, "_take_in")],
     "settle": [(Engine, "_settle")],
-    "claim": [(Engine, "_claim")],
+    "claim": [(Engine, "_claim"), (Claiming, "claim"), (Claiming, "taken")],
     "dispatch": [(Worker, "_dispatch")],
     "commit": [(SqliteDatabase, "write"), (PostgresDatabase, "write")],
     "wake others": [
