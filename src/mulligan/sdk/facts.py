@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno as errnos
 import math
 import sys
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, TypeGuard, TypeVar
 
 from mulligan.core.durations import MAX_SECONDS
@@ -79,7 +79,7 @@ _TELLING = (OSError, SystemExit, BaseExceptionGroup)
 
 
 def _facts(error: BaseException, seen: frozenset[int], left: list[int]) -> ErrorFacts:
-    types = _types(error)
+    types = _types(type(error))
     message = message_of(error) if left[0] >= MAX_FACTS - LONG_MESSAGES else message_of(error, 256)
     frames, step = safely(lambda: own_calls(error.__traceback__), NO_CALLS)
     if safely(lambda: _is_plain(error), False):
@@ -113,9 +113,17 @@ def _members(error: BaseException, seen: frozenset[int], left: list[int]) -> tup
     return tuple(chain for chain in chains if chain)
 
 
-def _types(error: BaseException) -> tuple[str, ...]:
-    mro: list[type] = safely(lambda: list(type.mro(type(error))), [type(error)])
+def _types(cls: type) -> tuple[str, ...]:
+    # A class whose own class is a stranger's may do anything when it is looked up.
+    return _known_types(cls) if type(cls) is type else _types_of(cls)
+
+
+def _types_of(of: type) -> tuple[str, ...]:
+    mro: list[type] = safely(lambda: list(type.mro(of)), [of])
     return tuple(_class_name(cls) for cls in mro[:MAX_TYPES] if cls is not object and cls is not BaseException)
+
+
+_known_types = lru_cache(maxsize=256)(_types_of)
 
 
 def _class_name(cls: type) -> str:

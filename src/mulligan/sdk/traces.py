@@ -56,9 +56,10 @@ def own_calls(trace: TracebackType | None) -> tuple[tuple[str, ...], str | None]
     calls: deque[str] = deque(maxlen=OWN_CALLS)
     step = None
     for frame, _ in islice(_calls(trace), MAX_CALLS):
-        if _is_own(frame.f_code) and not _is_ours(frame):
-            calls.append(clean(f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}", 256))
-        elif frame.f_code.co_name in _STEPS and frame.f_globals.get("__name__") == "mulligan.sdk.context":
+        module = _module(frame)
+        if (call := _own_call(frame.f_code, module)) is not None:
+            calls.append(call)
+        elif module == "mulligan.sdk.context" and frame.f_code.co_name in _STEPS:
             step = str(frame.f_locals.get("key", "")).partition(":")[0] or step
     return tuple(calls), step
 
@@ -118,7 +119,7 @@ def _members(group: BaseExceptionGroup[BaseException], depth: int) -> list[str]:
 
 def _frames(trace: TracebackType | None) -> list[str]:
     calls = deque(_calls(trace))
-    while calls and _is_ours(calls[0][0]):
+    while calls and _is_ours(_module(calls[0][0])):
         calls.popleft()
     # Where nobody else's code was reached, our own frames are all there is to see.
     calls = calls or deque(_calls(trace))
@@ -158,11 +159,18 @@ def _not_own() -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _is_own(code: CodeType) -> bool:
+def _own_call(code: CodeType, module: str) -> str | None:
+    """Return as what a call is told, if it is of the project's own code: the same calls fail again and again."""
     file = code.co_filename
-    return not file.startswith(("<frozen ", *_not_own())) and "/site-packages/" not in file and "/dist-packages/" not in file
+    if file.startswith(("<frozen ", *_not_own())) or "/site-packages/" in file or "/dist-packages/" in file or _is_ours(module):
+        return None
+    return clean(f"{module or '?'}.{code.co_qualname}", 256)
 
 
-def _is_ours(frame: FrameType) -> bool:
-    name = str(frame.f_globals.get("__name__", ""))
-    return (name == "mulligan" or name.startswith("mulligan.")) and not name.startswith("mulligan.demo")
+def _module(frame: FrameType) -> str:
+    name = frame.f_globals.get("__name__", "")
+    return name if type(name) is str else str(name)
+
+
+def _is_ours(module: str) -> bool:
+    return (module == "mulligan" or module.startswith("mulligan.")) and not module.startswith("mulligan.demo")
