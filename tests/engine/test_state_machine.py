@@ -568,10 +568,10 @@ class Life(RuleBasedStateMachine):
 
 @pytest.mark.timeout(600)  # where it finds something, it takes its time to find the shortest way there
 class TestLife(Life.TestCase):  # type: ignore[name-defined]  # made by hypothesis
-    """Two hundred lives of up to sixty steps; `make fuzz` has many more."""
+    """Three hundred lives of up to sixty steps; `make fuzz` has many more."""
 
     settings = settings(
-        max_examples=200 * LIVES, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+        max_examples=300 * LIVES, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
     )
 
 

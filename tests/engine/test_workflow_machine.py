@@ -265,7 +265,7 @@ class TestFlows(Flows.TestCase):  # type: ignore[name-defined]  # made by hypoth
     """Lives of workflows, of up to fifty steps; `make fuzz` has many more."""
 
     settings = settings(
-        max_examples=100 * LIVES, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+        max_examples=140 * LIVES, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
     )
 
 
