@@ -12,6 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import apsw
+import psycopg
+
 from mulligan.client.client import Client, connect
 from mulligan.store.postgres import Place
 
@@ -23,6 +26,9 @@ SETTINGS = {"processes": "2", "lease": "1.5", "grace": "0.3", "kill": "0.3", "po
 DEADLINE_S = 20.0
 MARK = "STORY"
 """The variable by which the processes of a story are found."""
+_BUSY = """
+select 1 from pg_stat_activity
+where backend_type = 'client backend' and state in ('active', 'idle in transaction') and pid <> pg_backend_pid() limit 1"""
 _LOOK_S = 0.02
 """Looking costs, since most conditions ask the store or all of /proc: a hundredth of a second later is soon enough."""
 
@@ -113,6 +119,32 @@ class World(Trace):
     def processes(self) -> list[int]:
         """Return all processes that were started for this store, whoever their parent is now."""
         return processes_with(f"{MARK}={self.folder}\0")
+
+    def halt(self, worker: WorkerProcess) -> None:
+        """Have a worker stand still where it holds no transaction, on which others would wait and which a server would end."""
+        until(lambda: self._halted(worker), "it stands still between two transactions")
+
+    def _halted(self, worker: WorkerProcess) -> bool:
+        worker.signal(signal.SIGSTOP)
+        until(lambda: is_stopped(worker.pid), "it stands still")
+        if self._is_quiet():
+            return True
+        worker.signal(signal.SIGCONT)
+        return False
+
+    def _is_quiet(self) -> bool:
+        """Return whether nobody is in the middle of a transaction."""
+        if self.place is None:
+            store = apsw.Connection(str(self.store))
+            try:
+                store.execute("begin immediate; rollback")
+            except apsw.BusyError:
+                return False
+            finally:
+                store.close()
+            return True
+        with psycopg.connect(self.place.url, autocommit=True) as connection:
+            return connection.execute(_BUSY).fetchone() is None
 
     def refused(self) -> int:
         """Return how many late writes of any worker were refused."""
@@ -229,8 +261,16 @@ def is_alive(pid: int) -> bool:
 
 def is_at_rest(pid: int) -> bool:
     """Return whether a process waits for something, or is stopped, with all of its threads."""
-    states = {stat.read_text().rpartition(")")[2].split()[0] for stat in Path(f"/proc/{pid}/task").glob("*/stat")}
-    return states <= {"S", "T"}
+    return _states(pid) <= {"S", "T"}
+
+
+def is_stopped(pid: int) -> bool:
+    """Return whether a process has been stopped, with all of its threads."""
+    return _states(pid) == {"T"}
+
+
+def _states(pid: int) -> set[str]:
+    return {stat.read_text().rpartition(")")[2].split()[0] for stat in Path(f"/proc/{pid}/task").glob("*/stat")}
 
 
 def _described(pid: int) -> str:

@@ -67,7 +67,7 @@ def test_a_success_that_came_first_stays_a_success(world: World) -> None:
     worker = world.worker(lease=30)
     job = world.client.submit(story_tasks.until_there, world.path(), "a", world.path("go"))
     world.wait_for("a")
-    worker.signal(signal.SIGSTOP)
+    world.halt(worker)
     world.touch()
     world.wait_for("a ended")
     until(lambda: world.lines() == ["a", "a ended"], "the task has returned")

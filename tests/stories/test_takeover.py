@@ -20,7 +20,7 @@ def test_a_worker_that_stood_still_past_its_lease_has_its_late_writes_refused_an
     saving = world.client.submit(story_tasks.saves_when_there, trace, "saving", go)
     world.wait_for("retried", "once", "saving 1")
 
-    sleeper.signal(signal.SIGSTOP)
+    world.halt(sleeper)
     other = world.worker(processes=3, lease=1)
     once.wait(20)
     world.wait_for("saving 2")
@@ -52,7 +52,7 @@ def test_a_worker_that_stood_still_while_nobody_else_was_there_goes_on(world: Wo
     worker = world.worker(lease=1)
     job = world.client.submit(story_tasks.until_there, world.path(), "a", world.path("go"))
     world.wait_for("a")
-    worker.signal(signal.SIGSTOP)
+    world.halt(worker)
     world.touch()
     world.wait_for("a ended")
     worker.signal(signal.SIGCONT)
