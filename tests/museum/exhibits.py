@@ -80,6 +80,14 @@ BUGS = (
         "            result = self._engine.exchange(self._worker, ended, list(self._names)",
     ),
     Bug(
+        "what was to be written soon is forgotten when something else is written before",
+        "timers that are set anew by whoever comes first",
+        WORKER,
+        'self._flush_at = self._flush_at if self._progress else float("inf")',
+        'self._flush_at = float("inf")',
+        "tests/client/test_jobs.py -k progress_of_a_single",
+    ),
+    Bug(
         "the count of a job is not changed by a claim",
         "counters beside rows",
         ITEMS,

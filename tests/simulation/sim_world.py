@@ -256,7 +256,7 @@ class World:
         policy = POLICIES[task][self.version[task]]
         return a_definition(
             task, policy, context="ctx", code_digest=str(self.version[task]), concurrency=LIMITS.get(task),
-            timeout_s=None if task in FLOWS else 8.0, total_timeout_s=None if self.version[task] else 900.0,
+            timeout_s=None if task in FLOWS else 20.0, total_timeout_s=None if self.version[task] else 900.0,
             executor="async" if task == CROWD else "workflow" if task in FLOWS else "process",
         )  # fmt: skip
 
