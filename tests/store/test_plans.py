@@ -152,6 +152,7 @@ job_origins | jobs_pkey tasks_pkey up:ALL | jobs_pkey tasks_pkey
 job_ranges | inputs_pkey jobs_pkey tasks_pkey | inputs_pkey jobs_pkey tasks_pkey
 job_results | attempts_pkey items_pkey | attempts_pkey items_pkey
 jobs_and_pipelines | jobs_pkey tasks_pkey up:ALL | jobs_pkey tasks_pkey
+jobs_with_checkpoints | checkpoints_pkey | checkpoints_pkey
 keep_windows | - | -
 keys_of | inputs_pkey | inputs_pkey
 keys_there | inputs_unique | inputs_job_key_key

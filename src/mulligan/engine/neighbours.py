@@ -30,7 +30,8 @@ def alone(session: Session, keys: set[ItemKey]) -> set[ItemKey]:  # noqa: ARG001
 
 def beside(session: Session, items: Sequence[Item], together: Together = alone) -> Beside:
     """Look at other work items of the same windows, with the same arguments; of several that shall run the newest does."""
-    ended = {item.key: (item.ended_ms or 0, item.key) for item in items}
+    keys = [item.key for item in items]
+    ended = {key: (item.ended_ms or 0, key) for key, item in zip(keys, items, strict=True)}
     found = Beside({}, {})
     rivals = session.windows.rivals(ended)
     others = {other.key for _, other in rivals} - set(ended)
@@ -61,6 +62,8 @@ def held_back(session: Session, keys: Sequence[ItemKey]) -> set[ItemKey]:
 
     That is so where the one before is started with them, or is in flight.
     """
+    if not session.records.any_successor():
+        return set()
     before = session.records.predecessors(keys)
     started = set(keys)
     others = session.items.read(key for key in before.values() if key not in started)

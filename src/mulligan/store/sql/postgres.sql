@@ -303,6 +303,11 @@ from jsonb_array_elements(:keys::jsonb) k
 join successors s on s.next_job = any (array[(k ->> 0)::bigint]) and s.next_number between (k ->> 1)::bigint and (k ->> 1)::bigint
 for update of s;
 
+-- name: jobs_with_checkpoints
+select j.job
+from (select value::bigint as job from jsonb_array_elements_text(:jobs::jsonb)) j
+cross join lateral (select 1 from checkpoints where job = j.job offset 0 limit 1) c;
+
 -- name: checkpoint_definitions
 -- Under which definitions the checkpoints of some items were saved that count for their present generation.
 -- Each is looked up by itself, as in read_saved.

@@ -240,6 +240,9 @@ from jsonb_each(:keys) k join successors s on s.job = k.value ->> 0 and s.number
 select s.next_job, s.next_number, s.job, s.number
 from jsonb_each(:keys) k join successors s on s.next_job = k.value ->> 0 and s.next_number = k.value ->> 1;
 
+-- name: jobs_with_checkpoints
+select value from json_each(:jobs) j where exists (select 1 from checkpoints where job = j.value);
+
 -- name: checkpoint_definitions
 -- Under which definitions the checkpoints of some items were saved that count for their present generation.
 select distinct c.definition

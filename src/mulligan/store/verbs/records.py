@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -65,7 +66,10 @@ class Records:
 
     def checkpoint_definitions(self, keys: Iterable[ItemKey]) -> list[int]:
         """Return the definitions under which the checkpoints were saved that a recover of these items would use."""
-        return [row[0] for row in self._run("checkpoint_definitions", {"keys": as_json(keys)})]
+        given = list(keys)
+        saving = {job for (job,) in self._run("jobs_with_checkpoints", {"jobs": json.dumps(sorted({key.job for key in given}))})}
+        saved = [key for key in given if key.job in saving]
+        return [row[0] for row in self._run("checkpoint_definitions", {"keys": as_json(saved)})] if saved else []
 
     def save_checkpoint(self, key: ItemKey, row: CheckpointRow, worker: int) -> Callable[[], bool]:
         """Save a step's result, or replace the cursor of this generation, for the attempt that owns its item.
