@@ -254,6 +254,6 @@ def test_no_statistics_lead_a_hot_statement_astray(a_place: MakePlace, count: in
             values = {each: VALUES.get(each, 1) for each in PARAMETER.findall(_bare(STATEMENTS[name]))}
             with world.store.write():
                 rows = database._local.writer.text(translated(f"explain {STATEMENTS[name]}"), values)
-            scans = [row[0] for row in rows if re.search("Scan using (items_pkey|jobs_pkey|items_ready)", row[0])]
+            scans = [row[0] for row in rows if re.search("Scan using (items_pkey|inputs_pkey|jobs_pkey|items_ready)", row[0])]
             conditions = [row[0] for row in rows if "Index Cond" in row[0]]
             assert len(conditions) >= len(scans), rows
