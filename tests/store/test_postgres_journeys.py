@@ -10,7 +10,9 @@ import psycopg
 import pytest
 from shelf import a_job
 
+from mulligan import connect, task
 from mulligan.core.errors import StoreAway, StoreUnsure
+from mulligan.core.job import JobStatus
 from mulligan.store import postgres
 from mulligan.store.postgres import Place, PostgresDatabase
 from mulligan.store.postgres_running import Prepared
@@ -20,6 +22,11 @@ from mulligan.testing.harness import Harness
 
 MakePlace = Callable[[], Place]
 Journeys = list[list[str]]
+
+
+@task
+def greet(name: str) -> str:
+    return f"hello {name}"
 
 
 @pytest.fixture
@@ -98,8 +105,17 @@ class TestJourneys:
         world.submit(a_definition(), items=3)
         journeys.clear()
         world.submit(a_definition(), items=3)
-        assert [each[-1] for each in journeys][:2] == ["find_published", "add_whole_at_once"]
-        assert journeys[2][-1] == "commit"
+        assert [each[-1] for each in journeys] == ["find_published", "add_whole_at_once", "commit"]
+
+    def test_a_client_that_submits_is_told_of_its_job_without_another(self, a_place: MakePlace, journeys: Journeys) -> None:
+        place = a_place()
+        with connect(place.url, schema=place.schema) as client:
+            client.submit(greet, "first")
+            journeys.clear()
+            job = client.submit(greet, "second")
+            assert journeys[2][-2:] == ["read_job", "commit"]
+            assert len(journeys) == 3
+            assert (job.status, job.counts.total, job.run_id) == (JobStatus.PENDING, 1, client.job(job.id).run_id)
 
     def test_a_single_look_is_one(self, store: Store, journeys: Journeys) -> None:
         with store.read(single=True) as session:
@@ -190,6 +206,17 @@ def test_a_claim_whose_answer_was_lost_is_given_back(world: Harness, monkeypatch
     item = worker.take()
     assert item.charges == (), "nothing was charged"
     worker.succeed(item)
+
+
+def test_a_submission_whose_answer_was_lost_is_told_of_all_the_same(a_place: MakePlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = a_place()
+    with connect(place.url, schema=place.schema) as client:
+        client.submit(greet, "first")
+        with monkeypatch.context() as lossy:
+            lose_answers(lossy, times=1, committed=True)
+            job = client.submit(greet, "second")
+        assert (job.status, job.counts.total) == (JobStatus.PENDING, 1)
+        assert len(client.jobs()) == 2
 
 
 def test_a_statement_that_could_not_be_prepared_is_prepared_when_it_is_run_again(store: Store) -> None:

@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mulligan.core.errors import ArgumentsInvalid, OverwriteUnsafe, Refused, RunIdConflict
-from mulligan.core.job import FAR_FUTURE_MS, TERMINAL, JobStatus, Wait
+from mulligan.core.errors import ArgumentsInvalid, OverwriteUnsafe, Refused, RunIdConflict, StoreUnsure
+from mulligan.core.job import FAR_FUTURE_MS, TERMINAL, Job, JobStatus, Wait
 from mulligan.core.recovery import Verdict
 from mulligan.core.shown import shown
 from mulligan.core.submission import RUN_IDS, NewItem, Submission, is_run_id
@@ -43,6 +43,8 @@ class Taken(NamedTuple):
 
     job: int
     new: bool
+    row: Job | None = None
+    """The job as it was stored, where that was learned on the way."""
 
 
 class Submitting:
@@ -176,10 +178,14 @@ class Submitting:
                     self._seal(session, job, chunks.digest, None)
             if job is not None:
                 self._audit(session, asker, submission, job, count)
+                told = session.jobs.reading(job)
         if job is None:
             return self._joined(submission, run_id or "", chunks.digest)
         self._engine.bell.wake_workers()
-        return Taken(job, new=True)
+        try:
+            return Taken(job, new=True, row=told())
+        except StoreUnsure:  # it is stored, and what it looks like was lost with the connection
+            return Taken(job, new=True)
 
     def _in_chunks(
         self,

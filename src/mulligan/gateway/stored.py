@@ -75,6 +75,8 @@ class StoreGateway:
 
     def take(self, submission: Submission) -> JobFacts:
         taken = self._submitting.take(replace(submission, traceparent=current_traceparent()), self._asker(""))
+        if taken.row is not None:
+            return self._job(taken.row)
         with self._engine.store.read(single=True) as session:
             return self._job(find_job(session, taken.job))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from mulligan.core.errors import Refused
@@ -185,8 +185,17 @@ class Jobs:
 
     def read(self, job: int) -> Job | None:
         """Return a job, or None."""
-        row = one(self._run("read_job", {"job": job}))
-        return job_of(row) if row else None
+        return self.reading(job)()
+
+    def reading(self, job: int) -> Callable[[], Job | None]:
+        """Have a job read as it is now; returns what tells it, also after the transaction, which it then costs no journey."""
+        rows = self._run("read_job", {"job": job})
+
+        def told() -> Job | None:
+            row = one(rows)
+            return job_of(row) if row else None
+
+        return told
 
     def newest(self) -> int:
         """Return the id of the newest job; 0 where there is none."""

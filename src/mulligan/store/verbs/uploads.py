@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from mulligan.store.interface import Run, one
-from mulligan.store.verbs.items import as_json
 
 
 class UploadRow(NamedTuple):
@@ -46,4 +46,4 @@ class Uploads:
 
     def keys(self, job: int, keys: Sequence[str]) -> list[str]:
         """Return those of some keys that work items of a job have."""
-        return [row[0] for row in self._run("keys_there", {"job": job, "keys": as_json(keys)})]
+        return [row[0] for row in self._run("keys_there", {"job": job, "keys": json.dumps(list(keys))})]
