@@ -416,21 +416,23 @@ def _ended_without_error(
 def _retry_requested(item: Item, event: RetryRequested, now_ms: int) -> Transition | None:
     if item.status not in (FAILURE, REVOKED):
         return None
-    fresh = _new_generation(item, event, now_ms)
     if event.mode == "restart":
-        return Transition(item, fresh.but(reason=Reason.RESTARTED, keep_from=fresh.generation))
-    return Transition(item, fresh.but(reason=Reason.RECOVERED))
+        return Transition(item, _new_generation(item, event, now_ms, Reason.RESTARTED, keep_from=item.generation + 1))
+    return Transition(item, _new_generation(item, event, now_ms, Reason.RECOVERED, keep_from=item.keep_from))
 
 
 def _overwrite_requested(item: Item, event: OverwriteRequested, now_ms: int) -> Transition | None:
     if item.status is not SUCCESS:
         return None
-    fresh = _new_generation(item, event, now_ms)
-    return Transition(item, fresh.but(reason=Reason.OVERWRITTEN, keep_from=fresh.generation))
+    return Transition(item, _new_generation(item, event, now_ms, Reason.OVERWRITTEN, keep_from=item.generation + 1))
 
 
-def _new_generation(item: Item, event: RetryRequested | OverwriteRequested, now_ms: int) -> Item:
+def _new_generation(
+    item: Item, event: RetryRequested | OverwriteRequested, now_ms: int, reason: Reason, *, keep_from: int
+) -> Item:
     return item.but(
+        reason=reason,
+        keep_from=keep_from,
         definition=event.definition,
         once=event.once,
         status=PENDING,

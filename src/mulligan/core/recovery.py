@@ -50,8 +50,6 @@ def judge_overwrite(
             f"later windows were written since ({some}{more}): online values would go back in time; "
             "forward=True runs them again too, in order"
         )
-        if worse is Verdict.SAFE and any(count != 0 for count in rows):
-            worse = Verdict.UNKNOWN
     return Judgement(worse, tuple(evidence))
 
 

@@ -173,7 +173,7 @@ class Calling:
         begun = next_generations(session, self._engine.definitions, items, now_ms)
         pairs: list[tuple[Item, Event]] = []
         for item in items:
-            generation = begun[item.key]
+            generation = begun[item.job, item.task]
             total_s = given[item.key]
             own_ms = generation.cutoff_ms if total_s is None else now_ms + round(total_s * 1000)
             cutoff_ms = _sooner(own_ms, parent.cutoff_ms)

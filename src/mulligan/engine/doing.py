@@ -51,7 +51,8 @@ def retrying(engine: Engine, mode: RetryMode) -> Chooser:
 
     def choose(session: Session, items: Sequence[Item]) -> list[Event | None]:
         begun = next_generations(session, engine.definitions, items, engine.clock.now_ms())
-        return [RetryRequested(mode, *begun[each.key]) if each.status in UNSUCCESSFUL else None for each in items]
+        events = {key: RetryRequested(mode, *each) for key, each in begun.items()}
+        return [events[each.job, each.task] if each.status in UNSUCCESSFUL else None for each in items]
 
     return choose
 
@@ -107,7 +108,7 @@ class Doing:
         if len(wanted) < len(found):
             plan.skipped[MOVED_ON] += len(found) - len(wanted)
         begun = next_generations(session, self._engine.definitions, wanted, self._engine.clock.now_ms())
-        every = [(item, OverwriteRequested(*begun[item.key])) for item in wanted]
+        every = [(item, OverwriteRequested(*begun[item.job, item.task])) for item in wanted]
         chosen = self._reopened(session, every, plan, asked)
         if forward:
             chosen = [(item, replace(event, held=place > 0)) for place, (item, event) in enumerate(chosen)]
@@ -115,11 +116,11 @@ class Doing:
         if forward and not asked.dry_run:
             session.records.chain(list(itertools.pairwise(item.key for item, _ in done)))
 
-    def tell(self, session: Session, keys: Sequence[ItemKey], verb: str) -> None:
+    def tell(self, session: Session, items: Sequence[Item], verb: str) -> None:
         """Add an event of each job that was acted on; where that is one work item, of the item."""
-        told: list[tuple[int, int | None]] = [(job, None) for job in sorted({key.job for key in keys})]
-        if len(keys) == 1:
-            told = [(keys[0].job, keys[0].number)]
+        told: list[tuple[int, int | None]] = [(job, None) for job in sorted({item.job for item in items})]
+        if len(items) == 1:
+            told = [(items[0].job, items[0].number)]
         if told:
             session.records.add_events(ACTED, told, verb, self._engine.clock.now_ms())
 
@@ -144,9 +145,10 @@ class Doing:
             self._warn(session, chosen, plan)
         if not asked.dry_run:
             moves = self._engine.settle_in(session, chosen, self._engine.clock.now_ms(), ends)
-            moved = {each.before.key for each in moves}
-            chosen = [(item, event) for item, event in chosen if item.key in moved]
-            self.tell(session, [item.key for item, _ in chosen], asked.verb)
+            if len(moves) < len(chosen):
+                moved = {each.before.key for each in moves}
+                chosen = [(item, event) for item, event in chosen if item.key in moved]
+            self.tell(session, [item for item, _ in chosen], asked.verb)
         plan.total, plan.chosen = len(chosen), [item for item, _ in chosen]
         plan.examples = [f"{asked.verb} {item.key} ({item.status})" for item, _ in chosen[:EXAMPLES]]
         return chosen
@@ -165,13 +167,16 @@ class Doing:
         plan.skipped.update(
             "its calls have not ended yet" for item, _ in chosen if item.key in unended and item.job not in unready
         )
-        chosen = [pair for pair in chosen if pair[0].key not in unended]
+        if unended:
+            chosen = [pair for pair in chosen if pair[0].key not in unended]
         free = [item for item, _ in chosen if item.job not in unready]
         others = beside(session, free, asked.together)
         plan.skipped.update(others.unwanted.values())
         if (said := warning(others)) is not None:
             plan.warnings.append(said)
-        left = [pair for pair in chosen if pair[0].job not in unready and pair[0].key not in others.unwanted]
+        left = chosen
+        if unready or others.unwanted:
+            left = [pair for pair in chosen if pair[0].job not in unready and pair[0].key not in others.unwanted]
         for job in {item.job for item, _ in left} & {row.id for row in flagged}:
             if not asked.dry_run:
                 session.jobs.unflag_cancel(job)
@@ -212,7 +217,7 @@ def _each_by(choose: Callable[[Item], Event | None]) -> Chooser:
 
 
 def _in_order(session: Session, chosen: list[tuple[Item, Event]]) -> list[tuple[Item, Event]]:
-    waiting = held_back(session, [item.key for item, _ in chosen])
+    waiting = held_back(session, (item.key for item, _ in chosen))
     if not waiting:
         return chosen
     return [

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from mulligan.core.definition import Definition
-from mulligan.core.job import Item, ItemKey
+from mulligan.core.job import Item
 from mulligan.engine.definitions import Definitions
 from mulligan.store.store import Session
 
@@ -19,8 +19,12 @@ class Generation(NamedTuple):
     cutoff_ms: int | None
 
 
-def next_generations(session: Session, definitions: Definitions, items: Sequence[Item], now_ms: int) -> dict[ItemKey, Generation]:
-    """Return how each item is to run again: as its task is now, within the total_timeout of its job, else of its task."""
+Begun = Mapping[tuple[int, int], Generation]
+"""Generations by job and task."""
+
+
+def next_generations(session: Session, definitions: Definitions, items: Sequence[Item], now_ms: int) -> Begun:
+    """Return how items are to run again: as their task is now, within the total_timeout of their job, else of their task."""
     newest = {task: definitions.newest_id(session, task) for task in {item.task for item in items}}
     given = session.jobs.limits({item.job for item in items})
 
@@ -29,8 +33,7 @@ def next_generations(session: Session, definitions: Definitions, items: Sequence
         limit_ms = given.get(job, _limit_ms(definition))
         return Generation(newest[task], definition.once, None if limit_ms is None else now_ms + limit_ms)
 
-    of = {key: begun(*key) for key in {(item.job, item.task) for item in items}}  # the same for all items of a job and task
-    return {item.key: of[item.job, item.task] for item in items}
+    return {key: begun(*key) for key in {(item.job, item.task) for item in items}}
 
 
 def _limit_ms(definition: Definition) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from mulligan.core.job import TERMINAL, Item, ItemKey, JobStatus
@@ -57,15 +57,15 @@ def warning(beside: Beside) -> str | None:
     return f"windows that other work items have written since are written again: {len(written)}, such as {key} (since: {other})"
 
 
-def held_back(session: Session, keys: Sequence[ItemKey]) -> set[ItemKey]:
+def held_back(session: Session, keys: Iterable[ItemKey]) -> set[ItemKey]:
     """Return which items that shall run again wait for the one before them, of those that were put in order once.
 
     That is so where the one before is started with them, or is in flight.
     """
     if not session.records.any_successor():
         return set()
-    before = session.records.predecessors(keys)
     started = set(keys)
+    before = session.records.predecessors(started)
     others = session.items.read(key for key in before.values() if key not in started)
     awaited = started | {item.key for item in others if item.status not in TERMINAL}
     return {key for key, first in before.items() if first in awaited}
