@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,7 +17,7 @@ from mulligan.testing.factories import a_definition
 from mulligan.testing.harness import ASKER, Harness
 
 
-def main(count: int = 100_000) -> None:
+def main(count: int) -> None:
     """Cancel so many work items, then retry them by an operation without a pace."""
     clock = time.process_time
     with tempfile.TemporaryDirectory() as folder:
@@ -46,4 +46,6 @@ def _memory_mb() -> float:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    parser = argparse.ArgumentParser("python -m bench.bulk", description="What a bulk operation costs, in processor time.")
+    parser.add_argument("count", nargs="?", type=int, default=100_000, help="work items (100,000)")
+    main(parser.parse_args().count)

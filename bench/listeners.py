@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import re
@@ -91,7 +92,9 @@ async def _measure(url: str, key: str, pid: int, count: int) -> None:
 
 
 def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
+    parser = argparse.ArgumentParser("python -m bench.listeners", description="What many who listen to the stream cost a server.")
+    parser.add_argument("count", nargs="?", type=int, default=1_000, help="connections (1,000)")
+    count = parser.parse_args().count
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65_536), hard))
     with tempfile.TemporaryDirectory() as folder:

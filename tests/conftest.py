@@ -27,12 +27,15 @@ if "MUTANT_UNDER_TEST" in os.environ:
     settings.load_profile("mutants")
 LONG = (
     "api/test_server_killed",
+    "console/test_every_page",
+    "crash/test_clocks",
     "demo/test_demo_postgres",
     "demo/test_demo_staying",
     "demo/test_demo_whole",
     "engine/test_state_machine",
     "engine/test_workflow_machine",
     "simulation/test_simulation",
+    "stories/test_canaries",
     "stories/test_kills",
     "stories/test_nightly",
     "stories/test_retraining",
@@ -44,8 +47,20 @@ LONG = (
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long, so that no worker is left alone with it at the end; all else stays in its random order."""
-    items.sort(key=lambda each: not each.nodeid.removeprefix("tests/").startswith(LONG))
+    """Have each process begin with some of what takes long; all else stays in its random order.
+
+    With `--dist worksteal` each is given a run of the tests in a row, as long as any other, and takes from others at the end.
+    """
+    long, rest = [], []  # type: list[pytest.Item], list[pytest.Item]
+    for each in items:
+        (long if each.nodeid.removeprefix("tests/").startswith(LONG) else rest).append(each)
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    dealt: list[pytest.Item] = []
+    for place in range(processes):
+        share = (len(items) - len(dealt)) // (processes - place)
+        mine = long[place::processes]
+        dealt += mine + [rest.pop() for _ in range(min(len(rest), max(0, share - len(mine))))]
+    items[:] = dealt + rest
 
 
 @pytest.fixture(scope="session")

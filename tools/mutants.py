@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import subprocess
@@ -15,7 +16,6 @@ FOUND = ROOT / "mutants" / "src" / "mulligan" / "core"
 WANTED = 0.90
 SEEN, TOO_LONG = (1, 3), (36, 24, -24, 152, 255, -9, 137)
 """Exit codes of mutmut: tests failed, or ran into a limit of time or memory since something never ended."""
-AGAIN = "--again"
 
 
 def main() -> int:
@@ -23,8 +23,12 @@ def main() -> int:
 
     `--again` tries those that survived the last run, and those that it did not come to, against the tests as they are now.
     """
-    began, chosen = time.monotonic(), sys.argv[1:]
-    if chosen == [AGAIN]:
+    parser = argparse.ArgumentParser("python tools/mutants.py", description="Change the core in small ways, and see who notices.")
+    parser.add_argument("mutants", nargs="*", help="only those whose names match, such as 'mulligan.core.retry*'")
+    parser.add_argument("--again", action="store_true", help="only those that survived the last run, or were not tried")
+    given = parser.parse_args()
+    began, chosen = time.monotonic(), list(given.mutants)
+    if given.again:
         chosen = _left()
     else:
         shutil.rmtree(ROOT / "mutants", ignore_errors=True)

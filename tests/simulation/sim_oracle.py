@@ -206,7 +206,8 @@ class Oracle:
         self._jobs_now = {job: self.jobs.get(job, seen) for job, seen in jobs.items()}
         self._check_lost(process, workers)
         self._check_jobs(process, jobs)
-        self._check_gone(process, self.items.keys() - rows.keys(), jobs)
+        gone = self.items.keys() - rows.keys()
+        self._check_gone(process, gone, jobs)
         self._check_checkpoints(process, checkpoints)
         new = self._new_attempts(attempts)
         owner = process.worker.id if isinstance(process, SimWorker) else None
@@ -216,6 +217,7 @@ class Oracle:
         if process.doing == "overwrite in order":
             self.windows.put_in_order(item for item in changed if self._is_begun_again(item))
         claimed = [item for item in changed if item.key in self.items and item.token > self.items[item.key].token]
+        moved = bool(changed or gone) or jobs != self.jobs
         self.items, self.jobs, self._paused = rows, jobs, paused
         self.looks += 1
         self._check_limits()
@@ -223,7 +225,12 @@ class Oracle:
         self._say(self.windows.committed(rows), "I25")
         for item in claimed:
             self._say(self.windows.wrong_order(item), "I24")
-        if changed and (found := verify(self._store)):
+        if moved:
+            self.verify()
+
+    def verify(self) -> None:
+        """Look whether all is as it must be, with what users look with."""
+        if found := verify(self._store):
             raise Broken(str(found[0]))
 
     def _learn(self, query: Callable[..., Any]) -> None:

@@ -288,6 +288,7 @@ class World:
             if self._is_over() and (self._after_all or quiet_s > LEASE_S + SWEEP_S):
                 if self._after_all:
                     self.oracle.check_told()
+                    self.oracle.verify()
                     return
                 self._after_all = True
                 self.people.submit_each()  # whoever has had nothing to do for a while must still hear of it
@@ -349,7 +350,7 @@ class World:
         self._in_vain = {deed: self._in_vain.get(deed, self.time.passed) for deed in sorted(in_vain)}
         for deed, since in self._in_vain.items():
             if self.time.passed - since > SWEEP_S:
-                raise Broken(f"L4: the body of {deed.key} waits, and all that it called has ended long ago")
+                raise Broken(f"L1: the body of {deed.key} waits, and all that it called has ended long ago")
 
     def _skip_what_is_waited_for(self) -> None:
         """Where all that is left waits for a moment far away, go there: clocks were set back, or a submitter died half way."""

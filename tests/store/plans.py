@@ -15,6 +15,7 @@ _NAMED = re.compile(
     r"\b(?:from|join|update|into)\s+(\w+)(?:\s+(?:as\s+)?(?!on\b|set\b|where\b|values\b|indexed\b|order\b|join\b)(\w+))?"
 )
 _STEP = re.compile(r"^(SEARCH|SCAN) (\w+)(?: EXISTS)?(?: USING (?:COVERING )?(?:INDEX (\w+)|(?:INTEGER )?(PRIMARY KEY)))?(.*)$")
+_COMPUTED = re.compile(r"^SCAN (\d+ CONSTANT ROW|CONSTANT ROW|\(subquery)")
 BATCHES = {
     "tasks": [1],
     "digests": ["1"],
@@ -88,6 +89,7 @@ def _sqlite(store: Store, text: str, values: dict[str, Any], tables: dict[str, s
         steps = [str(row[3]) for row in store.database.text_in_reader(f"explain query plan {text}", values)]
     for step in steps:
         found = _STEP.match(step)
+        assert found or not step.startswith(("SEARCH", "SCAN")) or _COMPUTED.match(step), step
         if found and found[2] in tables and tables[found[2]] not in ("json_each", "jsonb_each"):
             table = tables[found[2]]
             index = found[3] or (f"{table}_pkey" if found[4] else "")

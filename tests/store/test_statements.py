@@ -1,4 +1,4 @@
-"""The statements themselves: all of them used, every parameter named, hot ones by their index; migrations."""
+"""The statements themselves: all of them used, every parameter named; migrations."""
 
 from __future__ import annotations
 
