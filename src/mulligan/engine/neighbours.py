@@ -64,8 +64,9 @@ def held_back(session: Session, keys: Iterable[ItemKey]) -> set[ItemKey]:
     """
     if not session.records.any_successor():
         return set()
-    started = set(keys)
-    before = session.records.predecessors(started)
+    given = list(keys)
+    started = set(given)
+    before = session.records.predecessors(given)  # which are locked in this order
     others = session.items.read(key for key in before.values() if key not in started)
     awaited = started | {item.key for item in others if item.status not in TERMINAL}
     return {key for key, first in before.items() if first in awaited}
