@@ -116,9 +116,11 @@ def test_the_progress_of_a_single_item_is_what_it_tells(client: Client, tmp_path
     job = client.submit(client_tasks.half_way, str(tmp_path / "go"))
     _until((tmp_path / "go.started").exists)
     assert client.submit(client_tasks.add, 1, 2).result() == 3, "what else ends in the same worker takes nothing away of it"
-    _until(lambda: job.refresh().progress == 50.0)
-    assert job.status is JobStatus.STARTED
-    (tmp_path / "go").touch()
+    try:
+        _until(lambda: job.refresh().progress == 50.0)
+        assert job.status is JobStatus.STARTED
+    finally:
+        (tmp_path / "go").touch()
     assert job.wait(20).progress == 100.0
 
 
