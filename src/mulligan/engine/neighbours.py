@@ -30,8 +30,7 @@ def alone(session: Session, keys: set[ItemKey]) -> set[ItemKey]:  # noqa: ARG001
 
 def beside(session: Session, items: Sequence[Item], together: Together = alone) -> Beside:
     """Look at other work items of the same windows, with the same arguments; of several that shall run the newest does."""
-    keys = [item.key for item in items]
-    ended = {key: (item.ended_ms or 0, key) for key, item in zip(keys, items, strict=True)}
+    ended = {(key := item.key): (item.ended_ms or 0, key) for item in items}
     found = Beside({}, {})
     rivals = session.windows.rivals(ended)
     others = {other.key for _, other in rivals} - set(ended)

@@ -304,6 +304,7 @@ join successors s on s.next_job = any (array[(k ->> 0)::bigint]) and s.next_numb
 for update of s;
 
 -- name: jobs_with_checkpoints
+-- Which of some jobs have any checkpoint. Each is looked up by itself, as in read_saved.
 select j.job
 from (select value::bigint as job from jsonb_array_elements_text(:jobs::jsonb)) j
 cross join lateral (select 1 from checkpoints where job = j.job offset 0 limit 1) c;

@@ -188,7 +188,7 @@ class Jobs:
         return self.reading(job)()
 
     def reading(self, job: int) -> Callable[[], Job | None]:
-        """Have a job read as it is now; returns what tells it, also after the transaction, which it then costs no journey."""
+        """Have a job read as it is now; returns what tells it, also after the transaction: it then goes along with the commit."""
         rows = self._run("read_job", {"job": job})
 
         def told() -> Job | None:
